@@ -1,0 +1,208 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""The one exception tree: what a store, the wire or a writer can report.
+
+::
+
+    KontenumError
+    ├── StoreError                    the store answered with an error
+    │   ├── AccessDenied              403, judged by its code
+    │   │   ├── InvalidAccessKeyId
+    │   │   ├── SignatureDoesNotMatch
+    │   │   └── RequestTimeTooSkewed
+    │   ├── NotFound                  404, the only one that means "does not exist"
+    │   │   ├── NoSuchBucket
+    │   │   ├── NoSuchKey
+    │   │   └── NoSuchUpload
+    │   ├── Conflict                  409
+    │   │   └── BucketNotEmpty
+    │   ├── PreconditionFailed        412
+    │   ├── InvalidRequest            other 4xx: repeating it cannot help
+    │   │   ├── TooManyAppends
+    │   │   ├── EntityTooLarge
+    │   │   └── KeyTooLong
+    │   ├── Throttled                 429, 503, SlowDown: the store asks for patience
+    │   ├── ServerError               other 5xx: the effect may or may not have taken place
+    │   ├── NotImplementedByStore     501 and 405
+    │   └── UnexpectedAnswer          an answer that is not what S3 documents
+    ├── TransportError                there was no whole answer
+    │   ├── NotSent                   the request never reached the store: safe to repeat
+    │   │   ├── NameResolutionError
+    │   │   └── TLSError
+    │   ├── AnswerLost                sent, but no answer: the effect is unknown
+    │   └── DeadlineExceeded
+    └── WriteError                    the write path's own verdicts
+        ├── WriterConflict            another writer changed the object
+        ├── OutcomeUnknown            a lost answer that cannot be decided
+        ├── Unsupported               this store or version cannot do that
+        └── FileTooLarge
+
+``fuse.errors`` maps each class to an errno, and a test proves that none is missing.
+"""
+
+
+class KontenumError(Exception):
+    """The root of every error that kontenumfs raises on purpose."""
+
+
+class StoreError(KontenumError):
+    """The store answered with an error.
+
+    Args:
+        message: the store's own words.
+        code: the S3 error code, such as ``NoSuchKey``; empty where the answer had none (HEAD).
+        status: the HTTP status.
+        request_id: x-amz-request-id of the answer, for the vendor's support; may be empty.
+        operation: the S3 name of the verb that failed, such as ``AppendObject``.
+        resource: the object key or the bucket that was named.
+        retry_after: seconds that the store asked to wait, or None.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        code: str = "",
+        status: int = 0,
+        request_id: str = "",
+        operation: str = "",
+        resource: str = "",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.status = status
+        self.request_id = request_id
+        self.operation = operation
+        self.resource = resource
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        said = self.code or f"HTTP {self.status}"
+        text = f"{self.operation or 'request'} {self.resource!r}: {said}"
+        if self.message:
+            text += f": {self.message}"
+        if self.request_id:
+            text += f" (request id {self.request_id})"
+        return text
+
+
+class AccessDenied(StoreError):
+    """403: the key pair may not do this."""
+
+
+class InvalidAccessKeyId(AccessDenied):
+    """The access key is unknown or inactive."""
+
+
+class SignatureDoesNotMatch(AccessDenied):
+    """The secret key does not fit the access key (or the request was altered on its way)."""
+
+
+class RequestTimeTooSkewed(AccessDenied):
+    """The clocks of this machine and of the store differ by more than the store allows."""
+
+
+class NotFound(StoreError):
+    """404: the only answer that means "does not exist"."""
+
+
+class NoSuchBucket(NotFound):
+    """The bucket does not exist."""
+
+
+class NoSuchKey(NotFound):
+    """The object does not exist."""
+
+
+class NoSuchUpload(NotFound):
+    """The multipart upload does not exist: aborted, or completed."""
+
+
+class Conflict(StoreError):
+    """409: the state of the resource forbids it."""
+
+
+class BucketNotEmpty(Conflict):
+    """A bucket that holds objects is deleted only with force_delete."""
+
+
+class PreconditionFailed(StoreError):
+    """412: If-Match or If-None-Match did not hold."""
+
+
+class InvalidRequest(StoreError):
+    """4xx: the request itself is refused, and repeating it cannot help."""
+
+
+class TooManyAppends(InvalidRequest):
+    """The object has taken as many appends as the store allows."""
+
+
+class EntityTooLarge(InvalidRequest):
+    """The body or the object would be larger than the store allows."""
+
+
+class KeyTooLong(InvalidRequest):
+    """The key is longer than 1,024 bytes."""
+
+
+class Throttled(StoreError):
+    """429, 503, SlowDown: the store asks for patience; nothing was done."""
+
+
+class ServerError(StoreError):
+    """5xx: the effect may or may not have taken place."""
+
+
+class NotImplementedByStore(StoreError):
+    """501 or 405: the store does not know this verb."""
+
+
+class UnexpectedAnswer(StoreError):
+    """The answer is not what S3 documents, so nothing can be concluded from it."""
+
+
+class TransportError(KontenumError):
+    """There was no whole answer."""
+
+
+class NotSent(TransportError):
+    """The request never reached the store, so repeating it is safe."""
+
+
+class NameResolutionError(NotSent):
+    """The endpoint's host name does not resolve."""
+
+
+class TLSError(NotSent):
+    """The TLS handshake failed: name mismatch, unknown authority, expired certificate."""
+
+
+class AnswerLost(TransportError):
+    """The request was sent, at least in part, and no whole answer came: the effect is unknown."""
+
+
+class DeadlineExceeded(TransportError):
+    """The operation's deadline passed before an answer that settles it."""
+
+
+class WriteError(KontenumError):
+    """The write path's own verdicts."""
+
+
+class WriterConflict(WriteError):
+    """Another writer changed the object that this one was writing."""
+
+
+class OutcomeUnknown(WriteError):
+    """An answer was lost and the object's length does not tell whether the bytes are stored."""
+
+
+class Unsupported(WriteError):
+    """This store, or this version of the mount, cannot do that; nothing was changed."""
+
+
+class FileTooLarge(WriteError):
+    """The object would be larger than the store allows."""
