@@ -31,11 +31,25 @@
     │   │   └── TLSError
     │   ├── AnswerLost                sent, but no answer: the effect is unknown
     │   └── DeadlineExceeded
-    └── WriteError                    the write path's own verdicts
-        ├── WriterConflict            another writer changed the object
-        ├── OutcomeUnknown            a lost answer that cannot be decided
-        ├── Unsupported               this store or version cannot do that
-        └── FileTooLarge
+    ├── WriteError                    the write path's own verdicts
+    │   ├── WriterConflict            another writer changed the object
+    │   ├── OutcomeUnknown            a lost answer that cannot be decided
+    │   ├── Unsupported               this store or version cannot do that
+    │   └── FileTooLarge
+    ├── FileError                     what POSIX says of a name or a handle
+    │   ├── FileMissing
+    │   ├── FileAlreadyExists
+    │   ├── DirectoryNotEmpty
+    │   ├── IsDirectory
+    │   ├── NotDirectory
+    │   ├── InvalidName               a name that cannot be a key
+    │   ├── NameTooLong
+    │   ├── NotPermitted
+    │   ├── InvalidArgument
+    │   ├── ReadDenied                reading is disabled by design
+    │   └── StaleInode
+    └── UserError                     a user's mistake: one line and an exit code, no traceback
+        └── ConfigurationError        an option, a file of settings or a key that cannot be used
 
 ``fuse.errors`` maps each class to an errno, and a test proves that none is missing.
 """
@@ -206,3 +220,68 @@ class Unsupported(WriteError):
 
 class FileTooLarge(WriteError):
     """The object would be larger than the store allows."""
+
+
+class FileError(KontenumError):
+    """What POSIX says of a name or a handle."""
+
+
+class FileMissing(FileError):
+    """There is no such name."""
+
+
+class FileAlreadyExists(FileError):
+    """The name is taken."""
+
+
+class DirectoryNotEmpty(FileError):
+    """The directory has entries."""
+
+
+class IsDirectory(FileError):
+    """The name is a directory, and a file is needed."""
+
+
+class NotDirectory(FileError):
+    """The name is a file, and a directory is needed."""
+
+
+class InvalidName(FileError):
+    """The name cannot be part of a key: S3 keys are UTF-8."""
+
+
+class NameTooLong(FileError):
+    """The name or the key that it makes is too long."""
+
+
+class NotPermitted(FileError):
+    """An object store has no such thing: links, devices, holes."""
+
+
+class InvalidArgument(FileError):
+    """The request makes no sense here."""
+
+
+class ReadDenied(FileError):
+    """Reading is disabled by design."""
+
+
+class StaleInode(FileError):
+    """The kernel names an inode that this mount does not know any more."""
+
+
+class UserError(KontenumError):
+    """A user's mistake: one line that names the thing and the cure, and an exit code of its own.
+
+    Args:
+        message: one line for stderr, without a secret.
+        exit_code: what the process ends with.
+    """
+
+    def __init__(self, message: str, exit_code: int = 2) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class ConfigurationError(UserError):
+    """An option, a file of settings or a key that cannot be used."""
