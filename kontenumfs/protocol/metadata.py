@@ -1,0 +1,104 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""A file's mode, owner and time as user metadata, in the names that s3fs and rclone read.
+
+``mtime`` is decimal seconds, ``mode`` the whole st_mode in decimal (s3fs), ``uid`` and ``gid``
+decimal. ``mtime-size`` is ours: the object's length when the mtime was written. An append
+changes the bytes and keeps the metadata, so an mtime counts only while that length holds.
+"""
+
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+NANOSECONDS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class FileMetadata:
+    """What POSIX keeps of a file and an object does not; None where nothing is known.
+
+    Args:
+        mode: permission bits, without the file type.
+        uid: owner.
+        gid: group.
+        mtime_ns: modification time in nanoseconds since the epoch.
+    """
+
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    mtime_ns: int | None = None
+
+    def over(self, older: "FileMetadata | None") -> "FileMetadata":
+        """These values, with `older`'s where these are None."""
+        if older is None:
+            return self
+        return FileMetadata(
+            mode=older.mode if self.mode is None else self.mode,
+            uid=older.uid if self.uid is None else self.uid,
+            gid=older.gid if self.gid is None else self.gid,
+            mtime_ns=older.mtime_ns if self.mtime_ns is None else self.mtime_ns,
+        )
+
+
+OWN_NAMES = frozenset({"mode", "uid", "gid", "mtime", "mtime-size"})
+"""The user metadata names that belong to this module; all others are the user's."""
+
+
+def encode(metadata: FileMetadata, *, size: int, directory: bool = False) -> dict[str, str]:
+    """User metadata that says `metadata` of an object of `size` bytes."""
+    out: dict[str, str] = {}
+    if metadata.mode is not None:
+        kind = stat.S_IFDIR if directory else stat.S_IFREG
+        out["mode"] = str(kind | stat.S_IMODE(metadata.mode))
+    if metadata.uid is not None:
+        out["uid"] = str(metadata.uid)
+    if metadata.gid is not None:
+        out["gid"] = str(metadata.gid)
+    if metadata.mtime_ns is not None:
+        seconds, nanoseconds = divmod(metadata.mtime_ns, NANOSECONDS)
+        out["mtime"] = f"{seconds}.{nanoseconds:09d}" if nanoseconds else str(seconds)
+        out["mtime-size"] = str(size)
+    return out
+
+
+def decode(metadata: Mapping[str, str], *, size: int) -> FileMetadata:
+    """What `metadata` says of an object of `size` bytes; nonsense is read as unknown.
+
+    An mtime that was written for another length is not the mtime of these bytes.
+    """
+    mode = _integer(metadata.get("mode"))
+    mtime_ns = _nanoseconds(metadata.get("mtime"))
+    written_for = _integer(metadata.get("mtime-size"))
+    if written_for is not None and written_for != size:
+        mtime_ns = None
+    return FileMetadata(
+        # s3fs writes 0 where it knows nothing: a file that nobody may touch is never meant.
+        mode=stat.S_IMODE(mode) if mode else None,
+        uid=_integer(metadata.get("uid")),
+        gid=_integer(metadata.get("gid")),
+        mtime_ns=mtime_ns,
+    )
+
+
+def _integer(text: str | None) -> int | None:
+    if text is None or not (text.isascii() and text.isdigit()) or len(text) > 10:
+        return None
+    value = int(text)
+    return value if value < 2**32 else None
+
+
+def _nanoseconds(text: str | None) -> int | None:
+    """Nanoseconds of decimal seconds, exactly: a float would lose the last digits."""
+    if text is None or len(text) > 40:
+        return None
+    seconds, _, fraction = text.strip().partition(".")
+    negative = seconds.startswith("-")
+    digits = seconds[1:] if negative else seconds
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > 11:
+        return None
+    if fraction and not (fraction.isascii() and fraction.isdigit()):
+        return None
+    value = int(digits) * NANOSECONDS + int((fraction + "0" * 9)[:9])
+    return -value if negative else value
