@@ -1,0 +1,368 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""A store in memory, for tests: the same answers as Kontenum's, without a wire.
+
+It keeps what docs/protocol.md says, limits included, and can play a plain S3 server that takes
+an append for a replacement, as most of them do.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+import trio
+
+from kontenumfs.protocol import dialect
+from kontenumfs.protocol import errors as e
+from kontenumfs.protocol.xml import render_components
+from kontenumfs.store.api import Attributes, Body, ListPage, ObjectInfo, Part, Written
+
+DEFAULT_TYPE = "binary/octet-stream"
+"""What S3 says of an object that was stored without a Content-Type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the store refuses; sizes in bytes. Tests make them small."""
+
+    max_appends: int = dialect.MAX_APPENDS
+    max_components: int = dialect.MAX_COMPONENTS
+    min_part: int = dialect.MIN_PART
+    max_part: int = dialect.MAX_PART
+    max_parts: int = dialect.MAX_PARTS
+    max_copy: int = dialect.MAX_COPY
+    max_put: int = dialect.MAX_PUT
+
+
+@dataclass(slots=True)
+class FakeObject:
+    """One stored object; `appends` counts towards the limit."""
+
+    data: bytearray
+    attributes: Attributes
+    etag: str
+    last_modified: float
+    appends: int = 0
+
+
+@dataclass(slots=True)
+class FakeUpload:
+    """One multipart upload under way."""
+
+    key: str
+    attributes: Attributes
+    parts: dict[int, tuple[bytes, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FakeCall:
+    """One request that was made.
+
+    Args:
+        operation: the S3 name, such as ``AppendObject``.
+        sent: bytes of the request's body.
+    """
+
+    operation: str
+    key: str
+    sent: int = 0
+
+
+class FakeStore:
+    """One bucket in memory; see `store.api.Store` for the promises.
+
+    Args:
+        append: False takes ``?append`` for a PutObject, as plain S3 servers do.
+        compose: False stores the compose request's XML as the object, for the same reason.
+        conditional: False passes over If-Match and If-None-Match.
+        now: seconds since the epoch; LastModified is cut to whole seconds.
+    """
+
+    def __init__(
+        self,
+        bucket: str = "bucket",
+        *,
+        append: bool = True,
+        compose: bool = True,
+        conditional: bool = True,
+        limits: Limits | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.bucket = bucket
+        self.objects: dict[str, FakeObject] = {}
+        self.uploads: dict[str, FakeUpload] = {}
+        self.calls: list[FakeCall] = []
+        self.closed = False
+        self._append = append
+        self._compose = compose
+        self._conditional = conditional
+        self._limits = limits or Limits()
+        self._now = now
+        self._numbers = count(1)
+
+    def data(self, key: str) -> bytes:
+        """The bytes of an object, which no client of the real store can read; raises NoSuchKey."""
+        return bytes(self._find(key, "TestOnly").data)
+
+    async def head_bucket(self) -> None:
+        """Return, for the bucket exists."""
+        await self._enter("HeadBucket", self.bucket)
+
+    async def head(self, key: str) -> ObjectInfo:
+        """Describe an object; raises NoSuchKey."""
+        await self._enter("HeadObject", key)
+        found = self._find(key, "HeadObject")
+        return ObjectInfo(key, len(found.data), found.etag, found.last_modified, found.attributes)
+
+    async def list_page(
+        self,
+        prefix: str = "",
+        *,
+        delimiter: str = "",
+        max_keys: int = 1000,
+        token: str | None = None,
+    ) -> ListPage:
+        """One page, in byte order; a common prefix counts as one key."""
+        await self._enter("ListObjectsV2", prefix)
+        objects: list[ObjectInfo] = []
+        prefixes: list[str] = []
+        last = token or ""
+        limit = min(max_keys, 1000)
+        for key in sorted(self.objects) if limit > 0 else ():
+            if not key.startswith(prefix) or key <= last or _below(key, last, prefix, delimiter):
+                continue
+            if len(objects) + len(prefixes) == limit:
+                return ListPage(tuple(objects), tuple(prefixes), last)
+            head, found, _ = key[len(prefix) :].partition(delimiter) if delimiter else (key, "", "")
+            if found:
+                last = prefix + head + delimiter
+                prefixes.append(last)
+            else:
+                last = key
+                item = self.objects[key]
+                objects.append(ObjectInfo(key, len(item.data), item.etag, item.last_modified))
+        return ListPage(tuple(objects), tuple(prefixes), None)
+
+    async def put(
+        self,
+        key: str,
+        body: Body,
+        attributes: Attributes,
+        *,
+        if_match: str | None = None,
+        if_none_match: bool = False,
+    ) -> Written:
+        """Create or replace an object as a whole."""
+        data = bytearray().join(body)
+        await self._enter("PutObject", key, len(data))
+        self._check_size(key, len(data), self._limits.max_put, "PutObject")
+        self._check_match(key, if_match, "PutObject")
+        if if_none_match and self._conditional and key in self.objects:
+            raise _error(e.PreconditionFailed, 412, "PutObject", key)
+        return self._store(key, data, attributes, hashlib.md5(data, usedforsecurity=False))
+
+    async def append(self, key: str, body: Body, *, if_match: str | None = None) -> Written:
+        """Add bytes to an object's end, creating it when missing."""
+        data = bytearray().join(body)
+        await self._enter("AppendObject", key, len(data))
+        self._check_match(key, if_match, "AppendObject")
+        found = self.objects.get(key)
+        if found is None or not self._append:
+            return self._store(key, data, Attributes(), hashlib.md5(data, usedforsecurity=False))
+        if found.appends >= self._limits.max_appends:
+            raise _error(e.TooManyAppends, 400, "AppendObject", key)
+        found.data += data
+        found.appends += 1
+        found.etag = self._opaque_etag("a")
+        found.last_modified = float(int(self._now()))
+        return self._receipt(found)
+
+    async def compose(self, key: str, components: Sequence[str], attributes: Attributes) -> Written:
+        """Make an object of others; a missing one leaves the target untouched."""
+        names = list(components)
+        await self._enter("ComposeObject", key, sum(len(name) for name in names))
+        if not 1 <= len(names) <= self._limits.max_components:
+            raise _error(e.InvalidRequest, 400, "ComposeObject", key, "InvalidRequest")
+        if not self._compose:
+            document = bytearray(render_components(names))
+            digest = hashlib.md5(document, usedforsecurity=False)
+            return self._store(key, document, attributes, digest)
+        data = bytearray().join(self._find(name, "ComposeObject").data for name in names)
+        return self._store(key, data, attributes, self._opaque_etag("c"))
+
+    async def copy(
+        self,
+        source: str,
+        target: str,
+        attributes: Attributes | None = None,
+        *,
+        if_match: str | None = None,
+    ) -> Written:
+        """CopyObject, with the limits of the real one."""
+        await self._enter("CopyObject", target)
+        found = self._find(source, "CopyObject")
+        self._check_source(found, source, if_match, "CopyObject")
+        if len(found.data) > self._limits.max_copy:
+            raise _error(e.InvalidRequest, 400, "CopyObject", source, "InvalidRequest")
+        if source == target and attributes is None:
+            raise _error(e.InvalidRequest, 400, "CopyObject", target, "InvalidRequest")
+        data = bytearray(found.data)
+        kept = found.attributes if attributes is None else attributes
+        return self._store(target, data, kept, hashlib.md5(data, usedforsecurity=False))
+
+    async def delete(self, key: str) -> None:
+        """Delete an object; a missing one is no error."""
+        await self._enter("DeleteObject", key)
+        self.objects.pop(key, None)
+
+    async def delete_many(self, keys: Sequence[str]) -> dict[str, str]:
+        """Delete any number of objects; none can fail here."""
+        for start in range(0, len(keys), dialect.MAX_DELETE_MANY):
+            await self._enter("DeleteObjects", self.bucket)
+            for key in keys[start : start + dialect.MAX_DELETE_MANY]:
+                self.objects.pop(key, None)
+        return {}
+
+    async def create_multipart(self, key: str, attributes: Attributes) -> str:
+        """Begin a multipart upload; returns its upload id."""
+        await self._enter("CreateMultipartUpload", key)
+        upload_id = f"upload-{next(self._numbers)}"
+        self.uploads[upload_id] = FakeUpload(key, _as_stored(attributes))
+        return upload_id
+
+    async def upload_part(self, key: str, upload_id: str, number: int, body: Body) -> Part:
+        """Keep one part; the same number again replaces it."""
+        data = b"".join(body)
+        await self._enter("UploadPart", key, len(data))
+        return self._keep_part(key, upload_id, number, data, "UploadPart")
+
+    async def upload_part_copy(
+        self,
+        key: str,
+        upload_id: str,
+        number: int,
+        source: str,
+        *,
+        first: int,
+        last: int,
+        if_match: str | None = None,
+    ) -> Part:
+        """Make a part of the bytes `first` to `last` (inclusive) of another object."""
+        await self._enter("UploadPartCopy", key)
+        found = self._find(source, "UploadPartCopy")
+        self._check_source(found, source, if_match, "UploadPartCopy")
+        if not 0 <= first <= last < len(found.data):
+            raise _error(e.InvalidRequest, 416, "UploadPartCopy", source, "InvalidRange")
+        part = bytes(memoryview(found.data)[first : last + 1])
+        return self._keep_part(key, upload_id, number, part, "UploadPartCopy")
+
+    async def complete_multipart(self, key: str, upload_id: str, parts: Sequence[Part]) -> Written:
+        """Publish the upload as the object; the upload is gone then."""
+        operation = "CompleteMultipartUpload"
+        await self._enter(operation, key)
+        upload = self._find_upload(key, upload_id, operation)
+        numbers = [part.number for part in parts]
+        if not parts or numbers != sorted(set(numbers)):
+            raise _error(e.InvalidRequest, 400, operation, key, "InvalidPartOrder")
+        for part in parts:
+            if upload.parts.get(part.number, (b"", ""))[1] != part.etag:
+                raise _error(e.InvalidRequest, 400, operation, key, "InvalidPart")
+            size = len(upload.parts[part.number][0])
+            if size < self._limits.min_part and part is not parts[-1]:
+                raise _error(e.InvalidRequest, 400, operation, key, "EntityTooSmall")
+        data = bytearray().join(upload.parts[number][0] for number in numbers)
+        digests = b"".join(bytes.fromhex(part.etag) for part in parts)
+        del self.uploads[upload_id]
+        etag = f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"
+        return self._store(key, data, upload.attributes, etag)
+
+    async def abort_multipart(self, key: str, upload_id: str) -> None:
+        """Drop an upload and its parts; a missing one is no error."""
+        await self._enter("AbortMultipartUpload", key)
+        self.uploads.pop(upload_id, None)
+
+    async def aclose(self) -> None:
+        """Remember that it was closed, for tests to see."""
+        self.closed = True
+        await trio.lowlevel.checkpoint()
+
+    async def _enter(self, operation: str, key: str, sent: int = 0) -> None:
+        """Let others run, as a request does, and note it; the effect takes place after."""
+        await trio.lowlevel.checkpoint()
+        if len(key.encode()) > dialect.MAX_KEY_BYTES:
+            raise _error(e.KeyTooLong, 400, operation, key, "KeyTooLongError")
+        self.calls.append(FakeCall(operation, key, sent))
+
+    def _find(self, key: str, operation: str) -> FakeObject:
+        if key not in self.objects:
+            raise _error(e.NoSuchKey, 404, operation, key)
+        return self.objects[key]
+
+    def _find_upload(self, key: str, upload_id: str, operation: str) -> FakeUpload:
+        upload = self.uploads.get(upload_id)
+        if upload is None or upload.key != key:
+            raise _error(e.NoSuchUpload, 404, operation, key)
+        return upload
+
+    def _keep_part(
+        self, key: str, upload_id: str, number: int, data: bytes, operation: str
+    ) -> Part:
+        upload = self._find_upload(key, upload_id, operation)
+        if not 1 <= number <= self._limits.max_parts:
+            raise _error(e.InvalidRequest, 400, operation, key, "InvalidArgument")
+        self._check_size(key, len(data), self._limits.max_part, operation)
+        etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
+        upload.parts[number] = (data, etag)
+        return Part(number, etag)
+
+    def _check_size(self, key: str, size: int, limit: int, operation: str) -> None:
+        if size > limit:
+            raise _error(e.EntityTooLarge, 400, operation, key)
+
+    def _check_match(self, key: str, if_match: str | None, operation: str) -> None:
+        if if_match is None or not self._conditional:
+            return
+        if self._find(key, operation).etag != if_match:
+            raise _error(e.PreconditionFailed, 412, operation, key)
+
+    def _check_source(
+        self, source: FakeObject, key: str, if_match: str | None, operation: str
+    ) -> None:
+        if if_match is not None and self._conditional and source.etag != if_match:
+            raise _error(e.PreconditionFailed, 412, operation, key)
+
+    def _store(
+        self, key: str, data: bytearray, attributes: Attributes, etag: "str | hashlib._Hash"
+    ) -> Written:
+        text = etag if isinstance(etag, str) else etag.hexdigest()
+        made = FakeObject(data, _as_stored(attributes), text, float(int(self._now())))
+        self.objects[key] = made
+        return self._receipt(made)
+
+    def _opaque_etag(self, kind: str) -> str:
+        """An ETag that is no digest of the bytes: nobody may read one out of it."""
+        return f"{next(self._numbers):032x}-{kind}"
+
+    def _receipt(self, made: FakeObject) -> Written:
+        return Written(made.etag, f"request-{len(self.calls)}")
+
+
+def _below(key: str, last: str, prefix: str, delimiter: str) -> bool:
+    """Whether `key` belongs to the common prefix that ended the page before."""
+    return bool(delimiter) and delimiter in last[len(prefix) :] and key.startswith(last)
+
+
+def _as_stored(attributes: Attributes) -> Attributes:
+    headers = {"content-type": DEFAULT_TYPE, **attributes.headers}
+    return Attributes(dict(attributes.metadata), headers)
+
+
+def _error(
+    kind: type[e.StoreError], status: int, operation: str, key: str, code: str = ""
+) -> e.StoreError:
+    said = code or kind.__name__
+    # The answer to a HEAD has no body and so no code.
+    said = "NoSuchKey" if operation == "HeadObject" and status == 404 else said
+    return kind("", code=said, status=status, operation=operation, resource=key)
