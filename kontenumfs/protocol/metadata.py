@@ -57,8 +57,9 @@ def encode(metadata: FileMetadata, *, size: int, directory: bool = False) -> dic
     if metadata.gid is not None:
         out["gid"] = str(metadata.gid)
     if metadata.mtime_ns is not None:
-        seconds, nanoseconds = divmod(metadata.mtime_ns, NANOSECONDS)
-        out["mtime"] = f"{seconds}.{nanoseconds:09d}" if nanoseconds else str(seconds)
+        sign = "-" if metadata.mtime_ns < 0 else ""
+        seconds, nanoseconds = divmod(abs(metadata.mtime_ns), NANOSECONDS)
+        out["mtime"] = f"{sign}{seconds}" + (f".{nanoseconds:09d}" if nanoseconds else "")
         out["mtime-size"] = str(size)
     return out
 
@@ -70,7 +71,7 @@ def decode(metadata: Mapping[str, str], *, size: int) -> FileMetadata:
     """
     mode = _integer(metadata.get("mode"))
     mtime_ns = _nanoseconds(metadata.get("mtime"))
-    written_for = _integer(metadata.get("mtime-size"))
+    written_for = _integer(metadata.get("mtime-size"), limit=2**63)
     if written_for is not None and written_for != size:
         mtime_ns = None
     return FileMetadata(
@@ -82,11 +83,11 @@ def decode(metadata: Mapping[str, str], *, size: int) -> FileMetadata:
     )
 
 
-def _integer(text: str | None) -> int | None:
-    if text is None or not (text.isascii() and text.isdigit()) or len(text) > 10:
+def _integer(text: str | None, *, limit: int = 2**32) -> int | None:
+    if text is None or not (text.isascii() and text.isdigit()) or len(text) > 20:
         return None
     value = int(text)
-    return value if value < 2**32 else None
+    return value if value < limit else None
 
 
 def _nanoseconds(text: str | None) -> int | None:

@@ -104,7 +104,12 @@ class Store(Protocol):
         """Describe an object, its attributes included; raises NoSuchKey."""
 
     async def list_page(
-        self, prefix: str = "", *, delimiter: str = "", max_keys: int = 1000, token: str | None = None
+        self,
+        prefix: str = "",
+        *,
+        delimiter: str = "",
+        max_keys: int = 1000,
+        token: str | None = None,
     ) -> ListPage:
         """One page of the keys that start with `prefix`; `token` is the last page's next_token."""
 

@@ -1,0 +1,115 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""Going into the background without losing the reason for a failure, and waiting for the end."""
+
+import fcntl
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from kontenumfs.protocol.errors import UserError
+
+
+def run_in_background(serve: Callable[[Callable[[], None]], None]) -> None:
+    """Return when `serve` has called its argument, while it goes on in a process of its own.
+
+    Raises the UserError that `serve` raised before that. No session of its own is begun before
+    the mount answers: autofs lets only the process group that it started walk the path until
+    then, and an earlier setsid would deadlock (measured, docs of the systemd units).
+    """
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(writing)
+        with os.fdopen(reading, "rb") as pipe:
+            said = pipe.read()
+        _hear(said, pid)
+        return
+    os.close(reading)
+    status = 1
+    try:
+        serve(lambda: _let_go(writing))
+        status = 0
+    except UserError as error:
+        _tell(writing, {"message": str(error), "exit_code": error.exit_code})
+        status = error.exit_code
+    finally:
+        os._exit(status)
+
+
+def _hear(said: bytes, pid: int) -> None:
+    if not said:
+        _, status = os.waitpid(pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        raise UserError(f"the mount process ended before it was ready (status {code})", 1)
+    report = json.loads(said)
+    if report:
+        os.waitpid(pid, 0)
+        raise UserError(report["message"], report["exit_code"])
+
+
+def _tell(pipe: int, report: dict[str, object]) -> None:
+    try:
+        os.write(pipe, json.dumps(report).encode())
+        os.close(pipe)
+    except OSError:
+        pass  # ready was said already, and the pipe is closed
+
+
+def _let_go(pipe: int) -> None:
+    """The mount answers: leave the terminal, and tell the parent."""
+    os.setsid()
+    os.chdir("/")
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    os.close(null)
+    _tell(pipe, {})
+
+
+class Running:
+    """A lock that a daemon holds while it lives, by which `unmount` waits for its end.
+
+    Args:
+        mountpoint: which daemon.
+    """
+
+    def __init__(self, mountpoint: Path) -> None:
+        digest = hashlib.sha256(os.fsencode(os.path.abspath(mountpoint))).hexdigest()[:16]
+        self._path = _runtime_directory() / f"{digest}.lock"
+
+    def hold(self) -> None:
+        """Take the lock until the process ends."""
+        self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def wait_for_end(self, deadline: float) -> bool:
+        """Whether the daemon has ended within `deadline` seconds."""
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return True
+        until = time.monotonic() + deadline
+        try:
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    if time.monotonic() > until:
+                        return False
+                    time.sleep(0.02)
+                else:
+                    self._path.unlink(missing_ok=True)
+                    return True
+        finally:
+            os.close(descriptor)
+
+
+def _runtime_directory() -> Path:
+    if os.getuid() == 0:
+        return Path("/run/kontenumfs")
+    return Path(os.environ.get("XDG_RUNTIME_DIR", f"/tmp/kontenumfs-{os.getuid()}")) / "kontenumfs"

@@ -1,0 +1,58 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""The kernel's mount table, and taking a mount out of it."""
+
+import ctypes
+import os
+import re
+import subprocess
+from pathlib import Path
+
+from kontenumfs.protocol.errors import UserError
+
+FSTYPE = "fuse.kontenumfs"
+MNT_DETACH = 2
+"""umount2(2): take the mount out of the tree at once, whoever still uses it."""
+
+
+def mounts() -> list[tuple[Path, str]]:
+    """Every mountpoint with its file system type, the lowest layer first (proc(5), mountinfo)."""
+    found = []
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
+        for line in table:
+            fields = line.split(" ")
+            path = re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), fields[4])
+            found.append((Path(path), fields[fields.index("-") + 1]))
+    return found
+
+
+def is_mountpoint(path: Path, fstype: str | None = None) -> bool:
+    """Whether something (of type `fstype`) is mounted at `path` itself."""
+    # No resolve() of the last component's target: it would stat a mount that may be dead.
+    absolute = Path(os.path.abspath(path))
+    return any(at == absolute and fstype in (None, kind) for at, kind in mounts())
+
+
+def detach(path: Path) -> None:
+    """Take the mount at `path` out of the tree at once; raises UserError where that is refused."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.umount2(os.fsencode(path), MNT_DETACH) == 0:
+        return
+    # Users other than root have fusermount3 for this.
+    _fusermount(path, "-z")
+
+
+def unmount(path: Path) -> None:
+    """Unmount `path`; raises UserError when it is busy or not ours."""
+    _fusermount(path)
+
+
+def _fusermount(path: Path, *options: str) -> None:
+    command = ["fusermount3", "-u", *options, "--", str(path)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise UserError("fusermount3 is not installed: apt-get install fuse3", 4) from None
+    if done.returncode:
+        said = done.stderr.strip().removeprefix("fusermount3: ")
+        raise UserError(f"{path}: {said}", 3)

@@ -1,0 +1,183 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""The life of a mount: checks, the kernel's connection, signals, and the end without loss."""
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyfuse3
+import trio
+
+from kontenumfs.daemon.kernel import FSTYPE
+from kontenumfs.daemon.options import MountOptions
+from kontenumfs.daemon.preflight import Exit, check_store
+from kontenumfs.fuse.operations import Operations
+from kontenumfs.protocol.errors import UserError
+from kontenumfs.store.api import Store
+from kontenumfs.tree.attributes import Defaults
+from kontenumfs.tree.tree import Tree
+from kontenumfs.writing.capabilities import ProvenCapabilities
+from kontenumfs.writing.deferred import DeferredMetadata
+from kontenumfs.writing.file import Environment
+from kontenumfs.writing.files import OpenFiles
+from kontenumfs.writing.memory import MemoryBudget
+from kontenumfs.writing.namespace import Namespace
+
+log = logging.getLogger(__name__)
+
+PREFLIGHT_SECONDS = 20.0
+SELF_CHECK_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is mounted.
+
+    Args:
+        bucket: its name.
+        prefix: what every key starts with: empty, or ends with a slash.
+    """
+
+    bucket: str
+    prefix: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Source":
+        """Read ``BUCKET[/PREFIX]``; raises UserError."""
+        bucket, _, prefix = text.partition("/")
+        if not bucket:
+            raise UserError(f"{text!r} names no bucket: BUCKET or BUCKET/PREFIX", Exit.USAGE)
+        prefix = prefix.strip("/")
+        return cls(bucket, prefix + "/" if prefix else "")
+
+    def __str__(self) -> str:
+        return f"{self.bucket}/{self.prefix}".rstrip("/")
+
+
+class Mount:
+    """One bucket at one mountpoint, from the first check to the last byte stored.
+
+    Args:
+        store: the bucket; closed at the end.
+        ready: called once when the mount answers a real stat.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        mountpoint: Path,
+        options: MountOptions,
+        store: Store,
+        ready: Callable[[], None],
+    ) -> None:
+        self._source = source
+        self._mountpoint = mountpoint
+        self._options = options
+        self._store = store
+        self._ready = ready
+        self.lost: list[str] = []
+        """Keys that could not be stored, with the reason, when `run` has ended."""
+
+    async def run(self) -> None:
+        """Mount, serve until unmounted or told to stop, and store what is left.
+
+        Raises UserError when a check fails; nothing is mounted then.
+        """
+        try:
+            with trio.fail_after(max(PREFLIGHT_SECONDS, self._options.deadline)):
+                await check_store(self._store, self._source.prefix, self._options.endpoint)
+            async with trio.open_nursery() as nursery:
+                await self._serve(nursery)
+                nursery.cancel_scope.cancel()
+        finally:
+            with trio.CancelScope(shield=True):
+                await self._store.aclose()
+
+    async def _serve(self, nursery: trio.Nursery) -> None:
+        files, deferred, operations = self._assemble(nursery)
+        pyfuse3.init(operations, str(self._mountpoint), self._fuse_options())
+        try:
+            nursery.start_soon(deferred.run)
+            nursery.start_soon(self._obey_signals, files)
+            nursery.start_soon(self._announce)
+            await pyfuse3.main()
+            # From here on systemd's or a user's signal must not cut the last uploads short.
+            await self._drain(files)
+        finally:
+            pyfuse3.close(unmount=True)
+
+    def _assemble(self, nursery: trio.Nursery) -> tuple[OpenFiles, DeferredMetadata, Operations]:
+        options, store = self._options, self._store
+        wall_ns = time.time_ns
+        tree = Tree(store, prefix=self._source.prefix, ttl=options.ttl)
+        capabilities = ProvenCapabilities(store, self._source.prefix)
+        memory = MemoryBudget(options.memory)
+        environment = Environment(
+            store=store,
+            memory=memory,
+            nursery=nursery,
+            chunk_size=options.chunk_size,
+            can_append=capabilities.can_append,
+            conditional=capabilities.conditional,
+            wall_ns=wall_ns,
+        )
+        deferred = DeferredMetadata(store, tree, delay=options.metadata_delay, wall_ns=wall_ns)
+        files = OpenFiles(environment, tree, deferred)
+        memory.reclaim = files.reclaim
+        namespace = Namespace(store, tree, files, deferred, wall_ns=wall_ns)
+        defaults = Defaults(
+            uid=options.uid,
+            gid=options.gid,
+            file_mode=options.file_mode & ~options.umask,
+            directory_mode=options.dir_mode & ~options.umask,
+            mtime_ns=wall_ns(),
+        )
+        operations = Operations(
+            tree,
+            files,
+            namespace,
+            defaults=defaults,
+            deny_open=options.deny_open,
+            capacity=options.capacity,
+            wall_ns=wall_ns,
+        )
+        return files, deferred, operations
+
+    def _fuse_options(self) -> set[str]:
+        words = set(pyfuse3.default_options)
+        words.add(f"fsname={str(self._source).replace(',', '_')}")
+        words.add(f"subtype={FSTYPE.removeprefix('fuse.')}")
+        for name in ("ro", "allow_other", "nosuid", "nodev"):
+            if getattr(self._options, name):
+                words.add(name)
+        return words
+
+    async def _announce(self) -> None:
+        """Prove the mount by a stat through the kernel, and say so."""
+        with trio.fail_after(SELF_CHECK_SECONDS):
+            await trio.to_thread.run_sync(os.stat, self._mountpoint, abandon_on_cancel=True)
+        log.info("mounted %s at %s", self._source, self._mountpoint)
+        self._ready()
+
+    async def _obey_signals(self, files: OpenFiles) -> None:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async for number in signals:
+                log.info("%s: storing what is left", signal.Signals(number).name)
+                await self._drain(files)
+                pyfuse3.terminate()
+
+    async def _drain(self, files: OpenFiles) -> None:
+        """Store what is left within the deadline, and remember what could not be."""
+        with trio.CancelScope(
+            shield=True, deadline=trio.current_time() + self._options.deadline
+        ) as scope:
+            self.lost = await files.drain()
+        if scope.cancelled_caught:
+            self.lost = files.unsent()
+        for line in self.lost:
+            log.error("not stored: %s", line)

@@ -1,0 +1,102 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""What is checked before anything is mounted: each failure is one line and an exit code."""
+
+import errno
+import os
+from enum import IntEnum
+from pathlib import Path
+
+from kontenumfs.daemon.kernel import detach, is_mountpoint
+from kontenumfs.protocol import errors as e
+from kontenumfs.store.api import Store
+
+
+class Exit(IntEnum):
+    """The exit codes of ``kontenumfs mount``."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    MOUNTPOINT = 3
+    FUSE = 4
+    CREDENTIALS = 5
+    NAME = 6
+    CONNECTION = 7
+    TLS = 8
+    KEYS = 9
+    CLOCK = 10
+    BUCKET = 11
+    DENIED = 12
+    DEADLINE = 13
+    STORE = 14
+
+
+VERDICTS: tuple[tuple[type[e.KontenumError], Exit, str], ...] = (
+    (e.InvalidAccessKeyId, Exit.KEYS, "the access key is not known or not active: check the keys"),
+    (e.SignatureDoesNotMatch, Exit.KEYS, "the secret key does not fit the access key: check it"),
+    (e.RequestTimeTooSkewed, Exit.CLOCK, "this machine's clock is wrong: synchronise it (NTP)"),
+    (e.AccessDenied, Exit.DENIED, "these keys may not use this bucket: check their rights"),
+    (e.NoSuchBucket, Exit.BUCKET, "there is no such bucket: check its name, or create it"),
+    (e.NotFound, Exit.BUCKET, "there is no such bucket: check its name, or create it"),
+    (e.NameResolutionError, Exit.NAME, "the endpoint's name does not resolve: check endpoint="),
+    (e.TLSError, Exit.TLS, "the endpoint's certificate is not trusted: check endpoint=, ca_file="),
+    (e.NotSent, Exit.CONNECTION, "nothing answers at the endpoint: check endpoint= and firewall"),
+    (e.DeadlineExceeded, Exit.DEADLINE, "the endpoint did not answer in time"),
+    (e.TransportError, Exit.CONNECTION, "the connection broke: check that endpoint= speaks S3"),
+    (e.KontenumError, Exit.STORE, "the store refused"),
+)
+"""The first row whose class fits; the order is from the particular to the general."""
+
+
+async def check_store(store: Store, prefix: str, endpoint: str) -> None:
+    """Prove endpoint, keys, clock and bucket with two requests; raises UserError."""
+    try:
+        await store.head_bucket()
+        await store.list_page(prefix, max_keys=1)
+    except e.KontenumError as error:
+        raise verdict(error, store.bucket, endpoint) from error
+
+
+def verdict(error: e.KontenumError, bucket: str, endpoint: str) -> e.UserError:
+    """The one line and the exit code for a store that cannot be used."""
+    if isinstance(error, e.UserError):
+        return error
+    code, cure = next((code, cure) for kind, code, cure in VERDICTS if isinstance(error, kind))
+    return e.UserError(f"{bucket} at {endpoint}: {cure} ({error})", code)
+
+
+def check_mountpoint(path: Path, *, nonempty: bool) -> None:
+    """Make sure that `path` can be mounted on, and clear a dead mount; raises UserError."""
+    try:
+        entries = os.listdir(path)
+    except FileNotFoundError:
+        raise e.UserError(f"{path}: no such directory: create it first", Exit.MOUNTPOINT) from None
+    except NotADirectoryError:
+        raise e.UserError(f"{path}: not a directory", Exit.MOUNTPOINT) from None
+    except OSError as error:
+        if error.errno != errno.ENOTCONN:
+            raise e.UserError(f"{path}: {error.strerror}", Exit.MOUNTPOINT) from None
+        # "Transport endpoint is not connected": the daemon of an earlier mount has died.
+        detach(path)
+        check_mountpoint(path, nonempty=nonempty)
+        return
+    if is_mountpoint(path):
+        raise e.UserError(f"{path}: something is mounted here: unmount it first", Exit.MOUNTPOINT)
+    if entries and not nonempty:
+        raise e.UserError(
+            f"{path}: the directory is not empty: mount elsewhere, or allow it with -o nonempty",
+            Exit.MOUNTPOINT,
+        )
+
+
+def check_fuse(device: str = "/dev/fuse") -> None:
+    """Make sure that the kernel's side of FUSE is there; raises UserError."""
+    try:
+        os.close(os.open(device, os.O_RDWR))
+    except OSError as error:
+        raise e.UserError(
+            f"{device}: {error.strerror}: load the fuse module (modprobe fuse) and check the "
+            "rights of the device",
+            Exit.FUSE,
+        ) from None

@@ -1,0 +1,36 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""Object keys and file names: one is the other, or the key is hidden; nothing is ever changed."""
+
+from urllib.parse import quote
+
+from kontenumfs.protocol.dialect import MAX_KEY_BYTES as MAX_KEY_BYTES
+from kontenumfs.protocol.errors import InvalidName, NameTooLong
+
+MAX_NAME_BYTES = 255
+"""The longest component that Linux takes (NAME_MAX)."""
+
+
+def component_from_bytes(name: bytes) -> str:
+    """The key component that a file name is.
+
+    Raises InvalidName where it is not UTF-8, as S3 keys are, and NameTooLong over 255 bytes.
+    """
+    if len(name) > MAX_NAME_BYTES:
+        raise NameTooLong(f"a name of {len(name)} bytes; {MAX_NAME_BYTES} is the limit")
+    try:
+        return name.decode("utf-8")
+    except UnicodeDecodeError:
+        raise InvalidName(f"{name!r} is not UTF-8, and S3 keys are") from None
+
+
+def is_mappable(name: str) -> bool:
+    """Whether a key component can be a file name: not empty, ``.``, ``..``, too long or NUL."""
+    if name in ("", ".", "..") or "\0" in name or "/" in name:
+        return False
+    return len(name.encode("utf-8", "surrogatepass")) <= MAX_NAME_BYTES
+
+
+def quote_key(key: str) -> str:
+    """A key as it stands in a request's path: percent-encoded, slashes kept (SigV4's rule)."""
+    return quote(key, safe="/-_.~")

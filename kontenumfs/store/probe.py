@@ -1,0 +1,81 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a store can do beyond S3, shown on a scratch key instead of believed.
+
+A server that does not know a subresource takes the request for a plain PutObject: an append
+would replace the object by its tail, and answer 200 (measured on four of five servers).
+"""
+
+import secrets
+from dataclasses import dataclass
+
+from kontenumfs.protocol.errors import PreconditionFailed, StoreError
+from kontenumfs.store.api import Attributes, Store
+
+STAGING_PREFIX = ".kontenumfs/"
+"""Below the mount's prefix: scratch objects of our own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What was shown.
+
+    Args:
+        append: ``PUT ?append`` adds to an object.
+        compose: ``PUT ?compose`` joins objects.
+        conditional_append: an append with a false If-Match is refused.
+    """
+
+    append: bool
+    compose: bool
+    conditional_append: bool
+
+
+async def probe(store: Store, prefix: str) -> Capabilities:
+    """Try append and compose on a scratch key below `prefix`, and delete it again.
+
+    Raises what the store fails with where that says nothing about the capability.
+    """
+    key = f"{prefix}{STAGING_PREFIX}probe-{secrets.token_hex(8)}"
+    first = await store.put(key, [b"12"], Attributes())
+    try:
+        append = await _appends(store, key)
+        compose = append and await _composes(store, key)
+        conditional = append and await _refuses_false_etag(store, key, first.etag)
+    finally:
+        await store.delete(key)
+    return Capabilities(append, compose, conditional)
+
+
+async def _appends(store: Store, key: str) -> bool:
+    try:
+        await store.append(key, [b"345"])
+    except StoreError as error:
+        if error.status >= 500:
+            raise
+        return False
+    return (await store.head(key)).size == 5
+
+
+async def _composes(store: Store, key: str) -> bool:
+    try:
+        await store.compose(key, [key, key], Attributes())
+    except StoreError as error:
+        if error.status >= 500:
+            raise
+        return False
+    return (await store.head(key)).size == 10
+
+
+async def _refuses_false_etag(store: Store, key: str, stale: str) -> bool:
+    try:
+        await store.append(key, [b"6"], if_match=stale)
+    except PreconditionFailed:
+        # A server that refuses every If-Match is of no use either.
+        true = (await store.head(key)).etag
+        try:
+            await store.append(key, [b"7"], if_match=true)
+        except PreconditionFailed:
+            return False
+        return True
+    return False

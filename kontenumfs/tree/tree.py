@@ -1,0 +1,391 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""The namespace: which names exist and what they are, from one cache that listings feed.
+
+A directory is a prefix, a file is an object. What this mount does itself is seen at once; what
+others do is seen within `ttl` seconds.
+"""
+
+import itertools
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import trio
+
+from kontenumfs.protocol.errors import (
+    AccessDenied,
+    FileMissing,
+    NameTooLong,
+    NotDirectory,
+    NotFound,
+    StaleInode,
+)
+from kontenumfs.protocol.names import MAX_KEY_BYTES, is_mappable
+from kontenumfs.store.api import ListPage, ObjectInfo, Store
+from kontenumfs.tree.node import Directory, File, Node
+
+log = logging.getLogger(__name__)
+
+ROOT_INODE = 1
+"""The kernel's number for the root of a mount (FUSE_ROOT_ID)."""
+
+
+class Tree:
+    """Every name that the kernel was told of, and what listings said of the others.
+
+    Args:
+        store: the bucket.
+        prefix: what every key of this mount starts with: empty, or ends with a slash.
+        ttl: seconds that an answer of the store is believed.
+        heads: how many HEAD requests run side by side at most.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        prefix: str = "",
+        ttl: float = 60.0,
+        heads: int = 16,
+        clock: Callable[[], float] = trio.current_time,
+    ) -> None:
+        self.store = store
+        self.prefix = prefix
+        self.ttl = ttl
+        self.clock = clock
+        self._inodes = itertools.count(ROOT_INODE)
+        self._nodes: dict[int, Node] = {}
+        self._listing_locks: dict[int, trio.Lock] = {}
+        self._heads = trio.CapacityLimiter(heads)
+        self._head_refused = False
+        self.root = Directory(next(self._inodes), None, "")
+        self.root.own = True
+        self.remember(self.root)
+
+    # What the kernel holds
+
+    def remember(self, node: Node) -> None:
+        """Count one more lookup of `node` by the kernel."""
+        self._nodes[node.inode] = node
+        node.lookups += 1
+
+    def forget(self, inode: int, count: int) -> None:
+        """The kernel drops `count` lookups of `inode`; the last one frees it."""
+        node = self._nodes.get(inode)
+        if node is None or node is self.root:
+            return
+        node.lookups -= count
+        if node.lookups <= 0:
+            del self._nodes[inode]
+
+    def node(self, inode: int) -> Node:
+        """The node of an inode number; raises StaleInode for one that was forgotten."""
+        try:
+            return self._nodes[inode]
+        except KeyError:
+            raise StaleInode(f"inode {inode} is not known to this mount") from None
+
+    def directory(self, inode: int) -> Directory:
+        """The directory of an inode number; raises NotDirectory for a file's."""
+        node = self.node(inode)
+        if not isinstance(node, Directory):
+            raise NotDirectory(self.key(node))
+        return node
+
+    def key(self, node: Node) -> str:
+        """The object key of a file, or the prefix (with its slash) of a directory."""
+        parts: list[str] = []
+        at: Node = node
+        while at.parent is not None:
+            parts.append(at.name)
+            at = at.parent
+        path = "/".join(reversed(parts))
+        if isinstance(node, Directory) and path:
+            path += "/"
+        return self.prefix + path
+
+    def child_key(self, parent: Directory, name: str, *, directory: bool = False) -> str:
+        """The key that `name` has in `parent`; raises NameTooLong past S3's 1,024 bytes."""
+        key = self.key(parent) + name + ("/" if directory else "")
+        if len(key.encode()) > MAX_KEY_BYTES:
+            raise NameTooLong(f"the key would be longer than {MAX_KEY_BYTES} bytes: {key[:80]}...")
+        return key
+
+    # What exists
+
+    def fresh(self, when: float) -> bool:
+        """Whether an answer that was given at `when` is still believed."""
+        return self.clock() - when < self.ttl
+
+    def _is_local(self, node: Node) -> bool:
+        """Whether the name exists because of this mount, whatever the store lists."""
+        if isinstance(node, File):
+            return node.local is not None
+        if isinstance(node, Directory):
+            return node.own or any(self._is_local(child) for child in node.children.values())
+        return False
+
+    async def lookup(self, parent: Directory, name: str) -> Node:
+        """The node called `name` in `parent`; raises FileMissing.
+
+        Costs nothing while the parent's listing or an earlier answer is fresh; else one HEAD and
+        one LIST of one key, side by side.
+        """
+        node = parent.children.get(name)
+        if node is not None and (self._is_local(node) or self.fresh(node.checked)):
+            return node
+        absent = parent.missing.get(name)
+        if node is None and (
+            self.fresh(parent.listed) or (absent is not None and self.fresh(absent))
+        ):
+            raise FileMissing(name)
+        return await self._ask(parent, name)
+
+    async def _ask(self, parent: Directory, name: str) -> Node:
+        """Ask the store for one name, as an object and as a prefix."""
+        key = self.child_key(parent, name)
+        asked = self.clock()
+        info: ObjectInfo | None = None
+        page: ListPage | None = None
+
+        async def as_prefix() -> None:
+            nonlocal page
+            page = await self.store.list_page(key + "/", max_keys=1)
+
+        async with _unwrapped_nursery() as nursery:
+            nursery.start_soon(as_prefix)
+            info = await self._head(key)
+        if page is not None and (page.objects or page.prefixes):
+            return self._directory_seen(parent, name, asked)
+        if info is not None:
+            return self._file_seen(parent, name, info, asked)
+        node = parent.children.get(name)
+        if node is not None and (self._is_local(node) or node.checked > asked):
+            return node
+        self._drop(parent, name)
+        parent.missing[name] = asked
+        raise FileMissing(name)
+
+    async def _head(self, key: str) -> ObjectInfo | None:
+        """HEAD, or None where there is no object (or this key pair may not ask)."""
+        if self._head_refused:
+            return None
+        async with self._heads:
+            try:
+                return await self.store.head(key)
+            except NotFound:
+                return None
+
+    async def children(self, parent: Directory) -> list[Node]:
+        """Everything in `parent`, in the order of names; lists it when the cache is stale."""
+        if not self.fresh(parent.listed):
+            lock = self._listing_locks.setdefault(parent.inode, trio.Lock())
+            async with lock:
+                if not self.fresh(parent.listed):
+                    await self._list(parent)
+            if not lock.locked():
+                self._listing_locks.pop(parent.inode, None)
+        return [parent.children[name] for name in sorted(parent.children)]
+
+    async def _list(self, parent: Directory) -> None:
+        began = self.clock()
+        prefix = self.key(parent)
+        seen: set[str] = set()
+        hidden = 0
+        token: str | None = None
+        while True:
+            page = await self.store.list_page(prefix, delimiter="/", token=token)
+            for common in page.prefixes:
+                name = common[len(prefix) : -1]
+                if is_mappable(name):
+                    seen.add(name)
+                    self._directory_seen(parent, name, began)
+                else:
+                    hidden += 1
+            for info in page.objects:
+                name = info.key[len(prefix) :]
+                if not name:
+                    self._marker_seen(parent, info, began)
+                elif not is_mappable(name):
+                    hidden += 1
+                elif not isinstance(parent.children.get(name), Directory) or name not in seen:
+                    seen.add(name)
+                    self._file_seen(parent, name, info, began)
+            token = page.next_token
+            if token is None:
+                break
+        self._settle(parent, seen, began)
+        if hidden:
+            log.warning("%s: %d keys cannot be file names and are hidden", prefix or "/", hidden)
+
+    def _settle(self, parent: Directory, seen: set[str], began: float) -> None:
+        """End a listing that began at `began`: what it did not name is gone."""
+        for name, node in list(parent.children.items()):
+            if name not in seen and node.checked <= began and not self._is_local(node):
+                self._drop(parent, name)
+        # What was removed here while the listing was under way stays removed.
+        parent.missing = {n: when for n, when in parent.missing.items() if when > began}
+        parent.listed = began
+
+    # What was seen
+
+    def _file_seen(self, parent: Directory, name: str, info: ObjectInfo, when: float) -> File:
+        old = parent.children.get(name)
+        if isinstance(old, File):
+            node = old
+        elif parent.missing.get(name, when) > when:
+            return File(next(self._inodes), parent, name)  # deleted here after the question
+        else:
+            if old is not None:
+                self._drop(parent, name)
+            node = File(next(self._inodes), parent, name)
+            parent.children[name] = node
+        if node.local is None and node.checked <= when:
+            node.info = _with_known_attributes(info, node.info)
+            node.checked = when
+        parent.missing.pop(name, None)
+        return node
+
+    def _directory_seen(self, parent: Directory, name: str, when: float) -> Directory:
+        old = parent.children.get(name)
+        if isinstance(old, Directory):
+            old.checked = max(old.checked, when)
+            return old
+        node = Directory(next(self._inodes), parent, name)
+        if parent.missing.get(name, when) > when:
+            return node
+        if old is not None:
+            self._drop(parent, name)
+        parent.children[name] = node
+        node.checked = when
+        parent.missing.pop(name, None)
+        return node
+
+    def _marker_seen(self, directory: Directory, info: ObjectInfo, when: float) -> None:
+        directory.info = _with_known_attributes(info, directory.info)
+        if directory.info.attributes is not None:
+            directory.marker_checked = when
+
+    def _drop(self, parent: Directory, name: str) -> None:
+        node = parent.children.pop(name, None)
+        if node is not None:
+            node.removed = True
+
+    async def describe(self, node: Node) -> None:
+        """Make sure that the attributes of `node` are known, by one HEAD where they are not.
+
+        Raises FileMissing when the object has gone meanwhile.
+        """
+        if isinstance(node, Directory):
+            if node.parent is not None or self.prefix:
+                await self._describe_directory(node)
+            return
+        assert isinstance(node, File)
+        if node.local is not None or node.removed:
+            return
+        if node.info is not None and node.info.attributes is not None:
+            return
+        asked = self.clock()
+        try:
+            info = await self._head(self.key(node))
+        except AccessDenied as error:
+            # Some servers deny HEAD together with GET: then a listing is all there is.
+            self._head_refused = True
+            log.warning("HEAD is refused, so times and modes come from listings: %s", error)
+            info = node.info
+        if node.local is not None or node.removed:
+            return
+        if info is None and not self._head_refused:
+            if node.parent is not None:
+                self._drop(node.parent, node.name)
+                node.parent.missing[node.name] = asked
+            raise FileMissing(node.name)
+        if info is not None and node.checked <= asked:
+            node.info, node.checked = info, asked
+
+    async def _describe_directory(self, node: Directory) -> None:
+        if self.fresh(node.marker_checked):
+            return
+        asked = self.clock()
+        try:
+            info = await self._head(self.key(node))
+        except AccessDenied:
+            info = None
+        if node.marker_checked <= asked:
+            node.info, node.marker_checked = info, asked
+
+    # What this mount changed itself
+
+    def add_file(self, parent: Directory, name: str) -> File:
+        """A new file that exists only here until it is stored."""
+        node = File(next(self._inodes), parent, name)
+        self._adopt(parent, name, node)
+        return node
+
+    def add_directory(self, parent: Directory, name: str, info: ObjectInfo) -> Directory:
+        """A directory that this mount has made: it is empty, and stays until rmdir."""
+        node = Directory(next(self._inodes), parent, name)
+        node.own = True
+        node.info = info
+        node.listed = node.marker_checked = self.clock()
+        self._adopt(parent, name, node)
+        return node
+
+    def _adopt(self, parent: Directory, name: str, node: Node) -> None:
+        old = parent.children.get(name)
+        if old is not None and old is not node:
+            self._drop(parent, name)
+        parent.children[name] = node
+        parent.missing.pop(name, None)
+        parent.own = True
+        node.parent, node.name, node.removed = parent, name, False
+        node.checked = self.clock()
+
+    def stored(self, node: File, info: ObjectInfo) -> None:
+        """The store has taken `node` as `info` says."""
+        node.info = info
+        node.checked = self.clock()
+
+    def remove(self, node: Node) -> None:
+        """`node` was deleted; the directory that held it stays, even when it is empty now."""
+        parent = node.parent
+        if parent is None or node.removed:
+            return
+        self._drop(parent, node.name)
+        parent.missing[node.name] = self.clock()
+        parent.own = True
+
+    def move(self, node: Node, parent: Directory, name: str) -> None:
+        """`node` has a new name, over whatever had it; its inode number is kept."""
+        self.remove(node)
+        self._adopt(parent, name, node)
+
+
+CLOCK_TOLERANCE = 2.0
+"""Seconds by which the store's LastModified of our own write may differ from our clock."""
+
+
+def _with_known_attributes(info: ObjectInfo, known: ObjectInfo | None) -> ObjectInfo:
+    """`info` of a listing, with the attributes that an equal object is known to have."""
+    if info.attributes is not None or known is None or known.attributes is None:
+        return info
+    same = (info.etag, info.size) == (known.etag, known.size)
+    if same and abs(info.last_modified - known.last_modified) <= CLOCK_TOLERANCE:
+        return replace(info, attributes=known.attributes)
+    return info
+
+
+@asynccontextmanager
+async def _unwrapped_nursery() -> AsyncIterator[trio.Nursery]:
+    """A nursery that raises the first error itself, not a group that holds it."""
+    try:
+        async with trio.open_nursery() as nursery:
+            yield nursery
+    except BaseExceptionGroup as group:
+        cause: BaseException = group
+        while isinstance(cause, BaseExceptionGroup):
+            cause = cause.exceptions[0]
+        raise cause from None

@@ -1,0 +1,70 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""The memory that all files of a mount share for bytes the store has not taken yet."""
+
+from collections import deque
+from collections.abc import Callable
+
+import trio
+
+
+class MemoryBudget:
+    """Bytes that may wait in memory; a writer that finds none left waits its turn.
+
+    Args:
+        limit: bytes.
+
+    `reclaim` is called when a writer has to wait: it asks the files to send early what they hold,
+    and returns whether anything is under way that will release bytes.
+
+    Grants are first come, first served, so that one busy file cannot starve the others. Where
+    nothing can be released (every buffer belongs to a part that is too short to be sent), the
+    wait would never end, and the request is granted over the limit instead.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+        self.peak = 0
+        self.reclaim: Callable[[], bool] = lambda: False
+        self._waiting: deque[tuple[int, trio.Event]] = deque()
+
+    async def reserve(self, count: int) -> None:
+        """Wait until `count` bytes are free and take them.
+
+        A cancelled wait takes nothing.
+        """
+        if not self._waiting and (self.used + count <= self.limit or not self.reclaim()):
+            self.take(count)
+            return
+        granted = trio.Event()
+        entry = (count, granted)
+        self._waiting.append(entry)
+        try:
+            await granted.wait()
+        except BaseException:
+            if granted.is_set():
+                self.release(count)
+            else:
+                self._waiting.remove(entry)
+                self._grant()
+            raise
+
+    def release(self, count: int) -> None:
+        """Give `count` bytes back and let the next writers in."""
+        self.used -= count
+        self._grant()
+
+    def take(self, count: int) -> None:
+        """Take `count` bytes without waiting, for what bounds itself in another way."""
+        self.used += count
+        self.peak = max(self.peak, self.used)
+
+    def _grant(self) -> None:
+        while self._waiting:
+            count, granted = self._waiting[0]
+            if self.used and self.used + count > self.limit and self.reclaim():
+                return
+            self._waiting.popleft()
+            self.take(count)
+            granted.set()

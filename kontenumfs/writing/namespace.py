@@ -1,0 +1,173 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""Changes of names: mkdir, rmdir, unlink, rename."""
+
+import logging
+from collections.abc import Callable
+
+from kontenumfs.protocol.dialect import MAX_COPY
+from kontenumfs.protocol.errors import (
+    DirectoryNotEmpty,
+    FileAlreadyExists,
+    FileMissing,
+    IsDirectory,
+    NotDirectory,
+    NotPermitted,
+    Unsupported,
+)
+from kontenumfs.protocol.metadata import FileMetadata
+from kontenumfs.store.api import ObjectInfo, Store, Written
+from kontenumfs.tree.node import Directory, File, Node
+from kontenumfs.tree.tree import Tree
+from kontenumfs.writing.deferred import DeferredMetadata
+from kontenumfs.writing.files import OpenFiles
+from kontenumfs.writing.identity import copied_attributes, marker_attributes
+
+log = logging.getLogger(__name__)
+
+
+class Namespace:
+    """Changes names in the store first and in the tree after, so that a failure changes nothing.
+
+    Args:
+        wall_ns: the time of day in nanoseconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        tree: Tree,
+        files: OpenFiles,
+        deferred: DeferredMetadata,
+        *,
+        wall_ns: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._tree = tree
+        self._files = files
+        self._deferred = deferred
+        self._wall_ns = wall_ns
+
+    async def _find(self, parent: Directory, name: str) -> Node | None:
+        try:
+            return await self._tree.lookup(parent, name)
+        except FileMissing:
+            return None
+
+    async def make_directory(
+        self, parent: Directory, name: str, metadata: FileMetadata
+    ) -> Directory:
+        """Make a directory: a zero-byte marker object whose key ends with a slash."""
+        key = self._tree.child_key(parent, name, directory=True)
+        if await self._find(parent, name) is not None:
+            raise FileAlreadyExists(key)
+        attributes = marker_attributes(metadata)
+        written = await self._store.put(key, [], attributes)
+        log.info("put key=%r directory, request_id=%s", key, written.request_id)
+        info = ObjectInfo(key, 0, written.etag, self._wall_ns() / 1e9, attributes)
+        return self._tree.add_directory(parent, name, info)
+
+    async def remove_directory(self, parent: Directory, name: str) -> None:
+        """Delete an empty directory; raises DirectoryNotEmpty when the store has keys in it."""
+        node = await self._tree.lookup(parent, name)
+        if not isinstance(node, Directory):
+            raise NotDirectory(name)
+        await self._require_empty(node)
+        key = self._tree.key(node)
+        await self._store.delete(key)
+        log.info("deleted key=%r directory", key)
+        self._deferred.carried(node)
+        self._tree.remove(node)
+
+    async def _require_empty(self, node: Directory) -> None:
+        key = self._tree.key(node)
+        if any(isinstance(child, File) and child.local for child in node.children.values()):
+            raise DirectoryNotEmpty(key)
+        # The marker itself is one of the two, so a second key means that something is inside.
+        page = await self._store.list_page(key, max_keys=2)
+        if any(info.key != key for info in page.objects) or page.prefixes:
+            raise DirectoryNotEmpty(key)
+
+    async def unlink(self, parent: Directory, name: str) -> None:
+        """Delete a file; who has it open goes on writing to nowhere."""
+        node = await self._tree.lookup(parent, name)
+        if not isinstance(node, File):
+            raise IsDirectory(name)
+        writer = self._files.writer(node)
+        if writer is not None:
+            await writer.abandon()
+        if node.info is not None:
+            await self._store.delete(node.info.key)
+            log.info("deleted key=%r", node.info.key)
+        self._deferred.carried(node)
+        self._tree.remove(node)
+
+    async def rename(
+        self,
+        parent: Directory,
+        name: str,
+        new_parent: Directory,
+        new_name: str,
+        *,
+        replace: bool = True,
+    ) -> None:
+        """Give a file another name: copied first, deleted after, so that it is never nowhere.
+
+        Everything written so far is stored when this returns. With `replace` false, raises
+        FileAlreadyExists when the new name is taken.
+        """
+        node = await self._tree.lookup(parent, name)
+        target = await self._find(new_parent, new_name)
+        if target is not None and not replace:
+            raise FileAlreadyExists(new_name)
+        if target is node:
+            return
+        if isinstance(node, Directory):
+            raise Unsupported(f"{self._tree.key(node)!r}: directories cannot be renamed yet")
+        assert isinstance(node, File)
+        if isinstance(target, Directory):
+            raise IsDirectory(new_name)
+        if target is not None and not isinstance(target, File):
+            raise NotPermitted(new_name)
+        new_key = self._tree.child_key(new_parent, new_name)
+        await self._store_first(node)
+        if node.info is not None:
+            await self._copy(node, new_key, new_name)
+        if target is not None:
+            await self._displace(target, published=node.info is not None)
+        self._tree.move(node, new_parent, new_name)
+
+    async def _store_first(self, node: File) -> None:
+        writer = self._files.writer(node)
+        if writer is not None:
+            await writer.flush(empty=not writer.untouched)
+        else:
+            await self._tree.describe(node)
+
+    async def _displace(self, target: File, *, published: bool) -> None:
+        """`target` has lost its name to another file."""
+        writer = self._files.writer(target)
+        if writer is not None:
+            await writer.abandon()
+        if not published and target.info is not None:
+            await self._store.delete(target.info.key)
+        self._deferred.carried(target)
+
+    async def _copy(self, node: File, new_key: str, new_name: str) -> None:
+        info, pending = node.info, node.pending
+        assert info is not None
+        attributes = copied_attributes(node, info, new_name)
+        written: Written
+        if info.size > MAX_COPY:
+            written = await self._store.compose(new_key, [info.key], attributes)
+        else:
+            written = await self._store.copy(info.key, new_key, attributes)
+        log.info("renamed key=%r to=%r request_id=%s", info.key, new_key, written.request_id)
+        await self._store.delete(info.key)
+        if node.pending is pending:
+            self._deferred.carried(node)
+        now = self._wall_ns() / 1e9
+        node.info = ObjectInfo(new_key, info.size, written.etag, now, attributes)
+        writer = self._files.writer(node)
+        if writer is not None:
+            writer.renamed(written.etag)
