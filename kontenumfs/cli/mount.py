@@ -15,8 +15,9 @@ from kontenumfs.daemon.mount import Mount, Source
 from kontenumfs.daemon.options import options_help, parse_options
 from kontenumfs.daemon.preflight import Exit, check_fuse, check_mountpoint
 from kontenumfs.protocol.errors import UserError
-from kontenumfs.store.client import Endpoint, open_store
+from kontenumfs.store.client import open_store
 from kontenumfs.store.keys import load_keys
+from kontenumfs.store.wire import Endpoint
 
 
 def main(argv: Sequence[str]) -> int:

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 from kontenumfs.protocol.dialect import MIN_PART
 from kontenumfs.protocol.errors import ConfigurationError
@@ -152,8 +152,8 @@ class MountOptions:
 
     endpoint: str
     region: str
-    addressing: str
-    signature: str
+    addressing: Literal["path", "virtual"]
+    signature: Literal["v4", "v2", "plain"]
     credentials_file: str | None
     ca_file: str | None
     deadline: float

@@ -89,14 +89,17 @@ class Authenticator:
         _check_skew(_time_v4(timestamp))
         signed = fields.get("SignedHeaders", "").split(";")
         unsigned = [
-            name
-            for name in request.headers
-            if name.startswith("x-amz-") and name not in signed
+            name for name in request.headers if name.startswith("x-amz-") and name not in signed
         ]
         if "host" not in signed or unsigned:
             raise S3Error("AccessDenied", "There were headers present which were not signed")
         return self._prove_v4(
-            request, fields.get("Credential", ""), signed, fields.get("Signature", ""), timestamp, payload
+            request,
+            fields.get("Credential", ""),
+            signed,
+            fields.get("Signature", ""),
+            timestamp,
+            payload,
         )
 
     def _query_v4(self, request: Signable, query: dict[str, str]) -> Proof:
@@ -115,7 +118,12 @@ class Authenticator:
         signed = query.get("X-Amz-SignedHeaders", "").split(";")
         payload = query.get("X-Amz-Content-Sha256", UNSIGNED_PAYLOAD)
         return self._prove_v4(
-            rest, query.get("X-Amz-Credential", ""), signed, query["X-Amz-Signature"], timestamp, payload
+            rest,
+            query.get("X-Amz-Credential", ""),
+            signed,
+            query["X-Amz-Signature"],
+            timestamp,
+            payload,
         )
 
     def _prove_v4(

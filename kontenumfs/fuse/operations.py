@@ -108,11 +108,11 @@ class Operations(pyfuse3.Operations):
 
     async def _revalidate(self, node: Node) -> None:
         """Ask again for what is older than the ttl; a file that has gone is ENOENT."""
-        if isinstance(node, File) and node.local is None and not node.removed:
-            if not self._tree.fresh(node.checked) and node.parent is not None:
-                found = await self._tree.lookup(node.parent, node.name)
-                if found is not node:
-                    raise FileMissing(node.name)
+        asks = isinstance(node, File) and node.local is None and not node.removed
+        if asks and node.parent is not None and not self._tree.fresh(node.checked):
+            found = await self._tree.lookup(node.parent, node.name)
+            if found is not node:
+                raise FileMissing(node.name)
         await self._tree.describe(node)
 
     async def setattr(

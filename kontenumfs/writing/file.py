@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Protocol
 
 import trio
 
@@ -72,20 +73,17 @@ class Environment:
     wall_ns: Callable[[], int]
 
 
-class Identity:
+class Identity(Protocol):
     """What a file is called and carries, asked anew for each request, for names can change."""
 
     def key(self) -> str:
         """The object key."""
-        raise NotImplementedError
 
     def attributes(self, metadata: FileMetadata, size: int) -> Attributes:
         """What an object of `size` bytes is stored with."""
-        raise NotImplementedError
 
     def stored(self, info: ObjectInfo) -> None:
         """The store has taken the content as `info` says."""
-        raise NotImplementedError
 
 
 class WritableFile:

@@ -1,0 +1,130 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""The emulator's process: up to three listeners over one storage."""
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+import uvloop
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from kontenumfs.emulator.auth import Authenticator
+from kontenumfs.emulator.cdn import CDNApp
+from kontenumfs.emulator.control import ControlApp
+from kontenumfs.emulator.faults import Faults
+from kontenumfs.emulator.objects import Limits, Objects
+from kontenumfs.emulator.options import parser
+from kontenumfs.emulator.s3 import S3App
+from kontenumfs.emulator.storage import Storage
+
+
+class Protocol(HttpToolsProtocol):
+    """uvicorn's protocol, with the transport within reach of a fault that cuts it."""
+
+    def on_headers_complete(self) -> None:
+        """Let the application see the connection."""
+        super().on_headers_complete()
+        extensions: dict[str, Any] = {"kontenum.transport": self.transport}
+        self.scope["extensions"] = extensions
+
+
+class Listener(uvicorn.Server):
+    """One listening address; the process's signals belong to all of them together."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone."""
+        yield
+
+
+def main(argv: Sequence[str]) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code."""
+    made = parser()
+    options = made.parse_args(argv)
+    if not options.access_key or len(options.access_key) != len(options.secret_key):
+        made.error("give one --secret-key for each --access-key, and at least one pair")
+    if len(options.access_key) > 2:
+        made.error("an account has at most two active key pairs")
+    if bool(options.tls_cert) != bool(options.tls_key):
+        made.error("--tls-cert and --tls-key go together")
+    try:
+        uvloop.run(_serve(options))
+    except OSError as error:
+        made.exit(1, f"kontenumfs emulator: {error}\n")
+    return 0
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    storage = Storage(Path(options.data))
+    for bucket in options.bucket:
+        storage.create_bucket(bucket)
+    authenticator = Authenticator(dict(zip(options.access_key, options.secret_key, strict=True)))
+    faults = Faults()
+    limits = Limits(options.max_appends, options.max_components, options.min_part_size)
+    with contextlib.ExitStack() as stack:
+        stack.callback(storage.close)
+        log = None
+        if options.access_log:
+            log = stack.enter_context(open(options.access_log, "a", encoding="utf-8"))
+        s3 = S3App(
+            Objects(storage, limits),
+            authenticator,
+            faults,
+            latency=options.latency,
+            access_log=log,
+            domains=(*options.domain, "s3.kontenum.com", "localhost"),
+        )
+        sides: list[tuple[str, Any, Any]] = [
+            ("s3", s3, options.listen),
+            ("cdn", CDNApp(storage), options.cdn_listen),
+            ("control", ControlApp(faults, authenticator), options.control_listen),
+        ]
+        await _listen(options, [side for side in sides if side[2] is not None], stack)
+
+
+async def _listen(
+    options: argparse.Namespace, sides: list[tuple[str, Any, Any]], stack: contextlib.ExitStack
+) -> None:
+    servers: list[Listener] = []
+    words = []
+    tasks = []
+    for name, app, (host, port) in sides:
+        bound = stack.enter_context(socket.create_server((host, port), backlog=512))
+        tls = options.tls_cert if name == "s3" else None
+        config = uvicorn.Config(
+            app,
+            http=Protocol,
+            lifespan="off",
+            log_level="error",
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=75,
+            ssl_certfile=tls,
+            ssl_keyfile=options.tls_key if tls else None,
+            timeout_graceful_shutdown=5,
+        )
+        server = Listener(config)
+        servers.append(server)
+        tasks.append(asyncio.create_task(server.serve(sockets=[bound])))
+        words.append(f"{name}={'https' if tls else 'http'}://{host}:{bound.getsockname()[1]}")
+
+    def stop() -> None:
+        for server in servers:
+            server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    while not all(
+        server.started or task.done() for server, task in zip(servers, tasks, strict=True)
+    ):
+        await asyncio.sleep(0.005)
+    print("kontenumfs emulator ready", *words, flush=True)
+    await asyncio.gather(*tasks)
