@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The CDN side: GET and HEAD of public objects, and nothing else. It stands for the edge."""
 
+import contextlib
 import re
 from typing import Any
 
@@ -54,11 +55,11 @@ class CDNApp:
             if not name.startswith("x-amz-meta-")
         ]
         # Opened before the answer begins: a replacement in between must not mix two objects.
-        files = [
-            (open(self._storage.segment_path(name), "rb"), offset, size)
-            for name, offset, size in cut(found.extents, first, length)
-        ]
-        try:
+        with contextlib.ExitStack() as stack:
+            files = [
+                (stack.enter_context(open(self._storage.segment_path(name), "rb")), offset, size)
+                for name, offset, size in cut(found.extents, first, length)
+            ]
             await send({"type": "http.response.start", "status": status, "headers": shown})
             for file, offset, size in files if request.method == "GET" else ():
                 file.seek(offset)
@@ -67,9 +68,6 @@ class CDNApp:
                     size -= len(block)
                     await send({"type": "http.response.body", "body": block, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
-        finally:
-            for file, _, _ in files:
-                file.close()
 
 
 def _range(text: str, size: int) -> tuple[int, int] | None:

@@ -66,8 +66,7 @@ def check_conditions(request: Request, current: StoredObject | None) -> None:
             raise S3Error("NoSuchKey")
         if match.strip('"') not in (current.etag, "*"):
             raise S3Error("PreconditionFailed")
-    exists = none_match is not None and current is not None
-    if exists and none_match.strip('"') in ("*", current.etag):
+    if current is not None and (none_match or "").strip('"') in ("*", current.etag):
         raise S3Error("PreconditionFailed")
 
 

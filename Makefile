@@ -1,0 +1,28 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+# `make demo` and `make test` install what they need themselves.
+
+.PHONY: demo test lint bench lock setup
+
+demo: setup
+	.venv/bin/python -m kontenumfs demo
+
+test: setup
+	.venv/bin/python -m pytest -q
+
+lint: setup
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+
+bench: setup
+	.venv/bin/python bench/writing.py
+
+setup:
+	@.ci/setup
+
+# Pins with hashes; needs uv on the PATH.
+lock:
+	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
+	    --no-emit-index-url --no-emit-find-links --extra dev pyproject.toml .ci/build.in \
+	    --output-file requirements.lock
