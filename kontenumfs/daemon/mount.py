@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 PREFLIGHT_SECONDS = 20.0
 SELF_CHECK_SECONDS = 10.0
+REQUESTS_AT_ONCE = 32
+"""Kernel requests under way at once: each may hold two buffers of 1 MiB beside the budget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ class Mount:
             nursery.start_soon(deferred.run)
             nursery.start_soon(self._obey_signals, files)
             nursery.start_soon(self._announce)
-            await pyfuse3.main()
+            await pyfuse3.main(max_tasks=REQUESTS_AT_ONCE)
             # From here on systemd's or a user's signal must not cut the last uploads short.
             await self._drain(files)
         finally:

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ class Reader:
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._given_back: bytes | None = None
+        self._ended = False
         self.count = 0
         """Bytes that have arrived."""
 
@@ -52,12 +54,12 @@ class Reader:
         if self._given_back is not None:
             yield self._given_back
             return
-        more = True
-        while more:
+        while not self._ended:
             message = await self._receive()
             if message["type"] != "http.request":
+                self._ended = True
                 raise S3Error("IncompleteBody")
-            more = message.get("more_body", False)
+            self._ended = not message.get("more_body", False)
             body = message.get("body", b"")
             self.count += len(body)
             if body:
@@ -65,9 +67,10 @@ class Reader:
 
     async def drain(self, limit: int = 64 << 20) -> None:
         """Read on after an error, so that the client sees the answer and not a reset."""
-        async for _ in self:
-            if self.count > limit:
-                return
+        with suppress(S3Error):
+            async for _ in self:
+                if self.count > limit:
+                    return
 
     async def small(self, limit: int = 4 << 20) -> bytes:
         """A body that must fit into memory: an XML message."""

@@ -141,6 +141,14 @@ def canonical_query(query: Query) -> str:
     return "&".join(f"{name}={value}" for name, value in pairs)
 
 
+def wire_query(query: Query) -> str:
+    """The query as it is sent: a bare subresource without ``=``, as SigV2 signs it."""
+    return "&".join(
+        quote(name, safe="-_.~") + (f"={quote(value, safe='-_.~')}" if value else "")
+        for name, value in query
+    )
+
+
 def canonical_request_v4(
     method: str,
     path: str,

@@ -11,7 +11,12 @@ from typing import Protocol
 
 import trio
 
-from kontenumfs.protocol.errors import KontenumError, Unsupported, WriterConflict
+from kontenumfs.protocol.errors import (
+    KontenumError,
+    PreconditionFailed,
+    Unsupported,
+    WriterConflict,
+)
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import Attributes, Body, ObjectInfo, Store
 from kontenumfs.writing.buffer import Buffer
@@ -389,7 +394,15 @@ class WritableFile:
         if self._must_put:
             carried = self._explicit
             attributes = self._identity.attributes(self.metadata, length)
-            written = await self._env.store.put(key, body, attributes)
+            # Two hosts may begin one log at once: the first creates it, the other appends.
+            new = self.shared and not self._replaces
+            try:
+                written = await self._env.store.put(key, body, attributes, if_none_match=new)
+            except PreconditionFailed:
+                if not new or not await self._env.can_append():
+                    raise
+                await self._join_appenders(key, body)
+                return
             self._etag, self._stored = written.etag, length
             self._must_put, self._exists, self._replaces = False, True, False
             self._carried(carried)
@@ -398,6 +411,16 @@ class WritableFile:
         if not self._exists:
             raise AssertionError(f"{key}: nothing to append to")
         target = Target(key, self._stored, self._etag, self.shared, self._env.conditional())
+        await append_once(self._env.store, target, body)
+        self._moved(target.size - length - self._stored)
+        self._stored, self._etag = target.size, target.etag
+
+    async def _join_appenders(self, key: str, body: Body) -> None:
+        """Someone has created the log meanwhile: what was to be its beginning is appended."""
+        info = await self._env.store.head(key)
+        length = sum(len(piece) for piece in body)
+        self._must_put, self._exists = False, True
+        target = Target(key, info.size, info.etag, True, self._env.conditional())
         await append_once(self._env.store, target, body)
         self._moved(target.size - length - self._stored)
         self._stored, self._etag = target.size, target.etag

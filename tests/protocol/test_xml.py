@@ -1,0 +1,49 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""XML: entity bombs are refused, and keys come back as they went in."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kontenumfs.protocol.errors import UnexpectedAnswer
+from kontenumfs.protocol.xml import parse, parse_components, parse_listing, render_components
+
+BOMB = b"""<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">]>
+<Error><Code>&b;&b;&b;</Code></Error>"""
+
+
+@pytest.mark.parametrize("document", [BOMB, b"", b"<html><p>busy", b"{}", b"<a></b>"])
+def test_what_is_not_plain_xml_is_refused(document: bytes) -> None:
+    """One exception, whatever arrives."""
+    with pytest.raises(UnexpectedAnswer):
+        parse(document)
+
+
+@given(
+    st.lists(
+        st.text(
+            st.characters(codec="utf-8", min_codepoint=32, exclude_characters="￾￿")
+            | st.sampled_from("\n\r\t&<>\"'"),
+            min_size=1,
+        ),
+        min_size=1,
+        max_size=32,
+    )
+)
+def test_compose_keys_round_trip(keys: list[str]) -> None:
+    """Line ends and markup included."""
+    assert parse_components(render_components(keys)) == keys
+
+
+@pytest.mark.parametrize(
+    ("encoding", "expected"), [("<EncodingType>url</EncodingType>", "a b+c"), ("", "a+b%2Bc")]
+)
+def test_keys_are_decoded_only_where_the_answer_says_so(encoding: str, expected: str) -> None:
+    """A plus is a space only in an encoded listing."""
+    listing = parse_listing(
+        f"<ListBucketResult>{encoding}<IsTruncated>false</IsTruncated><Contents><Key>a+b%2Bc</Key>"
+        "<LastModified>2026-01-02T03:04:05.000Z</LastModified><ETag>&quot;e&quot;</ETag>"
+        "<Size>7</Size></Contents></ListBucketResult>".encode()
+    )
+    assert [(item.key, item.size, item.etag) for item in listing.objects] == [(expected, 7, "e")]
