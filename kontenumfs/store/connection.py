@@ -3,6 +3,7 @@
 """One HTTP/1.1 connection: a request out, its whole answer in, and no doubt about its fate."""
 
 import socket
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 
 import h11
@@ -10,9 +11,12 @@ import httpx
 import trio
 
 from kontenumfs.protocol.errors import UnexpectedAnswer
+from kontenumfs.store.api import Body
 
 SMALL_BODY = 64 * 1024
 """Bodies of at most so many bytes go out together with the head: they fit any socket buffer."""
+SLICE = 1 << 20
+"""Bytes handed to the socket at once; it takes what fits."""
 RECEIVE_BYTES = 64 * 1024
 MAX_HEAD = 64 * 1024
 MAX_ANSWER = 64 << 20
@@ -34,6 +38,29 @@ class ConnectionLost(Exception):
         super().__init__(reason)
         self.sent = sent
         self.answered = answered
+
+
+class BufferStream(httpx.AsyncByteStream):
+    """A body that is sent in slices, without copies, and again when the request is repeated."""
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+
+    def slices(self) -> Iterator[memoryview]:
+        """The body's bytes, in order, as views of the buffers."""
+        for piece in self._body:
+            view = memoryview(piece)
+            for start in range(0, len(view), SLICE):
+                yield view[start : start + SLICE]
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """What httpx expects of a body; the connection takes the slices."""
+        for view in self.slices():
+            yield bytes(view)
+
+    def let_go(self) -> None:
+        """Forget the buffers: the request is over."""
+        self._body = ()
 
 
 @dataclass(slots=True)
@@ -100,7 +127,7 @@ class Connection:
 
     async def _send_small(self, request: httpx.Request, head: bytes) -> None:
         pieces = [head]
-        async for piece in _body(request):
+        for piece in await _slices(request):
             pieces += self._http.send_with_data_passthrough(h11.Data(data=piece)) or []
         pieces += self._http.send_with_data_passthrough(h11.EndOfMessage()) or []
         try:
@@ -132,7 +159,7 @@ class Connection:
 
     async def _send_body(self, request: httpx.Request) -> None:
         try:
-            async for piece in _body(request):
+            for piece in await _slices(request):
                 for data in self._http.send_with_data_passthrough(h11.Data(data=piece)) or []:
                     await self._stream.send_all(data)
             self._http.send_with_data_passthrough(h11.EndOfMessage())
@@ -172,9 +199,12 @@ class Connection:
         self._http.receive_data(bytes(data))
 
 
-def _body(request: httpx.Request) -> httpx.AsyncByteStream:
-    assert isinstance(request.stream, httpx.AsyncByteStream)
-    return request.stream
+async def _slices(request: httpx.Request) -> Iterable[bytes]:
+    stream = request.stream
+    if isinstance(stream, BufferStream):
+        return stream.slices()  # type: ignore[return-value]  # h11 and sockets take any buffer
+    assert isinstance(stream, httpx.AsyncByteStream)
+    return [piece async for piece in stream]
 
 
 def _reason(error: BaseException) -> str:

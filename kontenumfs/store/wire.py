@@ -4,7 +4,6 @@
 
 import base64
 import hashlib
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Literal
@@ -24,11 +23,10 @@ from kontenumfs.protocol.errors import (
 from kontenumfs.protocol.signing import EMPTY_SHA256, UNSIGNED_PAYLOAD, Query
 from kontenumfs.protocol.xml import Element, parse
 from kontenumfs.store.api import Attributes, Body, ObjectInfo, Written
+from kontenumfs.store.connection import BufferStream
 
 HASH_IN_THREAD = 1 << 20
 """Bodies of more bytes are hashed in a worker thread: the event loop must not stand still."""
-SLICE = 1 << 20
-"""Bytes handed to the socket at once; it takes what fits."""
 USER_AGENT = "kontenumfs"
 META = "x-amz-meta-"
 SYSTEM_HEADERS = frozenset(
@@ -102,19 +100,6 @@ class Call:
     digest: bool = False
     once: bool = False
     late_error: bool = False
-
-
-class BufferStream(httpx.AsyncByteStream):
-    """A body that is sent in slices, without copies, and again when the request is repeated."""
-
-    def __init__(self, body: Body) -> None:
-        self._body = body
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for piece in self._body:
-            view = memoryview(piece)
-            for start in range(0, len(view), SLICE):
-                yield view[start : start + SLICE]  # type: ignore[misc]  # sockets take any buffer
 
 
 async def hashed(algorithm: Literal["md5", "sha256"], body: Body) -> bytes:
@@ -205,6 +190,10 @@ async def exchange(client: httpx.AsyncClient, request: httpx.Request, call: Call
         raise
     except httpx.HTTPError as error:
         raise AnswerLost(f"{call.operation} {call.key!r}: {error}") from error
+    finally:
+        # httpx's request and response refer to each other: the body must not wait for them.
+        if isinstance(request.stream, BufferStream):
+            request.stream.let_go()
     if not response.is_success:
         raise answer_error(response, call)
     if call.late_error and b"<Error" in response.content[:512]:
