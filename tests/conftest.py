@@ -1,0 +1,90 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures, and what every test is held to: no error logged, no mount and no process left."""
+
+import gc
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness.emulator import Emulator, running_emulator
+from tests.harness.leaks import Leaks, adopt_orphans
+from tests.harness.mounts import MountedBucket, MountFactory
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Watch over daemons too, and keep the machine's own key pairs out of the tests."""
+    adopt_orphans()
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "KONTENUM_", "RCLONE_")) and name != "AWS_CA_BUNDLE":
+            del os.environ[name]
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fail a test that logs an error, or leaves a mount, a process or a socket behind.
+
+    A test that provokes an error says so by `caplog.clear()` once it has looked at it.
+    """
+    leaks = Leaks()
+    yield
+    gc.collect()  # an unclosed socket is a ResourceWarning, and warnings are errors
+    left = leaks.collect()
+    assert not left, f"left behind: {left}"
+    errors = [
+        record.getMessage()
+        for record in (*caplog.get_records("setup"), *caplog.get_records("call"))
+        if record.levelno >= logging.ERROR
+    ]
+    assert not errors, f"errors were logged: {errors}"
+
+
+@pytest.fixture(scope="session")
+def fuse() -> None:
+    """/dev/fuse: required in CI, where a missing one must not hide the tests."""
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        if os.environ.get("CI"):
+            pytest.fail("/dev/fuse is missing, and CI must test real mounts")
+        pytest.skip("/dev/fuse is missing: run as root on a machine with FUSE")
+
+
+@pytest.fixture(scope="session")
+def session_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """One emulator for all tests that leave it as it was; it proves that no mount ever reads."""
+    with running_emulator(tmp_path_factory.mktemp("emulator")) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def emulator(session_emulator: Emulator) -> Iterator[Emulator]:
+    """The emulator, with the requests counted from here on, and without faults."""
+    session_emulator.mark()
+    yield session_emulator
+    session_emulator.clear_faults()
+    session_emulator.check_log()
+
+
+@pytest.fixture
+def own_emulator(tmp_path: Path) -> Iterator[Emulator]:
+    """An emulator for this test alone, which may stop it and kill it."""
+    with running_emulator(tmp_path / "own-emulator") as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def mount(
+    fuse: None, emulator: Emulator, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[MountFactory]:
+    """Make mounts of a prefix of the test's own; all of them end with the test."""
+    factory = MountFactory(emulator, tmp_path, request.node.name)
+    yield factory
+    factory.close()
+
+
+@pytest.fixture
+def mounted(mount: MountFactory) -> MountedBucket:
+    """One mount with default options, of a prefix of the test's own."""
+    return mount()
