@@ -90,7 +90,10 @@ class RetryPolicy:
                     failure = error
                 await self._back_off(number, failure)
         if failure is not None:
-            raise failure
+            try:
+                raise failure
+            finally:
+                failure = None  # its traceback holds this frame, and the frame the body
         raise DeadlineExceeded(f"no answer within {self._deadline:g} s")
 
     async def _wait_for_others(self) -> None:
@@ -104,7 +107,9 @@ class RetryPolicy:
         if isinstance(error, StoreError) and error.retry_after is not None:
             wait = max(wait, error.retry_after)
         if isinstance(error, Throttled):
-            self._not_before = max(self._not_before, trio.current_time() + wait)
+            # An hour's Retry-After ends this request, and must not silence all others.
+            shared = trio.current_time() + min(wait, self._longest)
+            self._not_before = max(self._not_before, shared)
         if trio.current_time() + wait >= trio.current_effective_deadline():
             raise error
         self.repeated += 1
