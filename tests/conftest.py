@@ -24,12 +24,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(autouse=True)
-def nothing_left_behind(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+def nothing_left_behind(
+    caplog: pytest.LogCaptureFixture, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
     """Fail a test that logs an error, or leaves a mount, a process or a socket behind.
 
     A test that provokes an error says so by `caplog.clear()` once it has looked at it.
     """
-    leaks = Leaks()
+    leaks = Leaks(tmp_path_factory.getbasetemp())
     yield
     gc.collect()  # an unclosed socket is a ResourceWarning, and warnings are errors
     left = leaks.collect()

@@ -33,22 +33,27 @@ def children() -> set[int]:
     return found
 
 
-def mountpoints() -> set[Path]:
-    """Where something is mounted."""
-    return {path for path, _ in mounts()}
+def mountpoints(below: Path) -> set[Path]:
+    """Where something is mounted below a directory; the rest of the machine is not ours."""
+    return {path for path, _ in mounts() if path.is_relative_to(below)}
 
 
 class Leaks:
-    """What there was when this was made, to compare with."""
+    """What there was when this was made, to compare with.
 
-    def __init__(self) -> None:
-        self._mounts = mountpoints()
+    Args:
+        directory: where the tests make their mounts.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._mounts = mountpoints(directory)
         self._children = children()
 
     def collect(self) -> list[str]:
         """Clear away what was left behind since, and name it."""
         found = []
-        for path in mountpoints() - self._mounts:
+        for path in mountpoints(self._directory) - self._mounts:
             found.append(f"a mount at {path}")
             detach(path)
         for pid in children() - self._children:
