@@ -5,34 +5,43 @@
 import gc
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from kontenumfs.daemon.kernel import mounts
 from tests.harness.emulator import Emulator, running_emulator
-from tests.harness.mounts import MountedBucket
+from tests.harness.leaks import Leaks, adopt_orphans
+from tests.harness.mounts import MountedBucket, MountFactory
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Watch over daemons too, and keep the machine's own key pairs out of the tests."""
+    adopt_orphans()
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "KONTENUM_", "RCLONE_")) and name != "AWS_CA_BUNDLE":
+            del os.environ[name]
 
 
 @pytest.fixture(autouse=True)
-def nothing_left_behind(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Fail a test that logs an error, or leaves a mount, a child process or a socket behind."""
-    before, children = set(mounts()), _children()
+def nothing_left_behind(
+    caplog: pytest.LogCaptureFixture, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Fail a test that logs an error, or leaves a mount, a process or a socket behind.
+
+    A test that provokes an error says so by `caplog.clear()` once it has looked at it.
+    """
+    leaks = Leaks(tmp_path_factory.getbasetemp())
     yield
     gc.collect()  # an unclosed socket is a ResourceWarning, and warnings are errors
-    assert not set(mounts()) - before, "a mount was left behind"
-    assert not _children() - children, "a process was left behind"
-    errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
-    assert not errors, f"an error was logged: {errors}"
-
-
-def _children() -> set[str]:
-    """The processes that this one has started."""
-    found: set[str] = set()
-    for task in Path("/proc/self/task").iterdir():
-        found |= set((task / "children").read_text().split())
-    return found
+    left = leaks.collect()
+    assert not left, f"left behind: {left}"
+    errors = [
+        record.getMessage()
+        for record in (*caplog.get_records("setup"), *caplog.get_records("call"))
+        if record.levelno >= logging.ERROR
+    ]
+    assert not errors, f"errors were logged: {errors}"
 
 
 @pytest.fixture(scope="session")
@@ -46,15 +55,9 @@ def fuse() -> None:
 
 @pytest.fixture(scope="session")
 def session_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    """One emulator for the tests that leave it as it was; no mount ever reads an object."""
+    """One emulator for all tests that leave it as it was; it proves that no mount ever reads."""
     with running_emulator(tmp_path_factory.mktemp("emulator")) as emulator:
         yield emulator
-        reads = [
-            request
-            for request in emulator.all_requests()
-            if request["op"] == "GetObject" and request["user_agent"].startswith("kontenumfs")
-        ]
-        assert not reads, f"a mount sent GetObject: {reads}"
 
 
 @pytest.fixture
@@ -63,23 +66,27 @@ def emulator(session_emulator: Emulator) -> Iterator[Emulator]:
     session_emulator.mark()
     yield session_emulator
     session_emulator.clear_faults()
+    session_emulator.check_log()
+
+
+@pytest.fixture
+def own_emulator(tmp_path: Path) -> Iterator[Emulator]:
+    """An emulator for this test alone, which may stop it and kill it."""
+    with running_emulator(tmp_path / "own-emulator") as emulator:
+        yield emulator
 
 
 @pytest.fixture
 def mount(
     fuse: None, emulator: Emulator, tmp_path: Path, request: pytest.FixtureRequest
-) -> Iterator[Callable[..., MountedBucket]]:
+) -> Iterator[MountFactory]:
     """Make mounts of a prefix of the test's own; all of them end with the test."""
-    made: list[MountedBucket] = []
+    factory = MountFactory(emulator, tmp_path, request.node.name)
+    yield factory
+    factory.close()
 
-    def make(*options: str, prefix: str | None = None) -> MountedBucket:
-        own = request.node.name.replace("[", "-").replace("]", "") if prefix is None else prefix
-        directory = tmp_path / f"mount{len(made)}"
-        source = f"bucket/{own}" if own else "bucket"
-        made.append(MountedBucket(directory, emulator.s3_url, *options, source=source))
-        emulator.mark()
-        return made[-1]
 
-    yield make
-    for mounted in made:
-        mounted.close()
+@pytest.fixture
+def mounted(mount: MountFactory) -> MountedBucket:
+    """One mount with default options, of a prefix of the test's own."""
+    return mount()

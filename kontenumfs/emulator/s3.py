@@ -121,11 +121,9 @@ class S3App:
             answer = await self._answer(request, operation, fault)
             await self._send(request, answer, fault, send)
         except ConnectionDropped:
-            # Without a start of an answer, uvicorn answers 500; cutting the transport is what
-            # a lost connection looks like.
-            transport = scope.get("extensions", {}).get("kontenum.transport")
-            if transport is not None:
-                transport.abort()
+            scope["extensions"]["kontenum.transport"].abort()
+            while (await receive())["type"] != "http.disconnect":
+                pass  # the server must see that nobody waits for an answer any more
         finally:
             self._write_log(began, operation, request, answer)
 

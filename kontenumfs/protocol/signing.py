@@ -190,9 +190,7 @@ def string_to_sign_v2(request: Signable, *, expires: str | None = None) -> str:
     # With x-amz-date the Date line stays empty, for that header is among the amz lines.
     date = expires or ("" if "x-amz-date" in headers else headers.get("date", ""))
     amz = "".join(
-        f"{name}:{' '.join(headers[name].split())}\n"
-        for name in sorted(headers)
-        if name.startswith("x-amz-")
+        f"{name}:{headers[name].strip()}\n" for name in sorted(headers) if name.startswith("x-amz-")
     )
     bucket = f"/{request.bucket_in_host}" if request.bucket_in_host else ""
     signed = sorted((name, value) for name, value in request.query if name in SUBRESOURCES_V2)

@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 import httpx
 
 from kontenumfs.protocol.errors import UnexpectedAnswer
-from kontenumfs.protocol.signing import UNSIGNED_PAYLOAD, KeyPair, Query, Signable, Signer
+from kontenumfs.protocol.signing import KeyPair, Signable, Signer
 from kontenumfs.protocol.xml import parse
 from kontenumfs.store.keys import KeyRing
 
@@ -19,10 +19,15 @@ log = logging.getLogger(__name__)
 KEY_REFUSED = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch"})
 SMALLEST_SKEW = timedelta(seconds=2)
 """The Date header counts whole seconds, and an answer takes its time."""
+TOLERATED_SKEW = timedelta(minutes=5)
+"""No store allows less; a HEAD that was refused without a code may have been off by more."""
 
 
 class S3Auth(httpx.Auth):
-    """Signs requests; what a signature covers stands in the request's extensions.
+    """Signs requests, and tries once more where the clock or the key pair was to blame.
+
+    Reads from a request's extensions: ``path`` (as on the wire), ``query`` (decoded) and
+    ``payload_hash``. A pair that worked where the other was refused is used from then on.
 
     Args:
         bucket_in_host: the bucket, when it is addressed by host name.
@@ -47,47 +52,61 @@ class S3Auth(httpx.Auth):
     async def async_auth_flow(
         self, request: httpx.Request
     ) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """Yield the signed request, and once more where a key or the clock was to blame."""
+        """Yield the signed request, and once more for the clock and for the other key pair."""
+        unsigned = request.headers.raw
         keys = self._keys.current
-        self._sign(request, keys)
+        self._sign(request, unsigned, keys)
         response = yield request
         if response.status_code != 403:
             return
         code = await _error_code(response)
-        if code == "RequestTimeTooSkewed" and self._correct_clock(response):
-            self._sign(request, keys)
+        if self._clock_is_to_blame(request, response, code):
+            self._sign(request, unsigned, keys)
             response = yield request
-            code = await _error_code(response) if response.status_code == 403 else ""
+            if response.status_code != 403:
+                return
+            code = await _error_code(response)
+        # The answer to a HEAD has no code: its refusal may be the key's fault.
         if code in KEY_REFUSED or (not code and request.method == "HEAD"):
-            other = self._keys.fall_over(keys) if code else None
+            other = self._keys.other_than(keys)
             if other is not None:
-                self._sign(request, other)
-                yield request
+                self._sign(request, unsigned, other)
+                response = yield request
+                if response.status_code not in (401, 403):
+                    self._keys.prefer(other)
 
-    def _sign(self, request: httpx.Request, keys: KeyPair) -> None:
-        query: Query = request.extensions["query"]
+    def _sign(
+        self, request: httpx.Request, unsigned: list[tuple[bytes, bytes]], keys: KeyPair
+    ) -> None:
+        extensions = request.extensions
         signable = Signable(
             request.method,
-            request.url.raw_path.partition(b"?")[0].decode("ascii"),
-            query,
-            {
-                name: value
-                for name, value in request.headers.items()
-                if name not in ("authorization", "x-amz-date", "x-amz-content-sha256")
-            },
-            request.extensions.get("payload_hash", UNSIGNED_PAYLOAD),
+            extensions["path"],
+            extensions["query"],
+            {name.decode(): value.decode() for name, value in unsigned},
+            extensions["payload_hash"],
             self._bucket_in_host,
         )
-        request.headers.update(self._signer.sign(signable, keys, self._now() + self.skew))
+        added = self._signer.sign(signable, keys, self._now() + self.skew)
+        request.headers = httpx.Headers(
+            unsigned + [(name.encode(), value.encode()) for name, value in added.items()]
+        )
 
-    def _correct_clock(self, response: httpx.Response) -> bool:
+    def _clock_is_to_blame(
+        self, request: httpx.Request, response: httpx.Response, code: str
+    ) -> bool:
         """Learn how far the clocks differ; whether that can help."""
+        silent = request.method == "HEAD" and not code
+        if code != "RequestTimeTooSkewed" and not silent:
+            return False
         try:
             theirs = parsedate_to_datetime(response.headers["date"])
         except (KeyError, ValueError):
             return False
+        if theirs.tzinfo is None:
+            theirs = theirs.replace(tzinfo=UTC)
         skew = theirs - self._now()
-        if abs(skew - self.skew) < SMALLEST_SKEW:
+        if abs(skew - self.skew) < (TOLERATED_SKEW if silent else SMALLEST_SKEW):
             return False
         log.warning("this machine's clock differs from the store's by %s; corrected", skew)
         self.skew = skew

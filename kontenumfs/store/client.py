@@ -2,23 +2,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """The store over HTTP: one verb, one method."""
 
+import hashlib
 import ssl
 from collections.abc import Sequence
 
 import httpx
 
 from kontenumfs.protocol import dialect, xml
-from kontenumfs.protocol.errors import ConfigurationError, StoreError, UnexpectedAnswer
+from kontenumfs.protocol.errors import (
+    ConfigurationError,
+    InvalidRequest,
+    NoSuchUpload,
+    StoreError,
+    UnexpectedAnswer,
+)
 from kontenumfs.protocol.names import quote_key
 from kontenumfs.protocol.signing import signer_for
 from kontenumfs.store.api import Attributes, Body, ListPage, ObjectInfo, Part, Written
 from kontenumfs.store.auth import S3Auth
 from kontenumfs.store.keys import KeyRing
 from kontenumfs.store.retry import Repeat, RetryPolicy
-from kontenumfs.store.wire import Call, Endpoint, attribute_headers, build, described, exchange
-
-USER_AGENT = "kontenumfs"
-CONNECT_SECONDS = 10.0
+from kontenumfs.store.transport import CONNECT_SECONDS, OriginTransport
+from kontenumfs.store.wire import (
+    Call,
+    Endpoint,
+    attribute_headers,
+    described,
+    exchange,
+    prepare,
+    receipt,
+    receipt_in_body,
+)
 
 
 def open_store(
@@ -37,19 +51,26 @@ def open_store(
 
     Raises ConfigurationError when ca_file cannot be used.
     """
-    virtual = bucket if endpoint.addressing == "virtual" else ""
-    auth = S3Auth(signer_for(endpoint.signature, endpoint.region), keys, bucket_in_host=virtual)
-    client = httpx.AsyncClient(
-        auth=auth,
-        verify=_trust(endpoint.ca_file) if endpoint.is_tls else False,
-        trust_env=False,
-        timeout=httpx.Timeout(deadline, connect=min(CONNECT_SECONDS, deadline)),
-        limits=httpx.Limits(
-            max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=30
-        ),
-        headers={"user-agent": USER_AGENT, "accept-encoding": "identity"},
-    )
+    client = open_client(endpoint, bucket, keys, deadline=deadline, connections=connections)
     return HTTPStore(client, endpoint, bucket, RetryPolicy(deadline=deadline))
+
+
+def open_client(
+    endpoint: Endpoint, bucket: str, keys: KeyRing, *, deadline: float, connections: int
+) -> httpx.AsyncClient:
+    """What signs requests and sends them to the origin of `bucket` (or of the service: empty)."""
+    virtual = bucket if endpoint.addressing == "virtual" else ""
+    transport = OriginTransport(
+        endpoint.origin(bucket),
+        trust=_trust(endpoint.ca_file) if endpoint.is_tls else None,
+        connections=connections,
+        connect_seconds=min(CONNECT_SECONDS, deadline),
+    )
+    return httpx.AsyncClient(
+        auth=S3Auth(signer_for(endpoint.signature, endpoint.region), keys, bucket_in_host=virtual),
+        transport=transport,
+        trust_env=False,
+    )
 
 
 def _trust(ca_file: str | None) -> ssl.SSLContext:
@@ -68,14 +89,16 @@ class HTTPStore:
         self.bucket = bucket
         self._client = client
         self._endpoint = endpoint
+        self._origin = endpoint.origin(bucket)
         self._retry = retry
 
     async def _send(self, call: Call, repeat: Repeat = Repeat.ALWAYS) -> httpx.Response:
-        async def attempt() -> httpx.Response:
-            request = await build(self._client, self._endpoint, self.bucket, call)
-            return await exchange(self._client, request, call)
-
-        return await self._retry.run(attempt, repeat)
+        prepared = await prepare(self._endpoint, self._origin, self.bucket, call)
+        if call.once:
+            repeat = Repeat.UNSENT
+        return await self._retry.run(
+            lambda: exchange(self._client, prepared.request(), call), repeat
+        )
 
     async def head_bucket(self) -> None:
         """Return if the bucket exists and these keys may see it; tried once."""
@@ -123,7 +146,7 @@ class HTTPStore:
         if if_none_match:
             headers["if-none-match"] = "*"
         call = Call("PutObject", "PUT", key, quote_key(key), headers=headers, body=body)
-        return _receipt(await self._send(call))
+        return receipt(await self._send(call))
 
     async def append(self, key: str, body: Body, *, if_match: str | None = None) -> Written:
         """Add bytes to an object's end; repeated only where nothing was done."""
@@ -135,18 +158,28 @@ class HTTPStore:
             dialect.APPEND,
             _conditions(if_match),
             body,
+            once=True,
         )
-        return _receipt(await self._send(call, Repeat.UNSENT))
+        return receipt(await self._send(call))
 
     async def compose(self, key: str, components: Sequence[str], attributes: Attributes) -> Written:
         """Make an object of 1 to 32 objects of this bucket, in order."""
-        body = [xml.render_components(components)]
-        headers = attribute_headers(attributes)
-        call = Call("ComposeObject", "PUT", key, quote_key(key), dialect.COMPOSE, headers, body)
-        # Where the target is among the components, doing it twice would double it.
-        return _receipt(
-            await self._send(call, Repeat.UNSENT if key in components else Repeat.ALWAYS)
+        try:
+            body = [xml.render_components(components)]
+        except ValueError as error:
+            raise InvalidRequest(str(error), operation="ComposeObject", resource=key) from None
+        call = Call(
+            "ComposeObject",
+            "PUT",
+            key,
+            quote_key(key),
+            dialect.COMPOSE,
+            attribute_headers(attributes),
+            body,
+            # Where the target is among the components, doing it twice would double it.
+            once=key in components,
         )
+        return receipt(await self._send(call))
 
     async def copy(
         self,
@@ -163,8 +196,10 @@ class HTTPStore:
             headers["x-amz-metadata-directive"] = "REPLACE"
         if if_match:
             headers["x-amz-copy-source-if-match"] = f'"{if_match}"'
-        call = Call("CopyObject", "PUT", target, quote_key(target), headers=headers)
-        return _receipt_in_body(await self._send(call), call)
+        call = Call(
+            "CopyObject", "PUT", target, quote_key(target), headers=headers, late_error=True
+        )
+        return receipt_in_body(await self._send(call), call)[1]
 
     async def delete(self, key: str) -> None:
         """Delete an object; a missing one is no error."""
@@ -176,7 +211,7 @@ class HTTPStore:
         for start in range(0, len(keys), dialect.MAX_DELETE_MANY):
             body = [xml.render_delete(keys[start : start + dialect.MAX_DELETE_MANY])]
             call = Call("DeleteObjects", "POST", query=(("delete", ""),), body=body, digest=True)
-            answer = xml.parse((await self._send(call)).content)
+            answer, _ = receipt_in_body(await self._send(call), call)
             failed |= {item.get("Key"): item.get("Code") for item in answer.all("Error")}
         return failed
 
@@ -190,7 +225,8 @@ class HTTPStore:
             (("uploads", ""),),
             attribute_headers(attributes),
         )
-        upload_id = xml.parse((await self._send(call)).content).get("UploadId")
+        root, _ = receipt_in_body(await self._send(call), call)
+        upload_id = root.get("UploadId")
         if not upload_id:
             raise UnexpectedAnswer("no UploadId", operation=call.operation, resource=key)
         return upload_id
@@ -199,7 +235,7 @@ class HTTPStore:
         """Send one part; all but the last must have at least 5 MiB."""
         query = (("partNumber", str(number)), ("uploadId", upload_id))
         call = Call("UploadPart", "PUT", key, quote_key(key), query, body=body)
-        return Part(number, _receipt(await self._send(call)).etag)
+        return Part(number, _needed(receipt(await self._send(call)).etag, call))
 
     async def upload_part_copy(
         self,
@@ -220,15 +256,31 @@ class HTTPStore:
         if if_match:
             headers["x-amz-copy-source-if-match"] = f'"{if_match}"'
         query = (("partNumber", str(number)), ("uploadId", upload_id))
-        call = Call("UploadPartCopy", "PUT", key, quote_key(key), query, headers)
-        return Part(number, _receipt_in_body(await self._send(call), call).etag)
+        call = Call("UploadPartCopy", "PUT", key, quote_key(key), query, headers, late_error=True)
+        _, written = receipt_in_body(await self._send(call), call)
+        return Part(number, _needed(written.etag, call))
 
     async def complete_multipart(self, key: str, upload_id: str, parts: Sequence[Part]) -> Written:
         """Publish the upload as the object."""
         body = [xml.render_parts([(part.number, part.etag) for part in parts])]
         query = (("uploadId", upload_id),)
-        call = Call("CompleteMultipartUpload", "POST", key, quote_key(key), query, body=body)
-        return _receipt_in_body(await self._send(call), call)
+        call = Call(
+            "CompleteMultipartUpload",
+            "POST",
+            key,
+            quote_key(key),
+            query,
+            body=body,
+            late_error=True,
+        )
+        try:
+            return receipt_in_body(await self._send(call), call)[1]
+        except NoSuchUpload:
+            # An earlier attempt whose answer was lost may have published it.
+            etag = multipart_etag(parts)
+            if etag and (await self.head(key)).etag == etag:
+                return Written(etag, "")
+            raise
 
     async def abort_multipart(self, key: str, upload_id: str) -> None:
         """Drop an upload and its parts; a missing one is no error."""
@@ -248,20 +300,17 @@ def _conditions(if_match: str | None) -> dict[str, str]:
     return {"if-match": f'"{if_match}"'} if if_match else {}
 
 
-def _receipt(response: httpx.Response) -> Written:
-    headers = response.headers
-    return Written(headers.get("etag", "").strip('"'), headers.get("x-amz-request-id", ""))
+def _needed(etag: str, call: Call) -> str:
+    """Without a part's ETag the upload cannot be completed."""
+    if not etag:
+        raise UnexpectedAnswer("no ETag", operation=call.operation, resource=call.key)
+    return etag
 
 
-def _receipt_in_body(response: httpx.Response, call: Call) -> Written:
-    """CopyObject and its kin answer 200 before they are done: the body may hold an error."""
-    root = xml.parse(response.content)
-    if root.tag == "Error":
-        raise UnexpectedAnswer(
-            root.get("Message"),
-            code=root.get("Code"),
-            status=response.status_code,
-            operation=call.operation,
-            resource=call.key,
-        )
-    return Written(root.get("ETag").strip('"'), response.headers.get("x-amz-request-id", ""))
+def multipart_etag(parts: Sequence[Part]) -> str:
+    """The ETag that S3 gives to an object of these parts; empty where theirs are no MD5."""
+    try:
+        digests = b"".join(bytes.fromhex(part.etag) for part in parts)
+    except ValueError:
+        return ""
+    return f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"

@@ -9,11 +9,23 @@ would replace the object by its tail, and answer 200 (measured on four of five s
 import secrets
 from dataclasses import dataclass
 
-from kontenumfs.protocol.errors import PreconditionFailed, StoreError
+import trio
+
+from kontenumfs.protocol.errors import (
+    Conflict,
+    InvalidRequest,
+    NotImplementedByStore,
+    PreconditionFailed,
+    SignatureDoesNotMatch,
+)
 from kontenumfs.store.api import Attributes, Store
 
 STAGING_PREFIX = ".kontenumfs/"
 """Below the mount's prefix: scratch objects of our own."""
+CLEAN_UP_SECONDS = 5.0
+"""A mount that is told to stop still deletes its scratch key, if that is quick."""
+UNABLE = (InvalidRequest, NotImplementedByStore, Conflict, SignatureDoesNotMatch)
+"""How servers say that they lack it; radosgw leaves ``append`` out of SigV2's signature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,34 +52,32 @@ async def probe(store: Store, prefix: str) -> Capabilities:
     first = await store.put(key, [b"12"], Attributes())
     try:
         append = await _appends(store, key)
-        compose = append and await _composes(store, key)
-        conditional = append and await _refuses_false_etag(store, key, first.etag)
+        compose = await _composes(store, key)
+        conditional = append and await _honours_if_match(store, key, first.etag)
     finally:
-        await store.delete(key)
+        with trio.move_on_after(CLEAN_UP_SECONDS, shield=True):
+            await store.delete(key)
     return Capabilities(append, compose, conditional)
 
 
 async def _appends(store: Store, key: str) -> bool:
     try:
         await store.append(key, [b"345"])
-    except StoreError as error:
-        if error.status >= 500:
-            raise
+    except UNABLE:
         return False
     return (await store.head(key)).size == 5
 
 
 async def _composes(store: Store, key: str) -> bool:
+    before = (await store.head(key)).size
     try:
         await store.compose(key, [key, key], Attributes())
-    except StoreError as error:
-        if error.status >= 500:
-            raise
+    except UNABLE:
         return False
-    return (await store.head(key)).size == 10
+    return (await store.head(key)).size == 2 * before
 
 
-async def _refuses_false_etag(store: Store, key: str, stale: str) -> bool:
+async def _honours_if_match(store: Store, key: str, stale: str) -> bool:
     try:
         await store.append(key, [b"6"], if_match=stale)
     except PreconditionFailed:
@@ -75,7 +85,9 @@ async def _refuses_false_etag(store: Store, key: str, stale: str) -> bool:
         true = (await store.head(key)).etag
         try:
             await store.append(key, [b"7"], if_match=true)
-        except PreconditionFailed:
+        except (PreconditionFailed, *UNABLE):
             return False
         return True
+    except UNABLE:
+        return False
     return False

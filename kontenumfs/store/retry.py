@@ -6,6 +6,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from enum import Enum
+from itertools import count
 from typing import TypeVar
 
 import trio
@@ -18,6 +19,7 @@ from kontenumfs.protocol.errors import (
     ServerError,
     StoreError,
     Throttled,
+    TLSError,
 )
 
 T = TypeVar("T")
@@ -71,32 +73,45 @@ class RetryPolicy:
     async def run(self, attempt: Callable[[], Awaitable[T]], repeat: Repeat) -> T:
         """The result of `attempt`, tried again as far as `repeat` allows.
 
-        Raises what the last attempt raised, or DeadlineExceeded when none had ended.
+        Raises what the last attempt raised, at once when the wait that it asks for would pass
+        the deadline; DeadlineExceeded when the deadline passed during an attempt, whose effect
+        is then unknown. TLSError is not repeated: a certificate does not change.
         """
         failure: KontenumError | None = None
         with trio.move_on_after(self._deadline):
-            for number in range(1_000_000):
+            for number in count():
                 await self._wait_for_others()
+                failure = None
                 try:
                     return await attempt()
+                except TLSError:
+                    raise
                 except _REPEATABLE[repeat] as error:
                     failure = error
                 await self._back_off(number, failure)
         if failure is not None:
-            raise failure
+            try:
+                raise failure
+            finally:
+                failure = None  # its traceback holds this frame, and the frame the body
         raise DeadlineExceeded(f"no answer within {self._deadline:g} s")
 
     async def _wait_for_others(self) -> None:
         """SlowDown is said to one request and meant for all."""
         while (wait := self._not_before - trio.current_time()) > 0:
-            await trio.sleep(wait)
+            # Not all at the same moment, or the next answer is SlowDown again.
+            await trio.sleep(wait + self._uniform(0, self._base))
 
     async def _back_off(self, number: int, error: KontenumError) -> None:
-        wait = self._uniform(0, min(self._longest, self._base * 2**number))
+        wait = self._uniform(0, min(self._longest, self._base * 2 ** min(number, 30)))
         if isinstance(error, StoreError) and error.retry_after is not None:
             wait = max(wait, error.retry_after)
         if isinstance(error, Throttled):
-            self._not_before = max(self._not_before, trio.current_time() + wait)
+            # An hour's Retry-After ends this request, and must not silence all others.
+            shared = trio.current_time() + min(wait, self._longest)
+            self._not_before = max(self._not_before, shared)
+        if trio.current_time() + wait >= trio.current_effective_deadline():
+            raise error
         self.repeated += 1
         log.info("again in %.2f s: %s", wait, error)
         await trio.sleep(wait)

@@ -1,15 +1,13 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""One request to the store and its answer: bodies, digests, errors of httpx in our own terms."""
+"""One request to the store and its answer: bodies, digests, headers, errors."""
 
 import base64
 import hashlib
-import socket
-import ssl
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Literal
+from urllib.parse import quote
 
 import httpx
 import trio
@@ -17,20 +15,19 @@ import trio
 from kontenumfs.protocol.answers import error_from_answer
 from kontenumfs.protocol.errors import (
     AnswerLost,
-    NameResolutionError,
-    NotSent,
-    TLSError,
+    ServerError,
+    StoreError,
     TransportError,
     UnexpectedAnswer,
 )
-from kontenumfs.protocol.signing import EMPTY_SHA256, UNSIGNED_PAYLOAD, Query, wire_query
-from kontenumfs.protocol.xml import parse
-from kontenumfs.store.api import Attributes, Body, ObjectInfo
+from kontenumfs.protocol.signing import EMPTY_SHA256, UNSIGNED_PAYLOAD, Query
+from kontenumfs.protocol.xml import Element, parse
+from kontenumfs.store.api import Attributes, Body, ObjectInfo, Written
+from kontenumfs.store.connection import BufferStream
 
 HASH_IN_THREAD = 1 << 20
 """Bodies of more bytes are hashed in a worker thread: the event loop must not stand still."""
-SLICE = 256 * 1024
-"""Bytes handed to the socket at once."""
+USER_AGENT = "kontenumfs"
 META = "x-amz-meta-"
 SYSTEM_HEADERS = frozenset(
     {
@@ -64,16 +61,20 @@ class Endpoint:
     @property
     def is_tls(self) -> bool:
         """Whether requests are encrypted."""
-        return self.url.startswith("https://")
+        return self.url.lower().startswith("https://")
 
-    def address(self, bucket: str, path: str, query: Query) -> str:
-        """The URL of a quoted key (or nothing) in `bucket` (or of the service)."""
+    def origin(self, bucket: str) -> httpx.URL:
+        """Scheme, host and port that requests to `bucket` (or to the service: empty) go to."""
+        url = httpx.URL(self.url.rstrip("/"))
         if bucket and self.addressing == "virtual":
-            scheme, _, host = self.url.partition("://")
-            base = f"{scheme}://{bucket}.{host}/"
-        else:
-            base = f"{self.url}/{bucket}" + ("/" if bucket and path else "")
-        return base + path + (f"?{wire_query(query)}" if query else "")
+            return url.copy_with(host=f"{bucket}.{url.host}")
+        return url
+
+    def path(self, bucket: str, quoted_key: str) -> str:
+        """The path of a quoted key (or nothing) in `bucket` (or of the service)."""
+        if bucket and self.addressing == "path":
+            return f"/{bucket}/{quoted_key}" if quoted_key else f"/{bucket}"
+        return f"/{quoted_key}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +83,11 @@ class Call:
 
     Args:
         operation: the S3 name, for errors and logs.
+        key: what the request is about, for errors and logs.
         path: the quoted key, or empty for the bucket.
-        digest: whether the body's digest goes along even where the payload is not signed.
+        digest: whether Content-MD5 goes along even where the payload is signed.
+        once: whether the request must not be repeated once it may have reached the store.
+        late_error: whether a 200 may still hold an error, for the store answers before it is done.
     """
 
     operation: str
@@ -94,26 +98,11 @@ class Call:
     headers: dict[str, str] = field(default_factory=dict)
     body: Body = ()
     digest: bool = False
+    once: bool = False
+    late_error: bool = False
 
 
-class BufferStream(httpx.AsyncByteStream):
-    """A body that is sent in slices, without copies, and again when the request is repeated."""
-
-    def __init__(self, body: Body) -> None:
-        self._body = body
-
-    def let_go(self) -> None:
-        """Forget the body: the request is over."""
-        self._body = ()
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for piece in self._body:
-            view = memoryview(piece)
-            for start in range(0, len(view), SLICE):
-                yield view[start : start + SLICE]  # type: ignore[misc]  # h11 takes any buffer
-
-
-async def hashed(algorithm: str, body: Body) -> bytes:
+async def hashed(algorithm: Literal["md5", "sha256"], body: Body) -> bytes:
     """The digest of a body, computed beside the event loop when it is long."""
 
     def compute() -> bytes:
@@ -127,48 +116,92 @@ async def hashed(algorithm: str, body: Body) -> bytes:
     return compute()
 
 
-async def build(
-    client: httpx.AsyncClient, endpoint: Endpoint, bucket: str, call: Call
-) -> httpx.Request:
-    """The request of a call, ready to be signed.
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A call with its digests, from which each attempt makes a request of its own."""
+
+    url: httpx.URL
+    method: str
+    headers: dict[str, str]
+    body: Body
+    extensions: dict[str, object]
+
+    def request(self) -> httpx.Request:
+        """A request ready to be signed; its body can be sent more than once."""
+        # httpx keeps headers in ASCII; what S3 keeps is UTF-8.
+        headers = [(name.encode(), value.encode()) for name, value in self.headers.items()]
+        return httpx.Request(
+            self.method,
+            self.url,
+            headers=headers,
+            stream=BufferStream(self.body),
+            extensions=dict(self.extensions),
+        )
+
+
+async def prepare(endpoint: Endpoint, origin: httpx.URL, bucket: str, call: Call) -> Prepared:
+    """Fix everything about a call that its repetitions have in common.
 
     Over TLS the payload is not signed, for the channel protects it; then, and with SigV2,
     Content-MD5 vouches for what must not arrive altered: one digest, not two.
     """
     length = sum(len(piece) for piece in call.body)
-    headers = dict(call.headers)
-    payload_hash = UNSIGNED_PAYLOAD
+    headers = {
+        "host": origin.netloc.decode("ascii"),
+        "user-agent": USER_AGENT,
+        "accept-encoding": "identity",
+        **call.headers,
+    }
     if length or call.method in ("PUT", "POST"):
         headers["content-length"] = str(length)
-    if endpoint.signature == "v4" and not endpoint.is_tls:
+    payload_hash = UNSIGNED_PAYLOAD
+    is_signed = endpoint.signature == "v4" and not endpoint.is_tls
+    if is_signed:
         payload_hash = (await hashed("sha256", call.body)).hex() if length else EMPTY_SHA256
-    elif length:
+    if length and (call.digest or not is_signed):
         headers["content-md5"] = base64.b64encode(await hashed("md5", call.body)).decode()
-    extensions = {"query": call.query, "payload_hash": payload_hash}
-    url = endpoint.address(bucket, call.path, call.query)
-    request = client.build_request(call.method, url, headers=headers, extensions=extensions)
-    if length:
-        request.stream = BufferStream(call.body)
-    return request
+    path = endpoint.path(bucket, call.path)
+    extensions: dict[str, object] = {
+        "path": path,
+        "query": call.query,
+        "payload_hash": payload_hash,
+        "target": (path + _query(call.query)).encode("ascii"),
+        "once": call.once,
+    }
+    return Prepared(origin, call.method, headers, call.body, extensions)
+
+
+def _query(query: Query) -> str:
+    if not query:
+        return ""
+    pairs = (f"{quote(name, safe='-_.~')}={quote(value, safe='-_.~')}" for name, value in query)
+    # A bare subresource is written bare, as the vendor writes it.
+    return "?" + "&".join(pair.removesuffix("=") for pair in pairs)
 
 
 async def exchange(client: httpx.AsyncClient, request: httpx.Request, call: Call) -> httpx.Response:
     """Send a request and read its whole answer; raises StoreError or TransportError."""
     try:
         response = await client.send(request)
+    except TransportError as error:
+        raise type(error)(f"{call.operation} {call.key!r}: {error}") from error
+    except StoreError as error:
+        error.operation, error.resource = call.operation, call.key
+        raise
     except httpx.HTTPError as error:
-        raise transport_error(error, call) from error
+        raise AnswerLost(f"{call.operation} {call.key!r}: {error}") from error
     finally:
-        # httpx's requests live on in reference cycles until the garbage collector comes: the
-        # body must not wait for it (measured: fifteen chunks were kept alive).
+        # httpx's request and response refer to each other: the body must not wait for them.
         if isinstance(request.stream, BufferStream):
             request.stream.let_go()
-    if response.is_success:
-        return response
-    raise answer_error(response, call)
+    if not response.is_success:
+        raise answer_error(response, call)
+    if call.late_error and b"<Error" in response.content[:512]:
+        raise answer_error(response, call)
+    return response
 
 
-def answer_error(response: httpx.Response, call: Call) -> Exception:
+def answer_error(response: httpx.Response, call: Call) -> StoreError:
     """The exception of an error answer."""
     code = message = ""
     if response.content:
@@ -181,38 +214,42 @@ def answer_error(response: httpx.Response, call: Call) -> Exception:
     if not code and status == 404 and call.operation == "HeadObject":
         code = "NoSuchKey"
     wait = response.headers.get("retry-after", "")
-    return error_from_answer(
+    error = error_from_answer(
         status,
         code,
         message,
         request_id=response.headers.get("x-amz-request-id", ""),
         operation=call.operation,
         resource=call.key,
-        retry_after=float(wait) if wait.isdigit() else None,
+        retry_after=float(wait) if wait.isdecimal() else None,
     )
-
-
-def transport_error(error: httpx.HTTPError, call: Call) -> TransportError:
-    """What httpx failed with, by what is known of the request's fate."""
-    text = f"{call.operation} {call.key!r}: {error or type(error).__name__}"
-    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
-        cause: BaseException | None = error
-        while cause is not None:
-            if isinstance(cause, socket.gaierror):
-                return NameResolutionError(text)
-            if isinstance(cause, ssl.SSLError):
-                return TLSError(text)
-            cause = cause.__cause__ or cause.__context__
-        return NotSent(text)
-    if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError):
-        return NotSent(text)
-    return AnswerLost(text)
+    if call.once and status == 503 and not code:
+        # A proxy's 503, not the store's SlowDown: what stood behind it may have done its work.
+        error.__class__ = ServerError
+    return error
 
 
 def attribute_headers(attributes: Attributes) -> dict[str, str]:
     """The request headers that store `attributes`."""
     metadata = {META + name: value for name, value in attributes.metadata.items()}
     return {**attributes.headers, **metadata}
+
+
+def receipt(response: httpx.Response) -> Written:
+    """What an answer's headers say of the object that was written."""
+    headers = response.headers
+    return Written(headers.get("etag", "").strip('"'), headers.get("x-amz-request-id", ""))
+
+
+def receipt_in_body(response: httpx.Response, call: Call) -> tuple[Element, Written]:
+    """The same for CopyObject and its kin, which say it in the body."""
+    try:
+        root = parse(response.content)
+    except UnexpectedAnswer as error:
+        error.operation, error.resource = call.operation, call.key
+        raise
+    request_id = response.headers.get("x-amz-request-id", "")
+    return root, Written(root.get("ETag").strip('"'), request_id)
 
 
 def described(key: str, response: httpx.Response) -> ObjectInfo:

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections import Counter
@@ -26,6 +27,7 @@ class Emulator:
     """
 
     def __init__(self, directory: Path, *options: str) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self._options = options
         self._log = directory / "access.log"
@@ -60,10 +62,29 @@ class Emulator:
         self._end()
 
     def stop(self) -> None:
-        """End it in good order; fails where it reported an error of its own."""
+        """End it in good order."""
         self._process.terminate()
         self._end()
-        assert "Traceback" not in self._errors.read_text(), self._errors.read_text()
+
+    def check_log(self) -> None:
+        """Fail where the emulator reported an error of its own since the last check."""
+        said = self._errors.read_text()
+        self._errors.write_text("")
+        assert not re.search("Traceback|ERROR|CRITICAL|Error:", said), said
+
+    def check_no_reads(self) -> None:
+        """Fail where a mount has ever sent a GetObject."""
+        reads = [
+            request
+            for request in self.all_requests()
+            if request["op"] == "GetObject" and request["user_agent"].startswith("kontenumfs")
+        ]
+        assert not reads, f"a mount sent GetObject: {reads}"
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process lives."""
+        return self._process.poll() is None
 
     def _end(self) -> None:
         self._process.wait(timeout=20)
@@ -72,14 +93,21 @@ class Emulator:
 
     def mark(self) -> None:
         """Count requests from here on."""
+        self._settle()
         self._mark = self._log.stat().st_size if self._log.exists() else 0
 
     def all_requests(self) -> list[dict[str, Any]]:
         """Every request since the emulator was made."""
         return [json.loads(line) for line in self._log.read_text().splitlines()]
 
+    def _settle(self) -> None:
+        """The log has every request whose answer was heard: one more round through the loop."""
+        if self.is_running:
+            self._control("GET", "/faults", None)
+
     def requests(self) -> list[dict[str, Any]]:
         """Every request since the mark."""
+        self._settle()
         with open(self._log, "rb") as log:
             log.seek(self._mark)
             return [json.loads(line) for line in log.read().splitlines()]
@@ -109,16 +137,22 @@ class Emulator:
             self.fetch(key)
         except urllib.error.HTTPError as error:
             error.close()
+            if error.code != 404:
+                raise
             return False
         return True
 
     def fault(self, **description: Any) -> None:
-        """Set a fault."""
+        """Set a fault: op, key (a glob), count or every, and what is to go wrong."""
         self._control("POST", "/faults", description)
 
     def clear_faults(self) -> None:
         """Forget all faults."""
         self._control("DELETE", "/faults", None)
+
+    def activate(self, *keys: str) -> None:
+        """Accept only these access keys."""
+        self._control("POST", "/keys", {"active": keys})
 
     def _control(self, method: str, path: str, body: Any) -> None:
         data = None if body is None else json.dumps(body).encode()
@@ -133,5 +167,8 @@ def running_emulator(directory: Path, *options: str) -> Iterator[Emulator]:
     emulator = Emulator(directory, *options)
     try:
         yield emulator
+        emulator.check_log()
+        emulator.check_no_reads()
     finally:
-        emulator.stop()
+        if emulator.is_running:
+            emulator.stop()

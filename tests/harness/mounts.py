@@ -3,13 +3,15 @@
 """Real mounts, made and ended by the command line as users do it."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 from kontenumfs.daemon.kernel import detach, is_mountpoint
-from tests.harness.emulator import ACCESS, BUCKET, SECRET
+from tests.harness.emulator import ACCESS, BUCKET, SECRET, Emulator
 
 PROMPTLY = 60.0
 """Seconds after which a command counts as hung."""
@@ -63,6 +65,8 @@ class MountedBucket:
         self.path = directory / "mnt"
         self.path.mkdir(exist_ok=True)
         self.log = directory / "mount.log"
+        self.expected = r"$^"
+        """A pattern of the error lines that the test provokes in the daemon's log."""
         self.credentials = directory / "credentials"
         self.credentials.write_text(f"{ACCESS}:{SECRET}\n")
         self.credentials.chmod(0o600)
@@ -115,7 +119,7 @@ class MountedBucket:
         return int(line.split()[1]) * 1024
 
     def close(self) -> None:
-        """End the mount however it is, and fail where the daemon had a fault of its own."""
+        """End the mount however it is, and fail where the daemon logged an unexpected error."""
         if is_mountpoint(self.path):
             try:
                 self.unmount()
@@ -123,4 +127,42 @@ class MountedBucket:
                 detach(self.path)
                 raise
         if self.log.exists():
-            assert "Traceback" not in self.log.read_text(), self.log.read_text()[-4000:]
+            said = self.log.read_text()
+            assert "Traceback" not in said, said[-4000:]
+            errors = [line for line in said.splitlines() if re.search(" (ERROR|CRITICAL) ", line)]
+            unexpected = [line for line in errors if not re.search(self.expected, line)]
+            assert not unexpected, unexpected
+
+
+class MountFactory:
+    """Makes mounts of one test: ``mount("ttl=1", prefix="some/prefix")``.
+
+    Args:
+        directory: the mounts' mountpoints, logs and credentials are made in it.
+        name: the prefix of the test's own, unless it wants another.
+    """
+
+    def __init__(self, emulator: Emulator, directory: Path, name: str) -> None:
+        self._emulator = emulator
+        self._directory = directory
+        self.prefix = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-")
+        self._made: list[MountedBucket] = []
+
+    def __call__(
+        self, *options: str, prefix: str | None = None, emulator: Emulator | None = None
+    ) -> MountedBucket:
+        """Mount, and count requests from then on."""
+        emulator = emulator or self._emulator
+        directory = self._directory / f"mount{len(self._made)}"
+        prefix = self.prefix if prefix is None else prefix
+        source = f"{BUCKET}/{prefix}" if prefix else BUCKET
+        made = MountedBucket(directory, emulator.s3_url, *options, source=source)
+        self._made.append(made)
+        emulator.mark()
+        return made
+
+    def close(self) -> None:
+        """End all of them; the first failure is reported when all are gone."""
+        with ExitStack() as stack:
+            for made in self._made:
+                stack.callback(made.close)

@@ -2,20 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The main job: real files go in with real programs and come out of the CDN side as they were."""
 
-import errno
 import hashlib
 import mmap
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from kontenumfs.protocol.content_type import guess_content_type
 from tests.harness.emulator import Emulator
-from tests.harness.mounts import MountedBucket, run, shell
-
-Mounts = Callable[..., MountedBucket]
+from tests.harness.mounts import MountFactory as Mounts
+from tests.harness.mounts import run, shell
 
 
 def real_tree(directory: Path, most: int = 400) -> Path:
@@ -125,7 +122,7 @@ def test_every_way_to_read_is_refused(mount: Mounts) -> None:
         os.pwrite(handle, b"JUST", 12)
         with pytest.raises(PermissionError):
             os.pread(handle, 4, 0)
-        with pytest.raises(OSError, match=os.strerror(errno.ENODEV)):
+        with pytest.raises(OSError, match="No such device"):
             mmap.mmap(handle, 4, mmap.MAP_SHARED, mmap.PROT_READ)
     finally:
         os.close(handle)
