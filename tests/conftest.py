@@ -13,6 +13,7 @@ import pytest
 from tests.harness.emulator import Emulator, running_emulator
 from tests.harness.leaks import Leaks, adopt_orphans
 from tests.harness.mounts import MountedBucket, MountFactory
+from tests.harness.objects import ObjectStore
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -84,6 +85,24 @@ def mount(
     factory = MountFactory(emulator, tmp_path, request.node.name)
     yield factory
     factory.close()
+
+
+@pytest.fixture(scope="session")
+def session_mount(
+    fuse: None, session_emulator: Emulator, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MountedBucket]:
+    """One mount for many small tests that leave it empty."""
+    made = MountedBucket(tmp_path_factory.mktemp("session"), session_emulator, prefix="session")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def store(emulator: Emulator, mount: MountFactory) -> Iterator[ObjectStore]:
+    """Another program at the same bucket, below the prefix of the test's own."""
+    other = ObjectStore(emulator.s3_url, mount.prefix)
+    yield other
+    other.close()
 
 
 @pytest.fixture

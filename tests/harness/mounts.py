@@ -4,9 +4,12 @@
 
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -57,10 +60,14 @@ class MountedBucket:
 
     Args:
         directory: mountpoint, credentials and log are made in it.
-        endpoint: where the store is.
+        prefix: of the keys, without a slash at its end.
     """
 
-    def __init__(self, directory: Path, endpoint: str, *options: str, source: str = BUCKET) -> None:
+    def __init__(
+        self, directory: Path, emulator: Emulator, *options: str, prefix: str = ""
+    ) -> None:
+        self._emulator = emulator
+        self._prefix = f"{prefix}/" if prefix else ""
         directory.mkdir(parents=True, exist_ok=True)
         self.path = directory / "mnt"
         self.path.mkdir(exist_ok=True)
@@ -74,14 +81,14 @@ class MountedBucket:
             "-o",
             ",".join(
                 (
-                    f"endpoint={endpoint}",
+                    f"endpoint={emulator.s3_url}",
                     f"credentials_file={self.credentials}",
                     f"log_file={self.log}",
                     "log_level=debug",
                     *options,
                 )
             ),
-            source,
+            f"{BUCKET}/{prefix}".rstrip("/"),
             str(self.path),
         ]
         self.mount()
@@ -95,6 +102,18 @@ class MountedBucket:
         """Unmount, and wait until the daemon has ended."""
         kontenumfs("unmount", self.path)
         assert not is_mountpoint(self.path)
+
+    def key(self, name: str) -> str:
+        """The key of a file name."""
+        return self._prefix + name
+
+    def fetch(self, name: str) -> bytes:
+        """A file's bytes through the CDN side."""
+        return self._emulator.fetch(self.key(name))
+
+    def exists(self, name: str) -> bool:
+        """Whether the CDN side has a file."""
+        return self._emulator.exists(self.key(name))
 
     def daemon(self) -> int:
         """The daemon's process id."""
@@ -110,7 +129,15 @@ class MountedBucket:
 
     def kill(self) -> None:
         """End the daemon as a power cut would."""
-        os.kill(self.daemon(), signal.SIGKILL)
+        pid = self.daemon()
+        os.kill(pid, signal.SIGKILL)
+        await_end(pid)
+
+    def terminate(self) -> None:
+        """Ask the daemon to end, as systemd does, and wait until it has."""
+        pid = self.daemon()
+        os.kill(pid, signal.SIGTERM)
+        await_end(pid)
 
     def peak_memory(self) -> int:
         """Bytes that the daemon had in memory at most."""
@@ -155,8 +182,7 @@ class MountFactory:
         emulator = emulator or self._emulator
         directory = self._directory / f"mount{len(self._made)}"
         prefix = self.prefix if prefix is None else prefix
-        source = f"{BUCKET}/{prefix}" if prefix else BUCKET
-        made = MountedBucket(directory, emulator.s3_url, *options, source=source)
+        made = MountedBucket(directory, emulator, *options, prefix=prefix)
         self._made.append(made)
         emulator.mark()
         return made
@@ -166,3 +192,22 @@ class MountFactory:
         with ExitStack() as stack:
             for made in self._made:
                 stack.callback(made.close)
+
+
+def await_end(pid: int) -> None:
+    """Return when a process has ended."""
+    handle = os.pidfd_open(pid)
+    try:
+        waiting = select.poll()
+        waiting.register(handle, select.POLLIN)
+        assert waiting.poll(PROMPTLY * 1000), f"process {pid} does not end"
+    finally:
+        os.close(handle)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Return when `condition` holds; a test fails that waits too long."""
+    until = time.monotonic() + PROMPTLY
+    while not condition():
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.005)

@@ -1,0 +1,59 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""Somebody else at the store: boto3 beside the mount, below the same prefix."""
+
+import warnings
+from typing import Any
+
+import boto3  # type: ignore[import-untyped]
+from botocore.config import Config  # type: ignore[import-untyped]
+
+from tests.harness.emulator import ACCESS, BUCKET, SECRET
+
+
+def s3_client(url: str, **settings: Any) -> Any:
+    """A boto3 client for an endpoint, with no settings from this machine."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # boto3's own deprecations are not ours to fix
+        session = boto3.session.Session(
+            aws_access_key_id=ACCESS, aws_secret_access_key=SECRET, region_name="us-east-1"
+        )
+        defaults: dict[str, Any] = {
+            "s3": {"addressing_style": "path"},
+            "retries": {"mode": "standard"},
+        }
+        return session.client("s3", endpoint_url=url, config=Config(**(defaults | settings)))
+
+
+class ObjectStore:
+    """The bucket as another program sees it, keys below `prefix`."""
+
+    def __init__(self, url: str, prefix: str) -> None:
+        self._client = s3_client(url)
+        self._prefix = f"{prefix}/" if prefix else ""
+
+    def put(self, key: str, body: bytes, **settings: Any) -> None:
+        """Make an object."""
+        self._client.put_object(Bucket=BUCKET, Key=self._prefix + key, Body=body, **settings)
+
+    def head(self, key: str) -> dict[str, Any]:
+        """HeadObject, as boto3 shows it."""
+        answer: dict[str, Any] = self._client.head_object(Bucket=BUCKET, Key=self._prefix + key)
+        return answer
+
+    def keys(self) -> list[str]:
+        """All keys, in order."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=BUCKET, Prefix=self._prefix
+        )
+        found = [item["Key"] for page in pages for item in page.get("Contents", [])]
+        return [key.removeprefix(self._prefix) for key in found]
+
+    def uploads(self) -> list[str]:
+        """Keys with an unfinished multipart upload."""
+        answer = self._client.list_multipart_uploads(Bucket=BUCKET, Prefix=self._prefix)
+        return [item["Key"].removeprefix(self._prefix) for item in answer.get("Uploads", [])]
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()

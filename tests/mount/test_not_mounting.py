@@ -1,0 +1,320 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""A mount that cannot work says why in one line, with an exit code of its own, and is not made."""
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kontenumfs.daemon.kernel import is_mountpoint
+from kontenumfs.daemon.options import OPTIONS
+from kontenumfs.daemon.preflight import Exit
+from tests.harness.emulator import ACCESS, BUCKET, SECRET, Emulator, running_emulator
+from tests.harness.mounts import MountFactory, kontenumfs, run, wait_until
+from tests.harness.tls import certificate
+
+pytestmark = pytest.mark.usefixtures("fuse")
+
+
+class Attempt:
+    """A try to mount that must fail.
+
+    Args:
+        endpoint: where the store is said to be.
+        directory: mountpoint and credentials are made in it.
+    """
+
+    def __init__(self, endpoint: str, directory: Path) -> None:
+        self.endpoint = endpoint
+        self.mountpoint = directory / "mnt"
+        self.mountpoint.mkdir()
+        self.credentials = directory / "credentials"
+        self.give_keys(f"{ACCESS}:{SECRET}\n")
+
+    def give_keys(self, text: str) -> None:
+        """Write the credential file."""
+        self.credentials.write_text(text)
+        self.credentials.chmod(0o600)
+
+    def words(self, *options: str, bucket: str = BUCKET) -> list[str]:
+        """The command line."""
+        settings = [f"endpoint={self.endpoint}", f"credentials_file={self.credentials}"]
+        settings += ["deadline=5", *options]
+        return ["mount", "-o", ",".join(settings), bucket, str(self.mountpoint)]
+
+    def fails(self, code: Exit, *options: str, bucket: str = BUCKET) -> str:
+        """Try, and return the one line that a user sees."""
+        done = kontenumfs(*self.words(*options, bucket=bucket), check=False)
+        return self.check(done, code)
+
+    def check(self, done: subprocess.CompletedProcess[str], code: Exit) -> str:
+        """One line, the right code, no secret, and nothing mounted."""
+        assert done.returncode == code, done.stderr
+        assert done.stdout == ""
+        assert len(done.stderr.splitlines()) == 1, done.stderr
+        assert done.stderr.startswith("kontenumfs: ")
+        assert SECRET not in done.stderr
+        assert not is_mountpoint(self.mountpoint)
+        return done.stderr
+
+
+@pytest.fixture
+def attempt(emulator: Emulator, tmp_path: Path) -> Attempt:
+    """A try to mount the emulator's bucket, in which one thing is made wrong."""
+    return Attempt(emulator.s3_url, tmp_path)
+
+
+def test_a_wrong_secret_key(attempt: Attempt) -> None:
+    """The keys are named as the cause, and the secret is not shown."""
+    attempt.give_keys(f"{ACCESS}:wrong/secret\n")
+    said = attempt.fails(Exit.KEYS)
+    assert "secret key" in said
+    assert "wrong/secret" not in said
+
+
+def test_an_unknown_access_key(attempt: Attempt) -> None:
+    """An access key that the store does not know is told from a wrong secret."""
+    attempt.give_keys(f"AKUNKNOWN:{SECRET}\n")
+    assert "access key" in attempt.fails(Exit.KEYS)
+
+
+def test_an_unknown_bucket(attempt: Attempt) -> None:
+    """The bucket is named."""
+    assert "no-such-bucket" in attempt.fails(Exit.BUCKET, bucket="no-such-bucket")
+
+
+def test_a_host_that_does_not_resolve(attempt: Attempt) -> None:
+    """A typing error in the endpoint's name."""
+    attempt.endpoint = "http://no-such-host.invalid"
+    assert "resolve" in attempt.fails(Exit.NAME)
+
+
+def test_a_closed_port(attempt: Attempt) -> None:
+    """Nothing listens there."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    attempt.endpoint = f"http://127.0.0.1:{port}"
+    assert str(port) in attempt.fails(Exit.CONNECTION)
+
+
+def test_an_endpoint_that_does_not_answer(attempt: Attempt) -> None:
+    """A host that takes the connection and says nothing: an error after the deadline, no hang."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        attempt.endpoint = f"http://127.0.0.1:{server.getsockname()[1]}"
+        attempt.fails(Exit.DEADLINE, "deadline=1")
+
+
+def test_a_certificate_for_another_name(attempt: Attempt, tmp_path: Path) -> None:
+    """TLS name mismatch."""
+    cert, key = certificate(tmp_path, "s3.example.com")
+    tls = (f"--tls-cert={cert}", f"--tls-key={key}")
+    with running_emulator(tmp_path / "tls", *tls) as emulator:
+        attempt.endpoint = emulator.s3_url.replace("127.0.0.1", "localhost")
+        assert "certificate" in attempt.fails(Exit.TLS, f"ca_file={cert}")
+
+
+def test_a_certificate_of_an_unknown_authority(attempt: Attempt, tmp_path: Path) -> None:
+    """A self-signed certificate that nobody said to trust."""
+    cert, key = certificate(tmp_path, "localhost")
+    tls = (f"--tls-cert={cert}", f"--tls-key={key}")
+    with running_emulator(tmp_path / "tls", *tls) as emulator:
+        attempt.endpoint = emulator.s3_url.replace("127.0.0.1", "localhost")
+        assert "ca_file" in attempt.fails(Exit.TLS)
+
+
+def test_a_trusted_certificate_mounts(mount: MountFactory, tmp_path: Path) -> None:
+    """https with ca_file: the payload is not signed, and everything works."""
+    cert, key = certificate(tmp_path, "localhost")
+    tls = (f"--tls-cert={cert}", f"--tls-key={key}")
+    with running_emulator(tmp_path / "tls", *tls) as emulator:
+        emulator.s3_url = emulator.s3_url.replace("127.0.0.1", "localhost")
+        mounted = mount(f"ca_file={cert}", prefix="tls", emulator=emulator)
+        (mounted.path / "file").write_bytes(b"over tls")
+        with open(mounted.path / "file", "ab") as file:
+            file.write(b", appended")
+        assert emulator.fetch("tls/file") == b"over tls, appended"
+        mounted.close()
+
+
+def test_credentials_that_others_can_read(attempt: Attempt) -> None:
+    """The cure is a command that can be pasted."""
+    attempt.credentials.chmod(0o644)
+    assert f"chmod 600 {attempt.credentials}" in attempt.fails(Exit.CREDENTIALS)
+
+
+def test_credentials_that_are_not_there(attempt: Attempt) -> None:
+    """The missing file is named."""
+    attempt.credentials.unlink()
+    assert str(attempt.credentials) in attempt.fails(Exit.CREDENTIALS)
+
+
+def test_credentials_that_make_no_sense(attempt: Attempt) -> None:
+    """A file of something else; nothing of it is shown."""
+    attempt.give_keys("hush hush\n")
+    assert "hush" not in attempt.fails(Exit.CREDENTIALS)
+
+
+def test_no_keys_at_all(attempt: Attempt) -> None:
+    """Where keys can come from is said."""
+    words = ["mount", "-o", f"endpoint={attempt.endpoint}", BUCKET, str(attempt.mountpoint)]
+    attempt.check(kontenumfs(*words, check=False), Exit.CREDENTIALS)
+
+
+def test_keys_from_the_environment(attempt: Attempt, mount: MountFactory) -> None:
+    """KONTENUM_* comes before AWS_*, and no options file is needed."""
+    environment = {
+        "KONTENUM_ENDPOINT": attempt.endpoint,
+        "KONTENUM_ACCESS_KEY": ACCESS,
+        "KONTENUM_SECRET_KEY": SECRET,
+        "AWS_ACCESS_KEY_ID": "other",
+        "AWS_SECRET_ACCESS_KEY": "keys",
+    }
+    kontenumfs("mount", BUCKET, attempt.mountpoint, environment=environment)
+    assert is_mountpoint(attempt.mountpoint, "fuse.kontenumfs")
+    kontenumfs("unmount", attempt.mountpoint)
+
+
+def test_a_clock_that_is_wrong(attempt: Attempt, emulator: Emulator) -> None:
+    """A store that refuses the time of every request."""
+    emulator.fault(op="*", count=None, status=403, code="RequestTimeTooSkewed")
+    assert "clock" in attempt.fails(Exit.CLOCK)
+
+
+def test_keys_without_rights(attempt: Attempt, emulator: Emulator) -> None:
+    """AccessDenied is neither a wrong key nor a missing bucket."""
+    emulator.fault(op="*", count=None, status=403, code="AccessDenied")
+    assert "rights" in attempt.fails(Exit.DENIED)
+
+
+def test_a_store_that_only_fails(attempt: Attempt, emulator: Emulator) -> None:
+    """500 for ever is reported when the deadline has passed."""
+    emulator.fault(op="*", count=None, status=500, code="InternalError")
+    done = kontenumfs(*attempt.words("deadline=1"), check=False)
+    assert done.returncode in (Exit.STORE, Exit.DEADLINE)
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_something_else_than_a_store(attempt: Attempt, emulator: Emulator) -> None:
+    """The CDN side as endpoint: it answers, but not as S3 does."""
+    attempt.endpoint = emulator.cdn_url
+    done = kontenumfs(*attempt.words("deadline=2"), check=False)
+    assert done.returncode not in (Exit.OK, Exit.FAILED)
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_missing_mountpoint(attempt: Attempt) -> None:
+    """The directory is named."""
+    attempt.mountpoint.rmdir()
+    assert str(attempt.mountpoint) in attempt.fails(Exit.MOUNTPOINT)
+
+
+def test_a_mountpoint_that_is_a_file(attempt: Attempt) -> None:
+    """Not a directory."""
+    attempt.mountpoint.rmdir()
+    attempt.mountpoint.touch()
+    assert "not a directory" in attempt.fails(Exit.MOUNTPOINT)
+
+
+def test_a_mountpoint_with_files_in_it(attempt: Attempt) -> None:
+    """It would hide them; nothing is asked of the store before."""
+    (attempt.mountpoint / "precious").touch()
+    assert "-o nonempty" in attempt.fails(Exit.MOUNTPOINT)
+
+
+def test_a_mountpoint_that_is_taken(mount: MountFactory, attempt: Attempt) -> None:
+    """Mounting twice at one place is refused, and the first mount goes on."""
+    first = mount()
+    words = attempt.words()
+    words[-1] = str(first.path)
+    done = kontenumfs(*words, check=False)
+    assert done.returncode == Exit.MOUNTPOINT
+    (first.path / "still").write_text("here")
+
+
+def test_without_dev_fuse(attempt: Attempt) -> None:
+    """A machine or a container without the device."""
+    script = 'mount -t tmpfs none /dev && exec "$@"'
+    command = ["unshare", "--mount", "sh", "-c", script, "sh"]
+    possible = run(*command, "true", check=False)
+    if possible.returncode:
+        pytest.skip("needs the right to make a mount namespace")
+    attempt.check(run(*command, *kontenumfs_words(attempt.words()), check=False), Exit.FUSE)
+
+
+def kontenumfs_words(words: list[str]) -> list[str]:
+    """The command line with its interpreter."""
+    return [sys.executable, "-m", "kontenumfs", *words]
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        ("endpiont=http://x", "did you mean 'endpoint'"),
+        ("ttl=soon", "ttl"),
+        ("chunk_size=1M", "5M"),
+        ("signature=v3", "v4"),
+        ("signature=plain,endpoint=http://s3.example.com", "https"),
+    ],
+)
+def test_options_that_make_no_sense(attempt: Attempt, options: str, hint: str) -> None:
+    """A typing error is answered with what was meant or what is possible."""
+    assert hint in attempt.fails(Exit.USAGE, options)
+
+
+def test_every_reason_has_its_own_exit_code() -> None:
+    """Scripts can tell the reasons apart."""
+    assert len({int(code) for code in Exit}) == len(Exit.__members__)
+
+
+def test_help_shows_every_option() -> None:
+    """With its default and its unit."""
+    said = kontenumfs("mount", "--help").stdout
+    for name, option in OPTIONS.items():
+        line = next(line for line in said.splitlines() if line.strip().startswith(name))
+        assert option.unit in line
+        assert option.help in line
+
+
+def test_unmounting_what_is_not_mounted(tmp_path: Path) -> None:
+    """One line, and an exit code."""
+    done = kontenumfs("unmount", tmp_path, check=False)
+    assert done.returncode == Exit.MOUNTPOINT
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_full_mountpoint_is_allowed_on_request(mount: MountFactory, tmp_path: Path) -> None:
+    """-o nonempty: what is below comes back after the unmount."""
+    below = tmp_path / "mount0" / "mnt" / "below"
+    below.parent.mkdir(parents=True)
+    below.touch()
+    mounted = mount("nonempty")
+    assert not below.exists()
+    mounted.unmount()
+    assert below.exists()
+
+
+def test_a_dead_mount_is_cleared(mount: MountFactory) -> None:
+    """After a crash, "Transport endpoint is not connected" goes away by mounting again."""
+    mounted = mount()
+    mounted.kill()
+    with pytest.raises(OSError, match="not connected"):
+        list(mounted.path.iterdir())
+    mounted.mount()
+    assert list(mounted.path.iterdir()) == []
+
+
+def test_foreground_stays_until_it_is_told_to_stop(attempt: Attempt) -> None:
+    """-f: the process is the mount; SIGTERM unmounts, and the exit code is 0."""
+    words = kontenumfs_words(attempt.words())
+    words.insert(4, "-f")
+    with subprocess.Popen(words, stderr=subprocess.PIPE) as process:
+        try:
+            wait_until(lambda: is_mountpoint(attempt.mountpoint))
+            (attempt.mountpoint / "file").write_text("content")
+        finally:
+            process.terminate()
+        assert process.wait(30) == Exit.OK
+    assert not is_mountpoint(attempt.mountpoint)
