@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.emulator import Emulator, running_emulator
-from tests.harness.leaks import Leaks, adopt_orphans
+from tests.harness.leaks import LASTING, Leaks, adopt_orphans
 from tests.harness.mounts import MountedBucket, MountFactory
 from tests.harness.objects import ObjectStore
 
@@ -58,6 +58,7 @@ def fuse() -> None:
 def session_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     """One emulator for all tests that leave it as it was; it proves that no mount ever reads."""
     with running_emulator(tmp_path_factory.mktemp("emulator")) as emulator:
+        LASTING.add(emulator.pid)
         yield emulator
 
 
@@ -93,6 +94,7 @@ def session_mount(
 ) -> Iterator[MountedBucket]:
     """One mount for many small tests that leave it empty."""
     made = MountedBucket(tmp_path_factory.mktemp("session"), session_emulator, prefix="session")
+    LASTING.add(made.daemon())
     yield made
     made.close()
 

@@ -13,6 +13,7 @@ from kontenumfs.protocol.errors import UserError
 COMMANDS = {
     "mount": "mount a bucket",
     "unmount": "unmount, and wait until everything is stored",
+    "demo": "show the main job on this machine, with an emulator",
     "emulator": "run a Kontenum of your own on this machine, for tests",
 }
 """Each is a module of this package with ``main(argv) -> int``."""

@@ -5,12 +5,15 @@
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from kontenumfs.protocol.errors import UserError
+
+log = logging.getLogger(__name__)
 
 
 def run_in_background(serve: Callable[[Callable[[], None]], None]) -> None:
@@ -36,6 +39,10 @@ def run_in_background(serve: Callable[[Callable[[], None]], None]) -> None:
     except UserError as error:
         _tell(writing, {"message": str(error), "exit_code": error.exit_code})
         status = error.exit_code
+    except Exception as error:
+        # A fault of ours: the whole story goes to the log, the one line to the user.
+        log.exception("the mount ended")
+        _tell(writing, {"message": f"internal error: {error!r}: see the log", "exit_code": 1})
     finally:
         os._exit(status)
 

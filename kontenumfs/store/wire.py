@@ -5,9 +5,10 @@
 import base64
 import hashlib
 from dataclasses import dataclass, field
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
 from email.utils import parsedate_to_datetime
 from typing import Literal
-from urllib.parse import quote
 
 import httpx
 import trio
@@ -20,7 +21,7 @@ from kontenumfs.protocol.errors import (
     TransportError,
     UnexpectedAnswer,
 )
-from kontenumfs.protocol.signing import EMPTY_SHA256, UNSIGNED_PAYLOAD, Query
+from kontenumfs.protocol.signing import EMPTY_SHA256, UNSIGNED_PAYLOAD, Query, wire_query
 from kontenumfs.protocol.xml import Element, parse
 from kontenumfs.store.api import Attributes, Body, ObjectInfo, Written
 from kontenumfs.store.connection import BufferStream
@@ -128,7 +129,6 @@ class Prepared:
 
     def request(self) -> httpx.Request:
         """A request ready to be signed; its body can be sent more than once."""
-        # httpx keeps headers in ASCII; what S3 keeps is UTF-8.
         headers = [(name.encode(), value.encode()) for name, value in self.headers.items()]
         return httpx.Request(
             self.method,
@@ -160,23 +160,15 @@ async def prepare(endpoint: Endpoint, origin: httpx.URL, bucket: str, call: Call
         payload_hash = (await hashed("sha256", call.body)).hex() if length else EMPTY_SHA256
     if length and (call.digest or not is_signed):
         headers["content-md5"] = base64.b64encode(await hashed("md5", call.body)).decode()
-    path = endpoint.path(bucket, call.path)
+    path, query = endpoint.path(bucket, call.path), wire_query(call.query)
     extensions: dict[str, object] = {
         "path": path,
         "query": call.query,
         "payload_hash": payload_hash,
-        "target": (path + _query(call.query)).encode("ascii"),
+        "target": (f"{path}?{query}" if query else path).encode("ascii"),
         "once": call.once,
     }
     return Prepared(origin, call.method, headers, call.body, extensions)
-
-
-def _query(query: Query) -> str:
-    if not query:
-        return ""
-    pairs = (f"{quote(name, safe='-_.~')}={quote(value, safe='-_.~')}" for name, value in query)
-    # A bare subresource is written bare, as the vendor writes it.
-    return "?" + "&".join(pair.removesuffix("=") for pair in pairs)
 
 
 async def exchange(client: httpx.AsyncClient, request: httpx.Request, call: Call) -> httpx.Response:
@@ -231,8 +223,26 @@ def answer_error(response: httpx.Response, call: Call) -> StoreError:
 
 def attribute_headers(attributes: Attributes) -> dict[str, str]:
     """The request headers that store `attributes`."""
-    metadata = {META + name: value for name, value in attributes.metadata.items()}
+    metadata = {META + name: encode_text(value) for name, value in attributes.metadata.items()}
     return {**attributes.headers, **metadata}
+
+
+def encode_text(text: str) -> str:
+    """A metadata value as a header takes it: RFC 2047, as S3 itself shows other than ASCII."""
+    plain = text.isascii() and text.isprintable() and text == " ".join(text.split())
+    if plain and not text.startswith("=?"):
+        return text
+    return f"=?UTF-8?B?{base64.b64encode(text.encode()).decode()}?="
+
+
+def decode_text(value: str) -> str:
+    """The reverse; what is not RFC 2047 after all is taken as it stands."""
+    if not value.startswith("=?"):
+        return value
+    try:
+        return str(make_header(decode_header(value)))
+    except (HeaderParseError, LookupError, ValueError):
+        return value
 
 
 def receipt(response: httpx.Response) -> Written:
@@ -268,7 +278,11 @@ def described(key: str, response: httpx.Response) -> ObjectInfo:
         headers.get("etag", "").strip('"'),
         modified,
         Attributes(
-            metadata={n[len(META) :]: v for n, v in headers.items() if n.startswith(META)},
+            metadata={
+                name[len(META) :]: decode_text(value)
+                for name, value in headers.items()
+                if name.startswith(META)
+            },
             headers={n: v for n, v in headers.items() if n in SYSTEM_HEADERS},
         ),
     )

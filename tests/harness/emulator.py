@@ -82,6 +82,11 @@ class Emulator:
         assert not reads, f"a mount sent GetObject: {reads}"
 
     @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
+    @property
     def is_running(self) -> bool:
         """Whether the process lives."""
         return self._process.poll() is None

@@ -16,6 +16,9 @@ PR_SET_CHILD_SUBREAPER = 36
 PATIENCE_MS = 5_000
 """How long a process that is ending may take to do so."""
 
+LASTING: set[int] = set()
+"""Processes that serve the whole session, whichever test was the first to need them."""
+
 
 def adopt_orphans() -> None:
     """Have the daemons that the tests start show up among this process's children."""
@@ -56,7 +59,7 @@ class Leaks:
         for path in mountpoints(self._directory) - self._mounts:
             found.append(f"a mount at {path}")
             detach(path)
-        for pid in children() - self._children:
+        for pid in children() - self._children - LASTING:
             name = _name(pid)
             if not _reap(pid):
                 found.append(f"process {pid}: {name}")

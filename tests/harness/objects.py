@@ -5,8 +5,8 @@
 import warnings
 from typing import Any
 
-import boto3  # type: ignore[import-untyped]
-from botocore.config import Config  # type: ignore[import-untyped]
+import boto3
+from botocore.config import Config
 
 from tests.harness.emulator import ACCESS, BUCKET, SECRET
 
