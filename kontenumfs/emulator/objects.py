@@ -165,7 +165,7 @@ class Objects:
 
     def source(self, request: Request) -> StoredObject:
         """The object that x-amz-copy-source names, if its conditions hold."""
-        named = unquote(request.headers["x-amz-copy-source"]).lstrip("/").partition("?")[0]
+        named = unquote(request.headers["x-amz-copy-source"].partition("?")[0]).lstrip("/")
         bucket, _, key = named.partition("/")
         if not self.storage.has_bucket(bucket):
             raise S3Error("NoSuchBucket")

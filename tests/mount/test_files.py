@@ -182,10 +182,12 @@ def test_throttling_and_server_errors_are_waited_out(mount: Mounts, emulator: Em
     assert emulator.fetch("busy/f") == b"patient\n"
 
 
-def test_the_store_restarts_in_between(mount: Mounts, tmp_path: Path) -> None:
+def test_the_store_restarts_in_between(
+    fuse: None, own_emulator: Emulator, tmp_path: Path
+) -> None:
     """The server is killed and comes back: the mount waits, and what was closed is there."""
-    own = Emulator(tmp_path)
-    mounted = MountedBucket(tmp_path / "own", own.s3_url)
+    own = own_emulator
+    mounted = MountedBucket(tmp_path / "own", own)
     try:
         shell("echo before > a; echo before > b", mounted.path)
         own.kill()
@@ -197,7 +199,6 @@ def test_the_store_restarts_in_between(mount: Mounts, tmp_path: Path) -> None:
         assert own.fetch("b") == b"before\n"
     finally:
         mounted.close()
-        own.stop()
 
 
 @pytest.mark.parametrize(
