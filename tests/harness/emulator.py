@@ -50,7 +50,9 @@ class Emulator:
             self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors)
         assert self._process.stdout is not None
         ready = self._process.stdout.readline().decode()
-        assert ready.startswith("kontenumfs emulator ready"), self._errors.read_text()
+        if not ready.startswith("kontenumfs emulator ready"):
+            self._end()
+            raise AssertionError(f"the emulator does not start: {self._errors.read_text()}")
         sides = dict(re.findall(r"(\w+)=(\S+)", ready))
         self.s3_url, self.cdn_url, self.control_url = sides["s3"], sides["cdn"], sides["control"]
         for name, side in (("listen", "s3"), ("cdn-listen", "cdn"), ("control-listen", "control")):
@@ -121,9 +123,13 @@ class Emulator:
         """How often each operation came since the mark."""
         return Counter(request["op"] for request in self.requests())
 
-    def sent(self) -> int:
-        """Bytes of request bodies since the mark."""
-        return sum(request["request_bytes"] for request in self.requests())
+    def sent(self, key: str | None = None) -> int:
+        """Bytes of request bodies since the mark, of all keys or of one."""
+        return sum(
+            request["request_bytes"]
+            for request in self.requests()
+            if key is None or request["key"] == key
+        )
 
     def fetch(self, key: str) -> bytes:
         """An object's bytes through the CDN side."""

@@ -3,7 +3,10 @@
 """Somebody else at the store: boto3 beside the mount, below the same prefix."""
 
 import warnings
+from collections.abc import Sequence
+from http.client import HTTPConnection
 from typing import Any
+from urllib.parse import quote
 
 import boto3
 from botocore.config import Config
@@ -29,12 +32,24 @@ class ObjectStore:
     """The bucket as another program sees it, keys below `prefix`."""
 
     def __init__(self, url: str, prefix: str) -> None:
+        self._url = url
         self._client = s3_client(url)
         self._prefix = f"{prefix}/" if prefix else ""
 
     def put(self, key: str, body: bytes, **settings: Any) -> None:
         """Make an object."""
         self._client.put_object(Bucket=BUCKET, Key=self._prefix + key, Body=body, **settings)
+
+    def put_many(self, keys: Sequence[str]) -> None:
+        """Make many empty objects, quickly: by the plain form of authorization."""
+        connection = HTTPConnection(self._url.removeprefix("http://"))
+        for key in keys:
+            path = f"/{BUCKET}/{quote(self._prefix + key)}"
+            connection.request("PUT", path, headers={"Authorization": f"{ACCESS}:{SECRET}"})
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == 200
+        connection.close()
 
     def head(self, key: str) -> dict[str, Any]:
         """HeadObject, as boto3 shows it."""

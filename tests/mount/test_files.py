@@ -182,9 +182,7 @@ def test_throttling_and_server_errors_are_waited_out(mount: Mounts, emulator: Em
     assert emulator.fetch("busy/f") == b"patient\n"
 
 
-def test_the_store_restarts_in_between(
-    fuse: None, own_emulator: Emulator, tmp_path: Path
-) -> None:
+def test_the_store_restarts_in_between(fuse: None, own_emulator: Emulator, tmp_path: Path) -> None:
     """The server is killed and comes back: the mount waits, and what was closed is there."""
     own = own_emulator
     mounted = MountedBucket(tmp_path / "own", own)

@@ -143,7 +143,7 @@ def test_a_long_log_in_one_handle(mounted: MountedBucket, emulator: Emulator) ->
             if number % 5 == 4:
                 os.fsync(log.fileno())
                 assert mounted.fetch("log").count(b"\n") == number + 1
-    assert emulator.sent() == len(mounted.fetch("log"))
+    assert emulator.sent(mounted.key("log")) == len(mounted.fetch("log"))
 
 
 def test_holes_are_filled_with_zeros(mounted: MountedBucket, tmp_path: Path) -> None:
