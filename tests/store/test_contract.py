@@ -77,22 +77,14 @@ async def test_any_name_is_kept(subject: Subject, name: str) -> None:
     assert (await subject.store.head(key)).size == 3
     page = await subject.store.list_page(subject.prefix)
     assert [item.key for item in page.objects] == [key]
-    copy = await subject.put("copy of " + name, b"") if "?" in name else None
-    if copy is None:
-        copy = subject.prefix + "copy of " + name
-        await subject.store.copy(key, copy)
+    copy = subject.prefix + "copy of " + name
+    await subject.store.copy(key, copy)
+    assert subject.fetch(copy) == b"odd"
     await subject.store.delete(key)
     with pytest.raises(e.NoSuchKey):
         await subject.store.head(key)
     assert await subject.store.delete_many([copy]) == {}
     assert (await subject.store.list_page(subject.prefix)).objects == ()
-
-
-@pytest.mark.xfail(reason="the emulator cuts a quoted ? off x-amz-copy-source", strict=False)
-async def test_a_source_may_have_a_question_mark(subject: Subject) -> None:
-    key = await subject.put("q?a=b&c#d", b"odd")
-    await subject.store.copy(key, subject.prefix + "copy")
-    assert subject.fetch(subject.prefix + "copy") == b"odd"
 
 
 async def test_a_key_of_1024_bytes_is_the_longest(subject: Subject) -> None:

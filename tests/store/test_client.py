@@ -1,0 +1,177 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""The client against an emulator that fails on demand, and the account's verbs."""
+
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from kontenumfs.protocol import errors as e
+from kontenumfs.protocol.signing import KeyPair
+from kontenumfs.store.account import Account
+from kontenumfs.store.api import Attributes, Part
+from kontenumfs.store.client import HTTPStore, multipart_etag, open_store
+from kontenumfs.store.keys import KeyRing
+from kontenumfs.store.wire import HASH_IN_THREAD, Endpoint, decode_text, encode_text
+from tests.harness.emulator import ACCESS, BUCKET, SECRET, Emulator
+from tests.store.conftest import KEYS
+
+
+@pytest.fixture
+def key() -> str:
+    return f"client-{secrets.token_hex(6)}"
+
+
+async def test_idempotent_writes_get_over_lost_answers(
+    client: HTTPStore, emulator: Emulator, key: str
+) -> None:
+    emulator.fault(op="PutObject", key=key, count=2, reset="after")
+    emulator.fault(op="HeadObject", key=key, status=500)
+    await client.put(key, [b"data"], Attributes())
+    assert (await client.head(key)).size == 4
+    assert emulator.fetch(key) == b"data"
+
+
+async def test_a_lost_append_is_told_and_not_repeated(
+    client: HTTPStore, emulator: Emulator, key: str
+) -> None:
+    await client.put(key, [b"1"], Attributes())
+    emulator.fault(op="AppendObject", key=key, reset="after")
+    with pytest.raises(e.AnswerLost, match="AppendObject"):
+        await client.append(key, [b"2"])
+    assert emulator.fetch(key) == b"12"
+    emulator.fault(op="AppendObject", key=key, status=500)
+    with pytest.raises(e.ServerError):
+        await client.append(key, [b"3"])
+    assert emulator.fetch(key) == b"12"
+
+
+async def test_a_slowed_append_is_repeated(client: HTTPStore, emulator: Emulator, key: str) -> None:
+    emulator.fault(op="AppendObject", key=key, status=503, code="SlowDown")
+    await client.append(key, [b"1"])
+    assert emulator.fetch(key) == b"1"
+
+
+async def test_compose_onto_itself_is_not_repeated(
+    client: HTTPStore, emulator: Emulator, key: str
+) -> None:
+    await client.put(key, [b"1"], Attributes())
+    emulator.fault(op="ComposeObject", key=key, reset="after")
+    with pytest.raises(e.AnswerLost):
+        await client.compose(key, [key, key], Attributes())
+    assert emulator.fetch(key) == b"11"
+
+
+async def test_a_completed_upload_whose_answer_was_lost_is_found(
+    client: HTTPStore, emulator: Emulator, key: str
+) -> None:
+    upload_id = await client.create_multipart(key, Attributes())
+    parts = [await client.upload_part(key, upload_id, 1, [b"part"])]
+    emulator.fault(op="CompleteMultipartUpload", key=key, reset="after")
+    written = await client.complete_multipart(key, upload_id, parts)
+    assert written.etag == (await client.head(key)).etag == multipart_etag(parts)
+
+
+async def test_an_upload_that_is_gone_is_an_error(client: HTTPStore, key: str) -> None:
+    await client.put(key, [b"other"], Attributes())
+    with pytest.raises(e.NoSuchUpload):
+        await client.complete_multipart(key, "none", [Part(1, "0" * 32)])
+    assert multipart_etag([Part(1, "opaque")]) == ""
+
+
+@pytest.mark.parametrize("size", [0, 1, HASH_IN_THREAD, HASH_IN_THREAD + 1, 9 << 20])
+@pytest.mark.parametrize("signature", ["v4", "v2"])
+async def test_bodies_of_any_size_are_digested(
+    emulator: Emulator, key: str, size: int, signature: str
+) -> None:
+    endpoint = Endpoint(emulator.s3_url, signature=signature)  # type: ignore[arg-type]
+    store = open_store(endpoint, BUCKET, KeyRing([KEYS]))
+    data = bytes(range(256)) * (size // 256 + 1)
+    await store.put(key, [memoryview(data)[: size // 2], data[size // 2 : size]], Attributes())
+    assert emulator.fetch(key) == data[:size]
+    await store.aclose()
+
+
+async def test_virtual_hosting(emulator: Emulator, key: str) -> None:
+    url = emulator.s3_url.replace("127.0.0.1", "localhost")
+    store = open_store(Endpoint(url, addressing="virtual"), BUCKET, KeyRing([KEYS]))
+    assert store._origin.host == f"{BUCKET}.localhost"
+    await store.aclose()
+
+
+async def test_the_second_key_pair_takes_over(emulator: Emulator, key: str) -> None:
+    keys = KeyRing([KeyPair("RETIRED", "x"), KEYS])
+    store = open_store(Endpoint(emulator.s3_url), BUCKET, keys)
+    await store.put(key, [b"x"], Attributes())
+    assert keys.current == KEYS
+    await store.aclose()
+
+
+@pytest.mark.parametrize(
+    ("pair", "bucket", "error"),
+    [
+        (KeyPair("NOBODY", SECRET), BUCKET, e.InvalidAccessKeyId),
+        (KeyPair(ACCESS, "wrong-secret"), BUCKET, e.SignatureDoesNotMatch),
+        (KEYS, "no-such-bucket", e.NoSuchBucket),
+    ],
+)
+async def test_a_store_that_cannot_be_used_says_why(
+    emulator: Emulator, pair: KeyPair, bucket: str, error: type[e.StoreError]
+) -> None:
+    store = open_store(Endpoint(emulator.s3_url), bucket, KeyRing([pair]))
+    with pytest.raises(error) as caught:
+        await store.head_bucket()
+    assert pair.secret_key not in str(caught.value) + repr(caught.value)
+    await store.aclose()
+
+
+async def test_many_requests_at_once(client: HTTPStore, emulator: Emulator, key: str) -> None:
+    async with trio.open_nursery() as nursery:
+        for number in range(60):
+            nursery.start_soon(client.put, f"{key}/{number:03}", [b"x"], Attributes())
+    page = await client.list_page(key)
+    assert len(page.objects) == 60
+    assert await client.delete_many([item.key for item in page.objects]) == {}
+
+
+async def test_a_missing_ca_file_is_the_users_mistake(tmp_path: Path) -> None:
+    endpoint = Endpoint("https://127.0.0.1:1", ca_file=str(tmp_path / "missing"))
+    with pytest.raises(e.ConfigurationError, match="missing"):
+        open_store(endpoint, BUCKET, KeyRing([KEYS]))
+
+
+@pytest.fixture
+async def account(own_emulator: Emulator) -> AsyncIterator[Account]:
+    account = Account(Endpoint(own_emulator.s3_url), KeyRing([KEYS]))
+    yield account
+    await account.aclose()
+
+
+async def test_buckets_are_made_listed_and_deleted(
+    account: Account, own_emulator: Emulator
+) -> None:
+    await account.create_bucket("another")
+    assert sorted(await account.list_buckets()) == sorted([BUCKET, "another"])
+    store = open_store(Endpoint(own_emulator.s3_url), "another", KeyRing([KEYS]))
+    await store.put("k", [b"x"], Attributes())
+    with pytest.raises(e.BucketNotEmpty):
+        await account.delete_bucket("another")
+    await account.delete_bucket("another", force=True)
+    with pytest.raises(e.NoSuchBucket):
+        await store.head_bucket()
+    assert await account.list_buckets() == [BUCKET]
+    await store.aclose()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "plain", "a b", " edge ", "two  spaces", "ü", "日本", "=?UTF-8?B?eA==?=", "a\nb"]
+)
+def test_metadata_text_comes_back(text: str) -> None:
+    encoded = encode_text(text)
+    assert encoded.isascii()
+    assert "\n" not in encoded
+    assert decode_text(encoded) == text
+    assert decode_text("=?nonsense") == "=?nonsense"

@@ -1,0 +1,38 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""Faults hit where and as often as they are told to, before or after the effect."""
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from kontenumfs.protocol.errors import AnswerLost, NotSent
+from kontenumfs.store.api import Attributes
+from kontenumfs.store.fake import FakeStore
+from kontenumfs.store.faulty import Fault, FaultyStore
+
+
+async def test_before_and_after_the_effect() -> None:
+    inner = FakeStore()
+    store = FaultyStore(inner, Fault("put", NotSent("x")), Fault("append", AnswerLost("x"), True))
+    with pytest.raises(NotSent):
+        await store.put("k", [b"1"], Attributes())
+    assert inner.objects == {}
+    await store.put("k", [b"1"], Attributes())
+    with pytest.raises(AnswerLost):
+        await store.append("k", [b"2"])
+    assert inner.data("k") == b"12"
+    assert store.is_spent
+
+
+async def test_keys_skips_counts_and_delays(autojump_clock: MockClock) -> None:
+    store = FaultyStore(FakeStore())
+    store.add(Fault("*", NotSent("x"), key="a*", skip=1, count=2), Fault("put", delay=5.0))
+    await store.put("b", [b"1"], Attributes())
+    assert trio.current_time() == 5.0
+    await store.put("a1", [b"1"], Attributes())
+    for _ in range(2):
+        with pytest.raises(NotSent):
+            await store.head("a1")
+    assert (await store.head("a1")).size == 1
+    assert store.is_spent

@@ -1,0 +1,309 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""The transport tells the fate of a request, and never repeats what may have arrived."""
+
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from kontenumfs.protocol import errors as e
+from kontenumfs.store.connection import BufferStream
+from kontenumfs.store.transport import KEEP_IDLE_ONCE_SECONDS, KEEP_IDLE_SECONDS, OriginTransport
+from tests.store.loopback import OK, Loopback, Peer, serving
+
+LARGE = 32 << 20
+"""More than the sockets' buffers take."""
+
+
+def request(
+    url: str, method: str = "PUT", body: bytes = b"", *, once: bool = False, **headers: str
+) -> httpx.Request:
+    named = {"host": "h", "content-length": str(len(body)), **headers}
+    return httpx.Request(
+        method,
+        url + "/b/k",
+        headers=named,
+        stream=BufferStream([body]),
+        extensions={"once": once},
+    )
+
+
+@asynccontextmanager
+async def transport_to(server: Loopback, connections: int = 4) -> AsyncIterator[OriginTransport]:
+    transport = OriginTransport(httpx.URL(server.url), connections=connections)
+    try:
+        yield transport
+    finally:
+        await transport.aclose()
+
+
+async def answering(peer: Peer) -> None:
+    while await peer.request():
+        await peer.say(OK)
+
+
+async def answering_once(peer: Peer) -> None:
+    await peer.request()
+    await peer.say(OK)
+
+
+async def closing_after_request(peer: Peer) -> None:
+    await peer.request()
+
+
+async def resetting_after_request(peer: Peer) -> None:
+    await peer.request()
+    peer.reset()
+
+
+async def test_answers_come_whole_and_connections_are_kept() -> None:
+    async with serving(answering) as server, transport_to(server) as transport:
+        for _ in range(3):
+            response = await transport.handle_async_request(request(server.url, body=b"x"))
+            assert (response.status_code, await response.aread()) == (200, b"ok")
+            assert response.headers["etag"] == '"e"'
+        assert transport.connects == 1
+
+
+async def test_the_target_is_sent_as_it_stands() -> None:
+    heads: list[bytes] = []
+
+    async def noting(peer: Peer) -> None:
+        heads.append(await peer.request())
+        await peer.say(OK)
+
+    async with serving(noting) as server, transport_to(server) as transport:
+        asked = request(server.url)
+        asked.extensions["target"] = b"/b/a/../%20?append"
+        await transport.handle_async_request(asked)
+    assert heads[0].startswith(b"PUT /b/a/../%20?append HTTP/1.1\r\n")
+
+
+async def test_connections_are_bounded_and_the_last_used_is_first() -> None:
+    release, three = trio.Event(), trio.Event()
+    arrived = 0
+
+    async def held(peer: Peer) -> None:
+        nonlocal arrived
+        while await peer.request():
+            arrived += 1
+            if arrived == 3:
+                three.set()
+            await release.wait()
+            await peer.say(OK)
+
+    async with serving(held) as server, transport_to(server, connections=3) as transport:
+        async with trio.open_nursery() as nursery:
+            for _ in range(8):
+                nursery.start_soon(transport.handle_async_request, request(server.url))
+            await three.wait()
+            await wait_all_tasks_blocked()
+            assert transport.connects == 3
+            release.set()
+        assert transport.connects == 3
+
+
+async def test_connection_close_is_obeyed() -> None:
+    async def closing(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(OK.replace(b"ETag", b"Connection: close\r\nETag"))
+
+    async with serving(closing) as server, transport_to(server) as transport:
+        for _ in range(2):
+            await transport.handle_async_request(request(server.url))
+        assert transport.connects == 2
+
+
+@pytest.mark.parametrize("once", [False, True])
+async def test_a_connection_closed_while_idle_is_replaced(once: bool) -> None:
+    async with serving(answering_once) as server, transport_to(server) as transport:
+        await transport.handle_async_request(request(server.url))
+        await server.closed[0].wait()
+        response = await transport.handle_async_request(request(server.url, once=once))
+        assert response.status_code == 200
+        assert transport.connects == 2
+
+
+@pytest.mark.parametrize(
+    "script", [closing_after_request, resetting_after_request], ids=["closed", "reset"]
+)
+@pytest.mark.parametrize("size", [1, LARGE])
+async def test_no_answer_to_a_write_is_a_lost_answer(script: object, size: int) -> None:
+    async with serving(script) as server, transport_to(server) as transport:  # type: ignore[arg-type]
+        with pytest.raises(e.AnswerLost):
+            await transport.handle_async_request(request(server.url, body=bytes(size)))
+        assert transport.connects == 1
+
+
+async def test_a_lost_answer_over_a_kept_connection() -> None:
+    async def answering_the_first(peer: Peer) -> None:
+        await answering_once(peer)
+        await peer.request()
+
+    async with serving(answering_the_first, answering) as server, transport_to(server) as transport:
+        await transport.handle_async_request(request(server.url))
+        with pytest.raises(e.AnswerLost):
+            await transport.handle_async_request(request(server.url, body=b"x"))
+        assert transport.connects == 1
+
+
+async def test_a_safe_request_over_a_kept_connection_is_sent_again() -> None:
+    async def answering_the_first(peer: Peer) -> None:
+        await answering_once(peer)
+        await peer.request()
+
+    async with serving(answering_the_first, answering) as server, transport_to(server) as transport:
+        await transport.handle_async_request(request(server.url))
+        response = await transport.handle_async_request(request(server.url, "GET"))
+        assert response.status_code == 200
+        assert transport.connects == 2
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nsho",
+        b"HTTP/1.1 200 OK\r\nContent-",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+    ],
+    ids=["body", "chunk", "head", "not HTTP"],
+)
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+async def test_a_truncated_answer_is_lost(said: bytes, method: str) -> None:
+    async def truncating(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(said)
+
+    async with serving(truncating) as server, transport_to(server) as transport:
+        with pytest.raises(e.AnswerLost):
+            await transport.handle_async_request(request(server.url, method))
+
+
+async def test_an_early_refusal_ends_the_sending() -> None:
+    refusal = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
+
+    async def refusing(peer: Peer) -> None:
+        await peer.head()
+        await peer.say(refusal)
+        await trio.sleep_forever()
+
+    async with serving(refusing, answering) as server, transport_to(server) as transport:
+        asked = request(server.url, body=bytes(LARGE))
+        assert (await transport.handle_async_request(asked)).status_code == 403
+        asked = request(server.url, body=bytes(LARGE))
+        assert (await transport.handle_async_request(asked)).status_code == 200
+        assert transport.connects == 2
+
+
+async def test_an_early_refusal_before_a_hang_up_is_heard() -> None:
+    async def refusing(peer: Peer) -> None:
+        await peer.head()
+        await peer.say(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\nno")
+
+    async with serving(refusing) as server, transport_to(server) as transport:
+        asked = request(server.url, body=bytes(LARGE))
+        assert (await transport.handle_async_request(asked)).status_code == 400
+
+
+async def test_a_large_body_arrives_whole() -> None:
+    body = bytes(range(256)) * (LARGE // 256)
+    received = bytearray()
+
+    async def noting(peer: Peer) -> None:
+        head = await peer.head()
+        assert b"content-length: %d" % LARGE in head.lower()
+        received.extend(peer._buffer)
+        while len(received) < LARGE:
+            received.extend(await peer.stream.receive_some(1 << 20))
+        await peer.say(OK)
+
+    async with serving(noting) as server, transport_to(server) as transport:
+        views = [memoryview(body)[:1000], memoryview(body)[1000:]]
+        asked = request(server.url)
+        asked.headers["content-length"] = str(LARGE)
+        asked.stream = BufferStream(views)
+        assert (await transport.handle_async_request(asked)).status_code == 200
+    assert received == body
+
+
+async def test_interim_answers_are_passed_over() -> None:
+    async def patient(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n" + OK)
+
+    async with serving(patient) as server, transport_to(server) as transport:
+        response = await transport.handle_async_request(request(server.url))
+        assert response.status_code == 200
+
+
+@pytest.mark.parametrize("size", [1, LARGE])
+async def test_cancellation_drops_the_connection(size: int) -> None:
+    arrived = trio.Event()
+
+    async def silent(peer: Peer) -> None:
+        await peer.head()
+        arrived.set()
+        await trio.sleep_forever()
+
+    async with serving(silent, answering) as server, transport_to(server) as transport:
+        async with trio.open_nursery() as nursery:
+            asked = request(server.url, body=bytes(size))
+            nursery.start_soon(transport.handle_async_request, asked)
+            await arrived.wait()
+            nursery.cancel_scope.cancel()
+        await transport.handle_async_request(request(server.url))
+        assert transport.connects == 2
+
+
+async def test_a_closed_port_is_not_sent() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = httpx.URL(f"http://127.0.0.1:{free.getsockname()[1]}")
+        transport = OriginTransport(url)
+        with pytest.raises(e.NotSent, match="refused"):
+            await transport.handle_async_request(request(str(url)))
+
+
+async def test_an_unknown_name_does_not_resolve() -> None:
+    transport = OriginTransport(httpx.URL("http://no-such-host.invalid"))
+    with pytest.raises(e.NameResolutionError, match=r"no-such-host\.invalid"):
+        await transport.handle_async_request(request("http://no-such-host.invalid"))
+
+
+async def test_an_endpoint_without_tls_is_a_tls_error() -> None:
+    async def plain(peer: Peer) -> None:
+        await peer.stream.receive_some(1)
+        await peer.say(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    async with serving(plain) as server:
+        url = server.url.replace("http:", "https:")
+        transport = OriginTransport(httpx.URL(url), trust=ssl.create_default_context())
+        with pytest.raises(e.TLSError):
+            await transport.handle_async_request(request(url))
+
+
+async def test_a_head_that_http_cannot_carry_is_refused() -> None:
+    async with serving(answering) as server, transport_to(server) as transport:
+        with pytest.raises(e.InvalidRequest):
+            await transport.handle_async_request(request(server.url, bad="a\r\nb: c"))
+
+
+async def test_idle_connections_grow_old(autojump_clock: MockClock) -> None:
+    async with serving(answering) as server, transport_to(server) as transport:
+        await transport.handle_async_request(request(server.url))
+        autojump_clock.jump(KEEP_IDLE_ONCE_SECONDS + 1)
+        await transport.handle_async_request(request(server.url))
+        assert transport.connects == 1
+        autojump_clock.jump(KEEP_IDLE_ONCE_SECONDS + 1)
+        await transport.handle_async_request(request(server.url, once=True))
+        assert transport.connects == 2
+        autojump_clock.jump(KEEP_IDLE_SECONDS + 1)
+        await transport.handle_async_request(request(server.url))
+        assert transport.connects == 3
