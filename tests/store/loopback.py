@@ -18,7 +18,8 @@ class Peer:
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self.stream = stream
-        self._buffer = b""
+        self.rest = b""
+        """What was received and not looked at yet."""
 
     async def request(self) -> bytes:
         """The next request's head, its body read and dropped; empty at the end."""
@@ -28,19 +29,19 @@ class Peer:
             name, _, value = line.partition(b":")
             if name.lower() == b"content-length":
                 length = int(value)
-        while len(self._buffer) < length:
-            self._buffer += await self.stream.receive_some(1 << 20)
-        self._buffer = self._buffer[length:]
+        while len(self.rest) < length:
+            self.rest += await self.stream.receive_some(1 << 20)
+        self.rest = self.rest[length:]
         return head
 
     async def head(self) -> bytes:
         """The next request's head; its body stays unread."""
-        while b"\r\n\r\n" not in self._buffer:
+        while b"\r\n\r\n" not in self.rest:
             data = await self.stream.receive_some(65536)
             if not data:
                 return b""
-            self._buffer += data
-        head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
+            self.rest += data
+        head, _, self.rest = self.rest.partition(b"\r\n\r\n")
         return head
 
     async def say(self, data: bytes) -> None:

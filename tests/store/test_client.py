@@ -15,8 +15,16 @@ from kontenumfs.store.account import Account
 from kontenumfs.store.api import Attributes, Part
 from kontenumfs.store.client import HTTPStore, multipart_etag, open_store
 from kontenumfs.store.keys import KeyRing
-from kontenumfs.store.wire import HASH_IN_THREAD, Endpoint, decode_text, encode_text
-from tests.harness.emulator import ACCESS, BUCKET, SECRET, Emulator
+from kontenumfs.store.wire import (
+    HASH_IN_THREAD,
+    Call,
+    Endpoint,
+    decode_text,
+    encode_text,
+    prepare,
+)
+from tests.harness.emulator import ACCESS, BUCKET, SECRET, Emulator, running_emulator
+from tests.harness.tls import certificate
 from tests.store.conftest import KEYS
 
 
@@ -95,11 +103,35 @@ async def test_bodies_of_any_size_are_digested(
     await store.aclose()
 
 
-async def test_virtual_hosting(emulator: Emulator, key: str) -> None:
-    url = emulator.s3_url.replace("127.0.0.1", "localhost")
-    store = open_store(Endpoint(url, addressing="virtual"), BUCKET, KeyRing([KEYS]))
-    assert store._origin.host == f"{BUCKET}.localhost"
-    await store.aclose()
+@pytest.mark.parametrize(
+    ("addressing", "host", "target"),
+    [
+        ("path", "s3.test:8080", b"/bucket/a%20b?append"),
+        ("virtual", "bucket.s3.test:8080", b"/a%20b?append"),
+    ],
+)
+async def test_addressing(addressing: str, host: str, target: bytes) -> None:
+    endpoint = Endpoint("http://s3.test:8080/", addressing=addressing)  # type: ignore[arg-type]
+    call = Call("AppendObject", "PUT", "a b", "a%20b", (("append", ""),))
+    prepared = await prepare(endpoint, endpoint.origin(BUCKET), BUCKET, call)
+    assert prepared.headers["host"] == prepared.url.netloc.decode() == host
+    assert prepared.extensions["target"] == target
+
+
+async def test_tls_with_a_ca_file_and_without(tmp_path: Path, key: str) -> None:
+    cert, private = certificate(tmp_path, "localhost")
+    tls = (f"--tls-cert={cert}", f"--tls-key={private}")
+    with running_emulator(tmp_path / "tls", *tls) as emulator:
+        url = emulator.s3_url.replace("127.0.0.1", "localhost")
+        store = open_store(Endpoint(url, ca_file=str(cert)), BUCKET, KeyRing([KEYS]))
+        await store.put(key, [bytes(3 << 20)], Attributes())
+        assert (await store.head(key)).size == 3 << 20
+        await store.aclose()
+        for wrong in (Endpoint(url), Endpoint(emulator.s3_url, ca_file=str(cert))):
+            store = open_store(wrong, BUCKET, KeyRing([KEYS]))
+            with pytest.raises(e.TLSError):
+                await store.head_bucket()
+            await store.aclose()
 
 
 async def test_the_second_key_pair_takes_over(emulator: Emulator, key: str) -> None:

@@ -219,7 +219,7 @@ async def test_a_large_body_arrives_whole() -> None:
     async def noting(peer: Peer) -> None:
         head = await peer.head()
         assert b"content-length: %d" % LARGE in head.lower()
-        received.extend(peer._buffer)
+        received.extend(peer.rest)
         while len(received) < LARGE:
             received.extend(await peer.stream.receive_some(1 << 20))
         await peer.say(OK)
