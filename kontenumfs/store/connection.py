@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """One HTTP/1.1 connection: a request out, its whole answer in, and no doubt about its fate."""
 
-import socket
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -21,9 +20,6 @@ RECEIVE_BYTES = 64 * 1024
 MAX_HEAD = 64 * 1024
 MAX_ANSWER = 64 << 20
 """Bytes of an answer's body; a listing of a thousand of the longest keys has a tenth of that."""
-UNSENT_BYTES = 512 * 1024
-"""The kernel asks for more once less than this is unsent; trio's 16 KiB costs a third of the
-throughput, for the benefit of protocols that change their minds."""
 
 
 class ConnectionLost(Exception):
@@ -86,8 +82,6 @@ class Connection:
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
         self._answered = False
         self.idle_since = 0.0
-        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-            transport.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
     @property
     def is_stale(self) -> bool:
