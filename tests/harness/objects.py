@@ -14,18 +14,24 @@ from botocore.config import Config
 from tests.harness.emulator import ACCESS, BUCKET, SECRET
 
 
-def s3_client(url: str, **settings: Any) -> Any:
+def s3_client(
+    url: str,
+    *,
+    access: str = ACCESS,
+    secret: str = SECRET,
+    verify: str | None = None,
+    **settings: Any,
+) -> Any:
     """A boto3 client for an endpoint, with no settings from this machine."""
+    given: dict[str, Any] = {"s3": {"addressing_style": "path"}, "retries": {"mode": "standard"}}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # boto3's own deprecations are not ours to fix
         session = boto3.session.Session(
-            aws_access_key_id=ACCESS, aws_secret_access_key=SECRET, region_name="us-east-1"
+            aws_access_key_id=access, aws_secret_access_key=secret, region_name="us-east-1"
         )
-        defaults: dict[str, Any] = {
-            "s3": {"addressing_style": "path"},
-            "retries": {"mode": "standard"},
-        }
-        return session.client("s3", endpoint_url=url, config=Config(**(defaults | settings)))
+        return session.client(
+            "s3", endpoint_url=url, verify=verify, config=Config(**(given | settings))
+        )
 
 
 class ObjectStore:
