@@ -25,6 +25,7 @@ from kontenumfs.writing.capabilities import ProvenCapabilities
 from kontenumfs.writing.deferred import DeferredMetadata
 from kontenumfs.writing.file import Environment
 from kontenumfs.writing.files import OpenFiles
+from kontenumfs.writing.markers import Markers
 from kontenumfs.writing.memory import MemoryBudget
 from kontenumfs.writing.namespace import Namespace
 
@@ -128,10 +129,13 @@ class Mount:
             conditional=capabilities.conditional,
             wall_ns=wall_ns,
         )
-        deferred = DeferredMetadata(store, tree, delay=options.metadata_delay, wall_ns=wall_ns)
+        markers = Markers(store, self._source.prefix)
+        deferred = DeferredMetadata(
+            store, tree, markers, delay=options.metadata_delay, wall_ns=wall_ns
+        )
         files = OpenFiles(environment, tree, deferred)
         memory.reclaim = files.reclaim
-        namespace = Namespace(store, tree, files, deferred, wall_ns=wall_ns)
+        namespace = Namespace(store, tree, files, deferred, markers, wall_ns=wall_ns)
         defaults = Defaults(
             uid=options.uid,
             gid=options.gid,

@@ -18,6 +18,7 @@ from kontenumfs.tree.attributes import metadata_of
 from kontenumfs.tree.node import Directory, File
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.identity import copied_attributes, marker_attributes
+from kontenumfs.writing.markers import Markers
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ class DeferredMetadata:
         self,
         store: Store,
         tree: Tree,
+        markers: Markers,
         *,
         delay: float,
         wall_ns: Callable[[], int],
@@ -42,6 +44,7 @@ class DeferredMetadata:
     ) -> None:
         self._store = store
         self._tree = tree
+        self._markers = markers
         self._delay = delay
         self._wall_ns = wall_ns
         self._limit = trio.CapacityLimiter(parallel)
@@ -115,12 +118,11 @@ class DeferredMetadata:
         await self._tree.describe(node)
         attributes = marker_attributes(metadata_of(node))
         sent = node.pending
-        written = await self._store.put(key, [], attributes)
+        etag = await self._markers.replace(key, attributes)
         if node.pending is sent:
             node.pending = None
-        node.info = ObjectInfo(key, 0, written.etag, self._wall_ns() / 1e9, attributes)
+        node.info = ObjectInfo(key, 0, etag, self._wall_ns() / 1e9, attributes)
         node.marker_checked = self._tree.clock()
-        log.info("put key=%r metadata only, request_id=%s", key, written.request_id)
 
     async def _send_file(self, node: File) -> None:
         await self._tree.describe(node)

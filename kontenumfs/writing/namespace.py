@@ -22,6 +22,7 @@ from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.deferred import DeferredMetadata
 from kontenumfs.writing.files import OpenFiles
 from kontenumfs.writing.identity import copied_attributes, marker_attributes
+from kontenumfs.writing.markers import Markers
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class Namespace:
         tree: Tree,
         files: OpenFiles,
         deferred: DeferredMetadata,
+        markers: Markers,
         *,
         wall_ns: Callable[[], int],
     ) -> None:
@@ -47,6 +49,7 @@ class Namespace:
         self._files = files
         self._deferred = deferred
         self._wall_ns = wall_ns
+        self._markers = markers
 
     async def _find(self, parent: Directory, name: str) -> Node | None:
         try:
@@ -62,9 +65,8 @@ class Namespace:
         if await self._find(parent, name) is not None:
             raise FileAlreadyExists(key)
         attributes = marker_attributes(metadata)
-        written = await self._store.put(key, [], attributes)
-        log.info("put key=%r directory, request_id=%s", key, written.request_id)
-        info = ObjectInfo(key, 0, written.etag, self._wall_ns() / 1e9, attributes)
+        etag = await self._markers.create(key, attributes)
+        info = ObjectInfo(key, 0, etag, self._wall_ns() / 1e9, attributes)
         return self._tree.add_directory(parent, name, info)
 
     async def remove_directory(self, parent: Directory, name: str) -> None:
@@ -74,7 +76,7 @@ class Namespace:
             raise NotDirectory(name)
         await self._require_empty(node)
         key = self._tree.key(node)
-        await self._store.delete(key)
+        await self._markers.delete(key)
         log.info("deleted key=%r directory", key)
         self._deferred.carried(node)
         self._tree.remove(node)
