@@ -3,57 +3,51 @@
 """Request bodies: streamed to a segment file in constant memory, digests checked on the way."""
 
 import asyncio
-import base64
 import hashlib
-import hmac
-import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
-from dataclasses import dataclass
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kontenumfs.emulator.auth import Proof
+from kontenumfs.emulator.checksums import Digests
+from kontenumfs.emulator.chunked import ChunkDecoder
 from kontenumfs.emulator.errors import S3Error
-from kontenumfs.protocol.signing import EMPTY_SHA256, UNSIGNED_PAYLOAD, signature_v4
 
 BATCH = 1 << 20
 """Bytes gathered before they are hashed and written, off the event loop."""
-CHECKSUMS: dict[str, str] = {"sha1": "sha1", "sha256": "sha256"}
-SIGNED_CHUNKS = frozenset(
-    {"STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"}
-)
-UNSIGNED_CHUNKS = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+SMALL = 1 << 16
+"""Bytes up to which a thread costs more than the hash."""
+AHEAD = 2
+"""Batches that may wait for each thread."""
+MAX_MESSAGE = 4 << 20
+"""Bytes of a body that is held in memory: an XML message."""
+MAX_DRAINED = 64 << 20
+"""Bytes that are still read after an error."""
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A body on disk: bytes, and its MD5 in hex."""
+    """A body on disk: bytes, its MD5 in hex, and the checksums that were asked for."""
 
     size: int
     md5: str
+    checksums: dict[str, str] = field(default_factory=dict)
 
 
 class Reader:
-    """Raw bytes of a request, as they arrive."""
+    """Raw bytes of a request, as they arrive; to be read once."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._given_back: bytes | None = None
         self._ended = False
         self.count = 0
         """Bytes that have arrived."""
 
-    def give_back(self, body: bytes) -> None:
-        """Let the next reader have a body that was read whole already."""
-        self._given_back = body
-
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        if self._given_back is not None:
-            yield self._given_back
-            return
         while not self._ended:
             message = await self._receive()
             if message["type"] != "http.request":
@@ -65,212 +59,166 @@ class Reader:
             if body:
                 yield body
 
-    async def drain(self, limit: int = 64 << 20) -> None:
+    async def drain(self) -> None:
         """Read on after an error, so that the client sees the answer and not a reset."""
-        with suppress(S3Error):
+        try:
             async for _ in self:
-                if self.count > limit:
+                if self.count > MAX_DRAINED:
                     return
+        except S3Error:
+            return  # the client has gone: nobody is left to be answered
 
-    async def small(self, limit: int = 4 << 20) -> bytes:
-        """A body that must fit into memory: an XML message."""
+    async def small(self) -> bytes:
+        """All that is left, where it fits into memory; raises S3Error."""
         pieces = []
         async for piece in self:
             pieces.append(piece)
-            if self.count > limit:
+            if self.count > MAX_MESSAGE:
                 raise S3Error("EntityTooLarge")
         return b"".join(pieces)
 
 
-class ChunkDecoder:
-    """aws-chunked bodies: ``size;chunk-signature=...``, data, and trailers at the end.
+async def read_message(reader: Reader, headers: Mapping[str, str], proof: Proof) -> bytes:
+    """A small body, decoded and proven; raises S3Error."""
+    data = await reader.small()
+    digests = Digests(headers, proof.payload)
+    told = dict(headers)
+    if proof.is_chunked:
+        decoder = ChunkDecoder(proof)
+        data = decoder.feed(data)
+        decoder.finish()
+        told |= decoder.trailers
+    digests.update((data,))
+    digests.check(told, proof.payload, hashlib.md5(data, usedforsecurity=False).digest())
+    return data
 
-    Source: AWS, "Signature Calculations: Transferring Payload in Multiple Chunks".
-    """
 
-    def __init__(self, proof: Proof) -> None:
-        self._proof = proof
-        self._previous = proof.signature
-        self._signed = proof.payload in SIGNED_CHUNKS
-        self._buffer = bytearray()
-        self._left: int | None = None
-        self._signature = ""
-        self._digest = hashlib.sha256()
-        self.trailers: dict[str, str] = {}
-        self._ended = False
+class _Lane:
+    """Work on the batches of one body in a thread, in order, a few batches ahead at most."""
 
-    def feed(self, data: bytes) -> bytes:
-        """Decode what has arrived; raises S3Error for a false signature."""
-        self._buffer += data
-        out = bytearray()
-        while self._step(out):
-            pass
-        return bytes(out)
+    def __init__(self, work: Callable[[list[bytes]], None]) -> None:
+        self._work = work
+        self._waiting: list[asyncio.Future[None]] = []
+        self._last: asyncio.Task[None] | None = None
+        self._room = asyncio.Semaphore(AHEAD)
 
-    def _step(self, out: bytearray) -> bool:
-        if self._ended:
-            return self._trailer()
-        if self._left is None:
-            return self._header()
-        if self._left:
-            piece = bytes(self._buffer[: self._left])
-            del self._buffer[: len(piece)]
-            self._left -= len(piece)
-            self._digest.update(piece)
-            out += piece
-            return bool(piece)
-        if len(self._buffer) < 2:
-            return False
-        del self._buffer[:2]
-        self._verify()
-        self._left = None
-        return True
+    async def put(self, batch: list[bytes]) -> None:
+        """Queue a batch; waits for room, and raises what an earlier batch raised."""
+        await self._room.acquire()
+        before = self._last
+        if before is not None and before.done():
+            before.result()
+        self._last = asyncio.create_task(self._run(before, batch))
 
-    def _header(self) -> bool:
-        line = self._line()
-        if line is None:
-            return False
-        size, _, rest = line.partition(";")
+    async def _run(self, before: asyncio.Task[None] | None, batch: list[bytes]) -> None:
         try:
-            self._left = int(size, 16)
-        except ValueError:
-            raise S3Error("InvalidRequest", "malformed aws-chunked body") from None
-        self._signature = rest.removeprefix("chunk-signature=")
-        self._digest = hashlib.sha256()
-        if self._left == 0:
-            self._verify()
-            self._ended = True
-        return True
+            if before is not None:
+                await before
+            await asyncio.get_running_loop().run_in_executor(None, self._work, batch)
+        finally:
+            self._room.release()
 
-    def _line(self) -> str | None:
-        end = self._buffer.find(b"\r\n")
-        if end < 0:
-            if len(self._buffer) > 8192:
-                raise S3Error("InvalidRequest", "malformed aws-chunked body")
-            return None
-        line = self._buffer[:end].decode("latin-1")
-        del self._buffer[: end + 2]
-        return line
+    async def finish(self) -> None:
+        """Wait for the last batch; raises what any raised."""
+        if self._last is not None:
+            await self._last
 
-    def _verify(self) -> None:
-        if not self._signed:
-            return
-        proof = self._proof
-        text = "\n".join(
-            (
-                "AWS4-HMAC-SHA256-PAYLOAD",
-                proof.timestamp,
-                proof.scope,
-                self._previous,
-                EMPTY_SHA256,
-                self._digest.hexdigest(),
-            )
-        )
-        if not hmac.compare_digest(signature_v4(proof.key, text), self._signature):
-            raise S3Error("SignatureDoesNotMatch")
-        self._previous = self._signature
-
-    def _trailer(self) -> bool:
-        line = self._line()
-        if line is None:
-            return False
-        name, colon, value = line.partition(":")
-        if colon:
-            self.trailers[name.strip().lower()] = value.strip()
-        return bool(line)
-
-    def finish(self) -> None:
-        """The request has ended: raises S3Error when the body had not."""
-        if not self._ended:
-            raise S3Error("IncompleteBody")
+    async def abandon(self) -> None:
+        """Wait until no thread works on this body any more, whatever it raised."""
+        if self._last is not None:
+            await asyncio.wait([self._last])
+            if not self._last.cancelled():
+                self._last.exception()
 
 
-class _Digests:
-    """What is computed over the decoded body, batch by batch, in a worker thread."""
+class _Sink:
+    """Where the decoded body goes: its MD5 in one thread, the rest and the file in another."""
 
-    def __init__(self, headers: dict[str, str], trailers: str, payload: str) -> None:
-        self.md5 = hashlib.md5(usedforsecurity=False)
-        self.sha256 = hashlib.sha256() if len(payload) == 64 else None
-        names = [n.removeprefix("x-amz-checksum-") for n in headers if "x-amz-checksum-" in n]
-        names += [n.strip().removeprefix("x-amz-checksum-") for n in trailers.split(",") if n]
-        self.checksums = {n: hashlib.new(CHECKSUMS[n]) for n in names if n in CHECKSUMS}
-        self.crc32 = 0 if "crc32" in names else None
+    def __init__(self, path: Path, headers: Mapping[str, str], proof: Proof) -> None:
+        self._digests = Digests(headers, proof.payload)
+        self._decoder = ChunkDecoder(proof) if proof.is_chunked else None
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._file = open(path, "wb")  # noqa: SIM115 - closed by close()
+        self._lanes = (_Lane(self._hash), _Lane(self._write))
+        self._size = 0
 
-    def update(self, data: bytes) -> None:
-        self.md5.update(data)
-        if self.sha256 is not None:
-            self.sha256.update(data)
-        for checksum in self.checksums.values():
-            checksum.update(data)
-        if self.crc32 is not None:
-            self.crc32 = zlib.crc32(data, self.crc32)
+    def _hash(self, batch: list[bytes]) -> None:
+        for piece in batch:
+            self._md5.update(piece)
 
-    def check(self, headers: dict[str, str], payload: str) -> None:
-        if self.sha256 is not None and self.sha256.hexdigest() != payload:
-            raise S3Error("XAmzContentSHA256Mismatch")
-        announced = headers.get("content-md5")
-        if announced is not None:
-            try:
-                digest = base64.b64decode(announced, validate=True)
-            except ValueError:
-                raise S3Error("InvalidDigest") from None
-            if digest != self.md5.digest():
-                raise S3Error("BadDigest")
-        found = {name: digest.digest() for name, digest in self.checksums.items()}
-        if self.crc32 is not None:
-            found["crc32"] = self.crc32.to_bytes(4, "big")
-        for name, value in found.items():
-            told = headers.get(f"x-amz-checksum-{name}")
-            if told is not None and told != base64.b64encode(value).decode():
-                raise S3Error("BadDigest", f"The {name} you specified did not match.")
+    def _write(self, batch: list[bytes]) -> None:
+        self._digests.update(batch)
+        self._file.writelines(batch)
 
-
-async def save(reader: Reader, headers: dict[str, str], proof: Proof, path: Path) -> Received:
-    """Write a body to `path`, complete and proven; raises S3Error, and leaves no file then."""
-    loop = asyncio.get_running_loop()
-    decoder = ChunkDecoder(proof) if proof.payload.startswith("STREAMING-") else None
-    if decoder is None and proof.payload != UNSIGNED_PAYLOAD and len(proof.payload) != 64:
-        raise S3Error("InvalidArgument", "x-amz-content-sha256 is not valid")
-    digests = _Digests(headers, headers.get("x-amz-trailer", ""), proof.payload)
-    size = 0
-    pending: asyncio.Future[None] | None = None
-    with open(path, "wb", buffering=0) as file:
-
-        def consume(batch: list[bytes]) -> None:
+    async def take(self, batch: list[bytes], amount: int) -> None:
+        """Take the next bytes as they arrived."""
+        if self._decoder is not None:
             data = b"".join(batch)
-            digests.update(data)
-            file.write(data)
-
-        try:
-            gathered: list[bytes] = []
-            amount = 0
-            async for piece in reader:
-                data = decoder.feed(piece) if decoder else piece
-                gathered.append(data)
-                amount += len(data)
-                size += len(data)
-                if amount >= BATCH:
-                    if pending is not None:
-                        await pending
-                    pending = loop.run_in_executor(None, consume, gathered)
-                    gathered, amount = [], 0
-            if pending is not None:
-                await pending
-                pending = None
-            consume(gathered)
-            told = dict(headers)
-            if decoder is not None:
-                decoder.finish()
-                told |= decoder.trailers
-                length = headers.get("x-amz-decoded-content-length", str(size))
+            if amount <= SMALL:
+                batch = [self._decoder.feed(data)]
             else:
-                length = headers.get("content-length", str(size))
-            if length != str(size):
-                raise S3Error("IncompleteBody")
-            digests.check(told, proof.payload)
-        except BaseException:
-            if pending is not None:
-                await asyncio.wait([pending])
-            path.unlink(missing_ok=True)
-            raise
-    return Received(size, digests.md5.hexdigest())
+                loop = asyncio.get_running_loop()
+                batch = [await loop.run_in_executor(None, self._decoder.feed, data)]
+        self._size += sum(len(piece) for piece in batch)
+        for lane in self._lanes:
+            await lane.put(batch)
+
+    def take_small(self, batch: list[bytes]) -> None:
+        """The same for a body that is complete with it, and too small for a thread."""
+        if self._decoder is not None:
+            batch = [self._decoder.feed(b"".join(batch))]
+        self._size += sum(len(piece) for piece in batch)
+        self._hash(batch)
+        self._write(batch)
+
+    async def finish(self, headers: Mapping[str, str], proof: Proof, *, durable: bool) -> Received:
+        """Wait for the threads, and compare what came with what was announced."""
+        for lane in self._lanes:
+            await lane.finish()
+        told = dict(headers)
+        length = headers.get("content-length")
+        if self._decoder is not None:
+            self._decoder.finish()
+            told |= self._decoder.trailers
+            length = headers.get("x-amz-decoded-content-length")
+        if length is not None and length != str(self._size):
+            raise S3Error("IncompleteBody")
+        checksums = self._digests.check(told, proof.payload, self._md5.digest())
+        if durable:
+            self._file.flush()
+            await asyncio.get_running_loop().run_in_executor(None, os.fsync, self._file.fileno())
+        return Received(self._size, self._md5.hexdigest(), checksums)
+
+    async def close(self) -> None:
+        """Let the file go, once no thread writes to it."""
+        for lane in self._lanes:
+            await lane.abandon()
+        self._file.close()
+
+
+async def save(
+    reader: Reader, headers: Mapping[str, str], proof: Proof, path: Path, *, durable: bool
+) -> Received:
+    """Write a body to `path`, complete and proven; raises S3Error, and leaves no file then."""
+    sink = _Sink(path, headers, proof)
+    try:
+        try:
+            batch: list[bytes] = []
+            amount = 0
+            began = False
+            async for piece in reader:
+                batch.append(piece)
+                amount += len(piece)
+                if amount >= BATCH:
+                    await sink.take(batch, amount)
+                    batch, amount, began = [], 0, True
+            if began or amount > SMALL:
+                await sink.take(batch, amount)
+            else:
+                sink.take_small(batch)
+            return await sink.finish(headers, proof, durable=durable)
+        finally:
+            await sink.close()
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise

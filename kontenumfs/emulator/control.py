@@ -7,6 +7,7 @@ from typing import Any
 
 from kontenumfs.emulator.auth import Authenticator
 from kontenumfs.emulator.body import Reader, Receive
+from kontenumfs.emulator.errors import S3Error
 from kontenumfs.emulator.faults import Faults
 from kontenumfs.emulator.s3 import Send
 
@@ -20,29 +21,41 @@ class ControlApp:
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request: /faults (GET, POST, DELETE) and /keys (GET, POST)."""
-        body = await Reader(receive).small()
         status, answer = 200, None
         try:
+            body = await Reader(receive).small()
             answer = self._perform(scope["method"], scope["path"], body)
-        except (TypeError, KeyError, ValueError) as error:
+        except LookupError as error:
+            status, answer = 404, {"error": str(error)}
+        except (TypeError, ValueError, S3Error) as error:
             status, answer = 400, {"error": str(error)}
-        text = json.dumps(answer).encode()
+        said = json.dumps(answer).encode()
         headers = [
             (b"content-type", b"application/json"),
-            (b"content-length", str(len(text)).encode()),
+            (b"content-length", str(len(said)).encode()),
         ]
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": text})
+        await send({"type": "http.response.body", "body": said})
 
     def _perform(self, method: str, path: str, body: bytes) -> Any:
-        if path == "/faults":
-            if method == "POST":
-                self._faults.add(json.loads(body))
-            elif method == "DELETE":
+        match method, path:
+            case "GET", "/faults":
+                pass
+            case "POST", "/faults":
+                self._faults.add(_object(body))
+            case "DELETE", "/faults":
                 self._faults.clear()
-            return self._faults.shown()
-        if path == "/keys":
-            if method == "POST":
-                self._authenticator.active = set(json.loads(body)["active"])
-            return {"active": sorted(self._authenticator.active)}
-        raise KeyError(f"{method} {path} is not known here")
+            case "GET" | "POST", "/keys":
+                if method == "POST":
+                    self._authenticator.activate(_object(body).get("active"))
+                return {"active": sorted(self._authenticator.active)}
+            case _:
+                raise LookupError(f"{method} {path} is not known here")
+        return self._faults.shown()
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    read = json.loads(body)
+    if not isinstance(read, dict):
+        raise TypeError("a JSON object was expected")
+    return read

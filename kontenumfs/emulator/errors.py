@@ -7,6 +7,7 @@ from xml.sax.saxutils import escape
 ERRORS: dict[str, tuple[int, str]] = {
     "AccessDenied": (403, "Access Denied"),
     "AuthorizationHeaderMalformed": (400, "The authorization header is malformed."),
+    "AuthorizationQueryParametersError": (400, "The query's authorization is malformed."),
     "BadDigest": (400, "The Content-MD5 you specified did not match what we received."),
     "BucketAlreadyOwnedByYou": (409, "You already own this bucket."),
     "BucketNotEmpty": (409, "The bucket you tried to delete is not empty."),
@@ -22,12 +23,19 @@ ERRORS: dict[str, tuple[int, str]] = {
     "InvalidPartOrder": (400, "The list of parts was not in ascending order."),
     "InvalidRange": (416, "The requested range is not satisfiable."),
     "InvalidRequest": (400, "Invalid Request"),
+    "InvalidURI": (400, "Couldn't parse the specified URI."),
     "KeyTooLongError": (400, "Your key is too long."),
+    "MalformedTrailerError": (400, "The request contained trailing data that was not well-formed."),
     "MalformedXML": (400, "The XML you provided was not well-formed."),
+    "MetadataTooLarge": (400, "Your metadata headers exceed the maximum allowed metadata size."),
     "MethodNotAllowed": (405, "The specified method is not allowed against this resource."),
     "MissingContentLength": (411, "You must provide the Content-Length HTTP header."),
     "NoSuchBucket": (404, "The specified bucket does not exist."),
+    "NoSuchBucketPolicy": (404, "The bucket policy does not exist"),
+    "NoSuchCORSConfiguration": (404, "The CORS configuration does not exist"),
     "NoSuchKey": (404, "The specified key does not exist."),
+    "NoSuchLifecycleConfiguration": (404, "The lifecycle configuration does not exist"),
+    "NoSuchTagSet": (404, "The TagSet does not exist"),
     "NoSuchUpload": (404, "The specified multipart upload does not exist."),
     "NotImplemented": (501, "A header or query you provided implies what is not implemented."),
     "PreconditionFailed": (412, "At least one of the pre-conditions you specified did not hold."),
@@ -55,19 +63,27 @@ class S3Error(Exception):
         code: one of AWS's, or of Kontenum's.
         message: other words than the usual ones.
         status: another status than the usual one.
+        fields: more elements of the body, such as Key.
     """
 
-    def __init__(self, code: str, message: str = "", status: int | None = None) -> None:
+    def __init__(
+        self, code: str, message: str = "", status: int | None = None, **fields: str
+    ) -> None:
         usual_status, usual_message = ERRORS.get(code, (500, code))
         super().__init__(code)
         self.code = code
         self.status = status or usual_status
         self.message = message or usual_message
+        self.fields = fields
 
     def body(self, resource: str, request_id: str) -> bytes:
         """The XML that says it."""
+        fields = {"Resource": resource, "RequestId": request_id, "HostId": "kontenum"}
+        inner = "".join(
+            f"<{name}>{escape(value)}</{name}>" for name, value in {**self.fields, **fields}.items()
+        )
         return (
             '<?xml version="1.0" encoding="UTF-8"?>\n'
             f"<Error><Code>{self.code}</Code><Message>{escape(self.message)}</Message>"
-            f"<Resource>{escape(resource)}</Resource><RequestId>{request_id}</RequestId></Error>"
-        ).encode()
+            f"{inner}</Error>"
+        ).encode(errors="replace")

@@ -1,17 +1,43 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""One request and its answer, between ASGI and the S3 operations."""
+"""One request, taken apart: between ASGI and the S3 operations."""
 
-from dataclasses import dataclass, field
-from email.utils import formatdate
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from kontenumfs.emulator.body import Reader, Receive
+from kontenumfs.emulator.errors import S3Error
 from kontenumfs.protocol.signing import Signable
 
-XML_HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
-NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+_ADDRESS = re.compile(r"[\d.]+|\[.*\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """Which host names have a bucket in front.
+
+    Args:
+        domains: the server's own names: ``BUCKET.DOMAIN``, known or not.
+        known: whether a bucket exists: ``BUCKET.anything``.
+    """
+
+    domains: tuple[str, ...] = ()
+    known: Callable[[str], bool] = lambda _: False
+
+    def bucket(self, host: str) -> str:
+        """The bucket that stands in a Host header, or an empty string."""
+        name = re.sub(r":\d*$", "", host).lower()
+        if name in self.domains or _ADDRESS.fullmatch(name):
+            return ""
+        for domain in self.domains:
+            if name.endswith("." + domain):
+                return name[: -len(domain) - 1]
+        labels = name.split(".")
+        candidates = (".".join(labels[:count]) for count in range(len(labels) - 1, 0, -1))
+        return next((candidate for candidate in candidates if self.known(candidate)), "")
 
 
 @dataclass(slots=True)
@@ -23,6 +49,7 @@ class Request:
         headers: names in lower case.
         bucket: empty for the service itself.
         key: decoded; empty for the bucket itself.
+        message: the body, where the operation takes a small one; proven.
     """
 
     method: str
@@ -33,21 +60,18 @@ class Request:
     key: str
     bucket_in_host: str
     reader: Reader
+    message: bytes = b""
 
     @classmethod
-    def of(cls, scope: dict[str, Any], receive: Receive, domains: tuple[str, ...]) -> "Request":
-        """Take an ASGI scope apart; a bucket may stand in the host name before one of `domains`."""
+    def of(cls, scope: dict[str, Any], receive: Receive, hosts: Hosts) -> "Request":
+        """Take an ASGI scope apart."""
         headers: dict[str, str] = {}
         for raw_name, raw_value in scope["headers"]:
             name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
             headers[name] = f"{headers[name]},{value}" if name in headers else value
-        raw = scope["raw_path"].decode("latin-1")
-        path = raw.partition("?")[0]
-        query = parse_qsl(
-            scope["query_string"].decode("latin-1"), keep_blank_values=True, strict_parsing=False
-        )
-        host = headers.get("host", "").rsplit(":", 1)[0]
-        in_host = next((host[: -len(d) - 1] for d in domains if host.endswith("." + d)), "")
+        path = scope["raw_path"].decode("latin-1")
+        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        in_host = hosts.bucket(headers.get("host", ""))
         decoded = unquote(path, errors="surrogateescape")
         if in_host:
             bucket, key = in_host, decoded[1:]
@@ -59,6 +83,15 @@ class Request:
         """The value of a query parameter."""
         return next((value for key, value in self.query if key == name), default)
 
+    def number(self, name: str, default: int) -> int:
+        """The value of a numeric query parameter; raises S3Error."""
+        value = self.parameter(name) or str(default)
+        if not re.fullmatch(r"[0-9]{1,9}", value):
+            raise S3Error(
+                "InvalidArgument", f"Provided {name} is not an integer", ArgumentName=name
+            )
+        return int(value)
+
     def has(self, name: str) -> bool:
         """Whether the query names a subresource."""
         return any(key == name for key, _ in self.query)
@@ -68,23 +101,3 @@ class Request:
         return Signable(
             self.method, self.path, self.query, self.headers, bucket_in_host=self.bucket_in_host
         )
-
-
-@dataclass(slots=True)
-class Answer:
-    """An answer whose body fits into memory; `operation` is the S3 name that the log shows."""
-
-    status: int = 200
-    body: bytes = b""
-    headers: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def xml(cls, root: str, inner: str, **headers: str) -> "Answer":
-        """An XML answer."""
-        text = f'{XML_HEAD}<{root} xmlns="{NAMESPACE}">{inner}</{root}>'
-        return cls(200, text.encode(), {"content-type": "application/xml", **headers})
-
-
-def http_date(when: float) -> str:
-    """A time as HTTP headers say it, cut to whole seconds."""
-    return formatdate(int(when), usegmt=True)

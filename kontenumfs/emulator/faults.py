@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults on demand, for tests: which request fails, how, and before or after it took effect."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
+
+RESETS = ("", "before", "after", "answer-truncated")
 
 
 @dataclass(slots=True)
@@ -12,16 +14,18 @@ class Fault:
     """One fault.
 
     Args:
-        op: the S3 operation, or ``*``.
+        op: a glob of S3 operations.
         key: a glob of keys.
         count: how many requests it still hits; None for all.
         every: hit only each p-th request that fits.
         status: answer with this status and `code`, without doing anything.
         delay: seconds to wait before the request is looked at.
-        delay_body: seconds to wait in the middle of the answer.
+        delay_body: seconds to wait in the middle of the answer's body.
         reset: drop the connection ``before`` or ``after`` the effect took place, or in the
             middle of the answer (``answer-truncated``).
         etag: answer with this ETag instead of the true one.
+        headers: more headers of the answer, such as Retry-After.
+        seen: how many requests have fitted.
     """
 
     op: str = "*"
@@ -34,7 +38,16 @@ class Fault:
     delay_body: float = 0.0
     reset: str = ""
     etag: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
     seen: int = 0
+
+    def __post_init__(self) -> None:
+        if self.reset not in RESETS:
+            raise ValueError(f"reset is one of {RESETS}")
+        if self.every < 1:
+            raise ValueError("every is 1 or more")
+        if self.status and not 300 <= self.status <= 599:
+            raise ValueError("status is that of an error")
 
     def hits(self, op: str, key: str) -> bool:
         """Whether this request fails; counts it."""
@@ -55,9 +68,9 @@ class Faults:
         self._faults: list[Fault] = []
 
     def add(self, description: dict[str, Any]) -> None:
-        """Set one; raises TypeError for an unknown field."""
+        """Set one; raises TypeError or ValueError for what is not a fault."""
         if "every" in description:
-            description.setdefault("count", None)
+            description = {"count": None, **description}
         self._faults.append(Fault(**description))
 
     def clear(self) -> None:

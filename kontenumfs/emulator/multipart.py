@@ -2,161 +2,284 @@
 # SPDX-License-Identifier: Apache-2.0
 """The multipart family."""
 
+import base64
 import hashlib
 import re
 import time
-from xml.sax.saxutils import escape
+from dataclasses import dataclass
+from urllib.parse import quote
 
+from kontenumfs.emulator.answers import Answer, check_conditions, copy_result, iso_time, text
 from kontenumfs.emulator.auth import Proof
+from kontenumfs.emulator.checksums import new_checksum
 from kontenumfs.emulator.errors import S3Error
-from kontenumfs.emulator.exchange import Answer, Request
-from kontenumfs.emulator.objects import (
-    Objects,
-    check_conditions,
-    copy_result,
-    iso_time,
-    kept_headers,
-)
-from kontenumfs.emulator.storage import StoredObject, StoredPart, Upload, cut
+from kontenumfs.emulator.exchange import Request
+from kontenumfs.emulator.listing import common_prefixes, elements, encoder
+from kontenumfs.emulator.objects import MAX_OBJECT, Objects, checksum_headers, kept_headers
+from kontenumfs.emulator.segments import cut
+from kontenumfs.emulator.storage import StoredObject
+from kontenumfs.emulator.uploads import StoredPart, Upload, Uploads
+from kontenumfs.protocol.dialect import MAX_COPY, MAX_PARTS
 from kontenumfs.protocol.errors import UnexpectedAnswer
-from kontenumfs.protocol.xml import parse
+from kontenumfs.protocol.xml import Element, parse
+
+MAX_LISTED = 1000
+_ELEMENTS = {
+    name.lower(): f"Checksum{name}" for name in ("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256")
+}
+"""The XML elements of the checksums."""
+
+
+@dataclass(frozen=True, slots=True)
+class WantedPart:
+    """One part as CompleteMultipartUpload names it."""
+
+    number: int
+    etag: str
+    checksums: dict[str, str]
 
 
 class Multipart:
-    """Uploads of one storage."""
+    """The multipart verbs on one storage."""
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
         self._storage = objects.storage
+        self._uploads = Uploads(objects.storage)
 
     def _upload(self, request: Request) -> Upload:
-        found = self._storage.upload(request.parameter("uploadId"))
+        found = self._uploads.get(request.parameter("uploadId"))
         if found is None or (found.bucket, found.key) != (request.bucket, request.key):
-            raise S3Error("NoSuchUpload")
+            raise S3Error("NoSuchUpload", UploadId=request.parameter("uploadId"))
         return found
 
     def create(self, request: Request) -> Answer:
         """CreateMultipartUpload."""
-        identity = self._storage.create_upload(request.bucket, request.key, kept_headers(request))
-        return Answer.xml(
+        algorithm = request.headers.get("x-amz-checksum-algorithm", "")
+        if algorithm and new_checksum(algorithm.lower()) is None:
+            raise S3Error("InvalidRequest", "The algorithm type of the checksum is invalid.")
+        kind = request.headers.get("x-amz-checksum-type", "COMPOSITE")
+        if kind != "COMPOSITE":
+            raise S3Error("NotImplemented", "Multipart checksums are composite here.")
+        identity = self._uploads.create(request.bucket, request.key, kept_headers(request))
+        answer = Answer.xml(
             "InitiateMultipartUploadResult",
-            f"<Bucket>{request.bucket}</Bucket><Key>{escape(request.key)}</Key>"
+            f"<Bucket>{request.bucket}</Bucket><Key>{text(request.key)}</Key>"
             f"<UploadId>{identity}</UploadId>",
         )
+        if algorithm:
+            answer.headers |= {
+                "x-amz-checksum-algorithm": algorithm.upper(),
+                "x-amz-checksum-type": "COMPOSITE",
+            }
+        return answer
 
     def _number(self, request: Request) -> int:
         number = request.parameter("partNumber")
-        if not number.isdigit() or not 1 <= int(number) <= 10_000:
-            raise S3Error("InvalidArgument", "Part number must be from 1 to 10000")
+        if not re.fullmatch(r"[0-9]{1,5}", number) or not 1 <= int(number) <= MAX_PARTS:
+            raise S3Error(
+                "InvalidArgument", f"Part number must be an integer between 1 and {MAX_PARTS}"
+            )
         return int(number)
 
     async def upload_part(self, request: Request, proof: Proof) -> Answer:
         """UploadPart."""
-        upload, number = self._upload(request), self._number(request)
-        extents, size, md5 = await self._objects.receive(request, proof)
-        self._storage.put_part(upload.id, StoredPart(number, size, md5, time.time(), extents))
-        return Answer(headers={"etag": f'"{md5}"'})
+        self._upload(request)
+        number = self._number(request)
+        async with self._objects.body(request, proof) as body:
+            upload = self._upload(request)  # it may have ended while the body arrived
+            received = body.received
+            part = StoredPart(number, received.size, received.md5, time.time(), received.checksums)
+            self._uploads.put_part(upload.id, part, body.extents)
+        return Answer(headers={"etag": f'"{part.etag}"', **checksum_headers(part.checksums)})
 
-    async def upload_part_copy(self, request: Request) -> Answer:
+    def upload_part_copy(self, request: Request) -> Answer:
         """UploadPartCopy: the part shares the source's bytes."""
         upload, number = self._upload(request), self._number(request)
-        source = self._objects.source(request)
+        _, source = self._objects.source(request)
         first, last = 0, source.size - 1
         wanted = request.headers.get("x-amz-copy-source-range")
         if wanted is not None:
-            match = re.fullmatch(r"bytes=(\d+)-(\d+)", wanted)
-            if match is None or int(match[1]) > int(match[2]) or int(match[2]) >= source.size:
-                raise S3Error("InvalidArgument", "The range is not valid for the source")
+            match = re.fullmatch(r"bytes=([0-9]{1,15})-([0-9]{1,15})", wanted)
+            if match is None or int(match[1]) > int(match[2]):
+                raise S3Error("InvalidArgument", "The x-amz-copy-source-range value is not valid")
             first, last = int(match[1]), int(match[2])
-        extents = cut(source.extents, first, last - first + 1)
+            if last >= source.size:
+                raise S3Error(
+                    "InvalidArgument",
+                    f"Range specified is not valid for source object of size: {source.size}",
+                )
+        size = last - first + 1
+        if size > MAX_COPY:
+            raise S3Error("InvalidRequest", "The specified copy source is larger than 5 GiB.")
         digest = hashlib.md5(repr((source.etag, first, last)).encode(), usedforsecurity=False)
-        part = StoredPart(number, last - first + 1, digest.hexdigest(), time.time(), extents)
-        self._storage.put_part(upload.id, part)
+        part = StoredPart(number, size, digest.hexdigest(), time.time())
+        extents = cut(self._storage.extents(source.owner), first, size)
+        self._uploads.put_part(upload.id, part, extents)
         return Answer.xml("CopyPartResult", copy_result(part.etag, part.modified))
 
-    async def complete(self, request: Request) -> Answer:
+    def complete(self, request: Request) -> Answer:
         """CompleteMultipartUpload."""
         upload = self._upload(request)
         try:
-            document = parse(await request.reader.small())
-            wanted = [
-                (int(item.get("PartNumber")), item.get("ETag").strip('"'))
-                for item in document.all("Part")
-            ]
+            document = parse(request.message)
+            wanted = [_wanted(item) for item in document.all("Part")]
         except (UnexpectedAnswer, ValueError, IndexError):
             raise S3Error("MalformedXML") from None
+        if not wanted or document.tag != "CompleteMultipartUpload":
+            raise S3Error("MalformedXML")
         parts = self._chosen(upload, wanted)
-        check_conditions(request, self._storage.get(request.bucket, request.key))
+        check_conditions(request.headers, self._storage.get(request.bucket, request.key))
         joined = hashlib.md5(b"".join(bytes.fromhex(p.etag) for p in parts), usedforsecurity=False)
+        checksums = _composite(parts)
         stored = StoredObject(
             request.key,
             sum(part.size for part in parts),
             f"{joined.hexdigest()}-{len(parts)}",
             time.time(),
-            upload.headers,
-            tuple(extent for part in parts for extent in part.extents),
+            upload.headers | checksum_headers(checksums),
         )
-        self._storage.put(request.bucket, stored)
-        self._storage.drop_upload(upload.id)
+        if stored.size > MAX_OBJECT:
+            raise S3Error("EntityTooLarge")
+        self._uploads.complete(upload, stored, parts)
+        shown = "".join(f"<{_ELEMENTS[n]}>{v}</{_ELEMENTS[n]}>" for n, v in checksums.items())
+        location = f"http://{request.headers.get('host', '')}{quote(request.path, safe='/%')}"
         return Answer.xml(
             "CompleteMultipartUploadResult",
-            f"<Bucket>{request.bucket}</Bucket><Key>{escape(request.key)}</Key>"
-            f"<ETag>&quot;{stored.etag}&quot;</ETag>",
+            f"<Location>{text(location)}</Location><Bucket>{request.bucket}</Bucket>"
+            f"<Key>{text(request.key)}</Key><ETag>&quot;{stored.etag}&quot;</ETag>{shown}",
         )
 
-    def _chosen(self, upload: Upload, wanted: list[tuple[int, str]]) -> list[StoredPart]:
-        have = {part.number: part for part in self._storage.parts(upload.id)}
-        if not wanted:
-            raise S3Error("MalformedXML")
-        if [n for n, _ in wanted] != sorted({n for n, _ in wanted}):
-            raise S3Error("InvalidPartOrder")
+    def _chosen(self, upload: Upload, wanted: list[WantedPart]) -> list[StoredPart]:
+        have = {part.number: part for part in self._uploads.parts(upload.id)}
+        numbers = [part.number for part in wanted]
+        if numbers != sorted(set(numbers)):
+            raise S3Error("InvalidPartOrder", UploadId=upload.id)
         chosen = []
-        for number, etag in wanted:
-            part = have.get(number)
-            if part is None or part.etag != etag:
-                raise S3Error("InvalidPart")
+        for named in wanted:
+            part = have.get(named.number)
+            if part is None or part.etag != named.etag:
+                raise S3Error("InvalidPart", UploadId=upload.id, PartNumber=str(named.number))
+            if any(part.checksums.get(n) != value for n, value in named.checksums.items()):
+                raise S3Error("InvalidPart", UploadId=upload.id, PartNumber=str(named.number))
             chosen.append(part)
-        if any(part.size < self._objects.limits.min_part for part in chosen[:-1]):
-            raise S3Error("EntityTooSmall")
+        for part in chosen[:-1]:
+            if part.size < self._objects.limits.min_part:
+                raise S3Error(
+                    "EntityTooSmall",
+                    ProposedSize=str(part.size),
+                    MinSizeAllowed=str(self._objects.limits.min_part),
+                    PartNumber=str(part.number),
+                )
         return chosen
 
     def abort(self, request: Request) -> Answer:
         """AbortMultipartUpload."""
-        self._storage.drop_upload(self._upload(request).id)
+        self._uploads.drop(self._upload(request).id)
         return Answer(204)
 
     def list_parts(self, request: Request) -> Answer:
         """ListParts."""
         upload = self._upload(request)
-        after = int(request.parameter("part-number-marker", "0") or 0)
-        limit = min(1000, int(request.parameter("max-parts", "1000") or 1000))
-        parts = [part for part in self._storage.parts(upload.id) if part.number > after]
+        encode = encoder(request)
+        after = request.number("part-number-marker", 0)
+        limit = min(MAX_LISTED, request.number("max-parts", MAX_LISTED))
+        parts = [part for part in self._uploads.parts(upload.id) if part.number > after]
         page = parts[:limit]
-        items = "".join(
+        head = {
+            "Bucket": request.bucket,
+            "Key": encode(request.key),
+            "UploadId": upload.id,
+            "PartNumberMarker": str(after),
+            "NextPartNumberMarker": str(page[-1].number) if page else "",
+            "MaxParts": str(limit),
+            "IsTruncated": str(len(parts) > limit).lower(),
+            "EncodingType": request.parameter("encoding-type"),
+        }
+        items = (
             f"<Part><PartNumber>{part.number}</PartNumber><Size>{part.size}</Size>"
-            f"{copy_result(part.etag, part.modified)}</Part>"
+            f"{copy_result(part.etag, part.modified)}"
+            + elements({_ELEMENTS[name]: value for name, value in part.checksums.items()})
+            + "</Part>"
             for part in page
         )
-        more = len(parts) > limit
-        return Answer.xml(
-            "ListPartsResult",
-            f"<Bucket>{request.bucket}</Bucket><Key>{escape(request.key)}</Key>"
-            f"<UploadId>{upload.id}</UploadId><MaxParts>{limit}</MaxParts>"
-            f"<IsTruncated>{str(more).lower()}</IsTruncated>"
-            + (f"<NextPartNumberMarker>{page[-1].number}</NextPartNumberMarker>" if more else "")
-            + items,
-        )
+        return Answer.xml("ListPartsResult", elements(head) + "".join(items))
 
     def list_uploads(self, request: Request) -> Answer:
         """ListMultipartUploads."""
-        prefix = request.parameter("prefix")
-        items = "".join(
-            f"<Upload><Key>{escape(upload.key)}</Key><UploadId>{upload.id}</UploadId>"
+        encode = encoder(request)
+        prefix, delimiter = request.parameter("prefix"), request.parameter("delimiter")
+        marker = (request.parameter("key-marker"), request.parameter("upload-id-marker"))
+        limit = min(MAX_LISTED, request.number("max-uploads", MAX_LISTED))
+        found: list[Upload] = []
+        prefixes: list[str] = []
+        more, last = False, marker
+        for upload in self._uploads.under_way(request.bucket):
+            if not upload.key.startswith(prefix) or _is_behind(marker, upload):
+                continue
+            common = _common_prefix(upload.key, prefix, delimiter)
+            if common and (common in prefixes or marker[0].startswith(common)):
+                continue
+            if len(found) + len(prefixes) >= limit:
+                more = True
+                break
+            if common:
+                prefixes.append(common)
+                last = (common, "")
+            else:
+                found.append(upload)
+                last = (upload.key, upload.id)
+        head = {
+            "Bucket": request.bucket,
+            "KeyMarker": encode(marker[0]),
+            "UploadIdMarker": text(marker[1]),
+            "NextKeyMarker": encode(last[0]) if more else "",
+            "NextUploadIdMarker": last[1] if more else "",
+            "Prefix": encode(prefix),
+            "Delimiter": encode(delimiter),
+            "EncodingType": request.parameter("encoding-type"),
+            "MaxUploads": str(limit),
+            "IsTruncated": str(more).lower(),
+        }
+        items = (
+            f"<Upload><Key>{encode(upload.key)}</Key><UploadId>{upload.id}</UploadId>"
             f"<Initiated>{iso_time(upload.created)}</Initiated></Upload>"
-            for upload in self._storage.uploads(request.bucket)
-            if upload.key.startswith(prefix)
+            for upload in found
         )
         return Answer.xml(
             "ListMultipartUploadsResult",
-            f"<Bucket>{request.bucket}</Bucket><IsTruncated>false</IsTruncated>{items}",
+            elements(head) + "".join(items) + common_prefixes(prefixes, encode),
         )
+
+
+def _wanted(item: Element) -> WantedPart:
+    checksums = {name: item.get(tag) for name, tag in _ELEMENTS.items() if item.get(tag)}
+    return WantedPart(int(item.get("PartNumber")), item.get("ETag").strip('"'), checksums)
+
+
+def _composite(parts: list[StoredPart]) -> dict[str, str]:
+    """AWS's checksum of checksums, where every part has the same one."""
+    found: dict[str, str] = {}
+    for name in parts[0].checksums:
+        total = new_checksum(name)
+        if total is not None and all(name in part.checksums for part in parts):
+            for part in parts:
+                total.update(base64.b64decode(part.checksums[name]))
+            found[name] = f"{base64.b64encode(total.digest()).decode()}-{len(parts)}"
+    return found
+
+
+def _is_behind(marker: tuple[str, str], upload: Upload) -> bool:
+    """Whether an upload was on an earlier page; without an id, the marker's key was too."""
+    key, identity = marker
+    if not key:
+        return False
+    mine, theirs = upload.key.encode(), key.encode()
+    return mine < theirs or (mine == theirs and (not identity or upload.id <= identity))
+
+
+def _common_prefix(key: str, prefix: str, delimiter: str) -> str:
+    if not delimiter:
+        return ""
+    end = key.find(delimiter, len(prefix))
+    return key[: end + len(delimiter)] if end >= 0 else ""

@@ -1,32 +1,56 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""The verbs on objects: put, append, compose, copy, head, delete."""
+"""The verbs on objects: put, append, compose, copy, head, delete.
 
+Each looks at the old object and writes the new one without waiting in between, so requests that
+come at the same time act one after the other.
+"""
+
+import asyncio
 import hashlib
+import re
 import secrets
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from urllib.parse import unquote
-from xml.sax.saxutils import escape
 
+from kontenumfs.emulator.answers import (
+    CHECKSUM,
+    Answer,
+    check_conditions,
+    check_source,
+    copy_result,
+    object_headers,
+    read_status,
+    text,
+)
 from kontenumfs.emulator.auth import Proof
-from kontenumfs.emulator.body import save
+from kontenumfs.emulator.body import Received, save
+from kontenumfs.emulator.checksums import announced
 from kontenumfs.emulator.errors import S3Error
-from kontenumfs.emulator.exchange import Answer, Request, http_date
-from kontenumfs.emulator.storage import Extent, Storage, StoredObject
+from kontenumfs.emulator.exchange import Request
+from kontenumfs.emulator.segments import Extent
+from kontenumfs.emulator.storage import Storage, StoredObject
+from kontenumfs.protocol.dialect import MAX_COPY, MAX_DELETE_MANY, MAX_PUT
 from kontenumfs.protocol.errors import UnexpectedAnswer
 from kontenumfs.protocol.xml import parse, parse_components
 
 KEPT_HEADERS = (
     "cache-control",
     "content-disposition",
-    "content-encoding",
     "content-language",
     "content-type",
     "expires",
     "x-amz-website-redirect-location",
 )
+MAX_METADATA = 2048
+"""Bytes of an object's user metadata (AWS: 2 KB)."""
+MAX_OBJECT = 5 << 40
+MANY_EXTENTS = 512
+SMALL_EXTENT = 1 << 16
+"""More extents than that, of fewer bytes on average, are copied into one segment at a rewrite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,44 +60,40 @@ class Limits:
     appends: int
     components: int
     min_part: int
-    max_object: int = 5 << 40
-    max_put: int = 5 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A request's body in a segment that no object has yet."""
+
+    extents: tuple[Extent, ...]
+    received: Received
 
 
 def kept_headers(request: Request) -> dict[str, str]:
-    """What of a request is stored with the object."""
+    """What of a request is stored with the object; raises S3Error for too much of it."""
     kept = {n: v for n, v in request.headers.items() if n in KEPT_HEADERS}
-    kept |= {n: v for n, v in request.headers.items() if n.startswith("x-amz-meta-")}
-    if kept.get("content-encoding", "").lower().strip() == "aws-chunked":
-        del kept["content-encoding"]  # of the transfer, not of the object
+    metadata = {n: v for n, v in request.headers.items() if n.startswith("x-amz-meta-")}
+    if sum(len(n) - len("x-amz-meta-") + len(v) for n, v in metadata.items()) > MAX_METADATA:
+        raise S3Error("MetadataTooLarge", MaxSizeAllowed=str(MAX_METADATA))
+    codings = [word.strip() for word in request.headers.get("content-encoding", "").split(",")]
+    # aws-chunked is the transfer's, not the object's.
+    codings = [word for word in codings if word and word.lower() != "aws-chunked"]
+    if codings:
+        kept["content-encoding"] = ",".join(codings)
     kept.setdefault("content-type", "binary/octet-stream")
-    return kept
+    return kept | metadata
 
 
-def require(storage: Storage, request: Request, key: str = "") -> StoredObject:
-    """The object that is named; raises NoSuchKey."""
-    found = storage.get(request.bucket, key or request.key)
-    if found is None:
-        raise S3Error("NoSuchKey")
-    return found
-
-
-def check_conditions(request: Request, current: StoredObject | None) -> None:
-    """If-Match and If-None-Match of a write."""
-    match, none_match = request.headers.get("if-match"), request.headers.get("if-none-match")
-    if match is not None:
-        if current is None:
-            raise S3Error("NoSuchKey")
-        if match.strip('"') not in (current.etag, "*"):
-            raise S3Error("PreconditionFailed")
-    if current is not None and (none_match or "").strip('"') in ("*", current.etag):
-        raise S3Error("PreconditionFailed")
+def checksum_headers(checksums: dict[str, str]) -> dict[str, str]:
+    """The headers that show checksums."""
+    return {CHECKSUM + name: value for name, value in checksums.items()}
 
 
 def opaque_etag(*parts: object) -> str:
     """An ETag that is not the MD5 of anything."""
-    text = repr(parts) + secrets.token_hex(8)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    seed = repr(parts) + secrets.token_hex(8)
+    return hashlib.sha256(seed.encode()).hexdigest()[:32]
 
 
 class Objects:
@@ -83,63 +103,92 @@ class Objects:
         self.storage = storage
         self.limits = limits
 
-    async def receive(self, request: Request, proof: Proof) -> tuple[tuple[Extent, ...], int, str]:
-        """Take the body into a segment; returns extents, bytes and MD5."""
-        name, path = self.storage.new_segment()
-        length = request.headers.get("x-amz-decoded-content-length") or request.headers.get(
-            "content-length"
-        )
+    @asynccontextmanager
+    async def body(self, request: Request, proof: Proof) -> AsyncIterator[Body]:
+        """Take the body into a segment, which goes again when the block fails."""
+        name, path = self.storage.segments.new()
+        length = request.headers.get("content-length")
+        if proof.is_chunked:
+            length = request.headers.get("x-amz-decoded-content-length")
         if length is None:
             raise S3Error("MissingContentLength")
-        if int(length) > self.limits.max_put:
-            raise S3Error("EntityTooLarge")
-        received = await save(request.reader, request.headers, proof, path)
-        if received.size == 0:
-            path.unlink()
-            return (), 0, received.md5
-        return ((name, 0, received.size),), received.size, received.md5
+        if not re.fullmatch(r"[0-9]{1,19}", length):
+            raise S3Error("InvalidArgument")
+        if int(length) > MAX_PUT:
+            raise S3Error("EntityTooLarge", MaxSizeAllowed=str(MAX_PUT))
+        durable = self.storage.durable
+        received = await save(request.reader, request.headers, proof, path, durable=durable)
+        try:
+            if received.size == 0:
+                path.unlink()
+                yield Body((), received)
+            else:
+                yield Body(((name, 0, received.size),), received)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
 
     async def put(self, request: Request, proof: Proof) -> Answer:
         """PutObject."""
-        check_conditions(request, self.storage.get(request.bucket, request.key))
-        extents, size, md5 = await self.receive(request, proof)
-        # Asked again: another writer may have come while the body arrived.
-        check_conditions(request, self.storage.get(request.bucket, request.key))
-        stored = StoredObject(request.key, size, md5, time.time(), kept_headers(request), extents)
-        self.storage.put(request.bucket, stored)
-        return Answer(headers={"etag": f'"{md5}"'})
+        headers = kept_headers(request)
+        check_conditions(request.headers, self.storage.get(request.bucket, request.key))
+        async with self.body(request, proof) as body:
+            # Asked again: another writer may have come while the body arrived.
+            self._check_target(request)
+            received = body.received
+            shown = checksum_headers(received.checksums)
+            stored = StoredObject(
+                request.key, received.size, received.md5, time.time(), headers | shown
+            )
+            self.storage.put(request.bucket, stored, body.extents)
+        return Answer(headers={"etag": f'"{stored.etag}"', **shown})
+
+    def _check_target(self, request: Request) -> StoredObject | None:
+        """Bucket and conditions, as they are now; returns the old object."""
+        if not self.storage.has_bucket(request.bucket):
+            raise S3Error("NoSuchBucket", BucketName=request.bucket)
+        old = self.storage.get(request.bucket, request.key)
+        check_conditions(request.headers, old)
+        return old
 
     async def append(self, request: Request, proof: Proof) -> Answer:
         """AppendObject: the body becomes the end of the object, which is created if missing."""
-        check_conditions(request, self.storage.get(request.bucket, request.key))
-        if "content-md5" not in request.headers and len(proof.payload) != 64:
-            raise S3Error("InvalidRequest", "an append needs Content-MD5 or a signed payload")
-        extents, size, md5 = await self.receive(request, proof)
-        old = self.storage.get(request.bucket, request.key)
-        check_conditions(request, old)
-        if old is None:
-            stored = StoredObject(
-                request.key, size, md5, time.time(), kept_headers(request), extents, 1
-            )
-        else:
-            if old.appends >= self.limits.appends:
-                raise S3Error("TooManyAppends")
-            stored = StoredObject(
-                request.key,
-                old.size + size,
-                opaque_etag(old.etag, md5),
-                max(time.time(), old.modified),
-                old.headers,
-                (*old.extents, *extents),
-                old.appends + 1,
-            )
-        self.storage.put(request.bucket, stored)
+        headers = kept_headers(request)
+        self._check_append(self._check_target(request))
+        if not (
+            proof.covers_body or "content-md5" in request.headers or announced(request.headers)
+        ):
+            raise S3Error("InvalidRequest", "an append needs a signed payload or Content-MD5")
+        async with self.body(request, proof) as body:
+            old = self._check_target(request)
+            self._check_append(old)
+            size, md5, now = body.received.size, body.received.md5, time.time()
+            if old is None:
+                stored = StoredObject(request.key, size, md5, now, headers, 1)
+                self.storage.put(request.bucket, stored, body.extents)
+            else:
+                if old.size + size > MAX_OBJECT:
+                    raise S3Error("EntityTooLarge")
+                kept = {n: v for n, v in old.headers.items() if not n.startswith(CHECKSUM)}
+                stored = replace(
+                    old,
+                    size=old.size + size,
+                    etag=opaque_etag(old.etag, md5),
+                    modified=max(now, old.modified),
+                    headers=kept,
+                    appends=old.appends + 1,
+                )
+                self.storage.append(request.bucket, stored, body.extents)
         return Answer(headers={"etag": f'"{stored.etag}"'})
+
+    def _check_append(self, old: StoredObject | None) -> None:
+        if old is not None and old.appends >= self.limits.appends:
+            raise S3Error("TooManyAppends")
 
     async def compose(self, request: Request) -> Answer:
         """ComposeObject: link the components' bytes, in order, under the target's key."""
         try:
-            keys = parse_components(await request.reader.small())
+            keys = parse_components(request.message)
         except (UnexpectedAnswer, IndexError):
             raise S3Error("MalformedXML") from None
         if not 1 <= len(keys) <= self.limits.components:
@@ -148,100 +197,108 @@ class Objects:
         for key in keys:
             found = self.storage.get(request.bucket, key)
             if found is None:
-                raise S3Error("NoSuchKey", f"The specified key does not exist: {key}")
+                raise S3Error("NoSuchKey", f"The specified key does not exist: {key}", Key=key)
             sources.append(found)
-        check_conditions(request, self.storage.get(request.bucket, request.key))
-        extents = tuple(extent for source in sources for extent in source.extents)
         stored = StoredObject(
             request.key,
             sum(source.size for source in sources),
             opaque_etag(*(source.etag for source in sources)),
             time.time(),
             kept_headers(request),
-            extents,
         )
-        self.storage.put(request.bucket, stored)
+        if stored.size > MAX_OBJECT:
+            raise S3Error("EntityTooLarge")
+        extents = [extent for source in sources for extent in self.storage.extents(source.owner)]
+        await self._rewrite(request, stored, extents)
         return Answer(headers={"etag": f'"{stored.etag}"'})
 
-    def source(self, request: Request) -> StoredObject:
-        """The object that x-amz-copy-source names, if its conditions hold."""
-        named = unquote(request.headers["x-amz-copy-source"].partition("?")[0]).lstrip("/")
-        bucket, _, key = named.partition("/")
+    async def _rewrite(
+        self, request: Request, stored: StoredObject, extents: Sequence[Extent]
+    ) -> None:
+        """Store an object that links what others have; a crowd of crumbs is joined."""
+        if len(extents) < MANY_EXTENTS or stored.size > len(extents) * SMALL_EXTENT:
+            self._check_target(request)
+            self.storage.put(request.bucket, stored, extents)
+            return
+        name, path = self.storage.segments.new()
+        try:
+            with self.storage.segments.pinned(extents):
+                join = self.storage.segments.join
+                await asyncio.get_running_loop().run_in_executor(None, join, extents, path)
+            self._check_target(request)
+            joined = ((name, 0, stored.size),) if stored.size else ()
+            self.storage.put(request.bucket, stored, joined)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+    def source(self, request: Request) -> tuple[str, StoredObject]:
+        """Bucket and object that x-amz-copy-source names; raises S3Error."""
+        named = request.headers["x-amz-copy-source"].partition("?")[0]
+        bucket, slash, key = unquote(named).removeprefix("/").partition("/")
+        if not (bucket and slash and key):
+            raise S3Error("InvalidArgument", "Invalid copy source object key")
         if not self.storage.has_bucket(bucket):
-            raise S3Error("NoSuchBucket")
+            raise S3Error("NoSuchBucket", BucketName=bucket)
         found = self.storage.get(bucket, key)
         if found is None:
-            raise S3Error("NoSuchKey")
-        match = request.headers.get("x-amz-copy-source-if-match")
-        none_match = request.headers.get("x-amz-copy-source-if-none-match")
-        if match is not None and match.strip('"') != found.etag:
-            raise S3Error("PreconditionFailed")
-        if none_match is not None and none_match.strip('"') == found.etag:
-            raise S3Error("PreconditionFailed")
-        return found
+            raise S3Error("NoSuchKey", Key=key)
+        check_source(request.headers, found)
+        return bucket, found
 
     async def copy(self, request: Request) -> Answer:
         """CopyObject."""
-        source = self.source(request)
-        if source.size > self.limits.max_put:
+        bucket, source = self.source(request)
+        if source.size > MAX_COPY:
             raise S3Error("InvalidRequest", "The specified copy source is larger than 5 GiB.")
-        replaces = request.headers.get("x-amz-metadata-directive", "COPY").upper() == "REPLACE"
-        named = unquote(request.headers["x-amz-copy-source"]).lstrip("/")
-        if not replaces and named == f"{request.bucket}/{request.key}":
+        directive = request.headers.get("x-amz-metadata-directive", "COPY").upper()
+        if directive not in ("COPY", "REPLACE"):
+            raise S3Error("InvalidArgument", "Unknown metadata directive.")
+        onto_itself = (bucket, source.key) == (request.bucket, request.key)
+        if onto_itself and directive == "COPY" and "x-amz-storage-class" not in request.headers:
             raise S3Error("InvalidRequest", "This copy request is illegal: nothing would change.")
-        stored = StoredObject(
-            request.key,
-            source.size,
-            source.etag,
-            time.time(),
-            kept_headers(request) if replaces else source.headers,
-            source.extents,
-        )
-        self.storage.put(request.bucket, stored)
+        headers = source.headers
+        if directive == "REPLACE":
+            checksums = {n: v for n, v in headers.items() if n.startswith(CHECKSUM)}
+            headers = kept_headers(request) | checksums
+        stored = StoredObject(request.key, source.size, source.etag, time.time(), headers)
+        await self._rewrite(request, stored, self.storage.extents(source.owner))
         return Answer.xml("CopyObjectResult", copy_result(stored.etag, stored.modified))
 
     def head(self, request: Request) -> Answer:
         """HeadObject."""
-        found = require(self.storage, request)
-        return Answer(headers=object_headers(found) | {"content-length": str(found.size)})
+        found = self.storage.get(request.bucket, request.key)
+        if found is None:
+            raise S3Error("NoSuchKey", Key=request.key)
+        status = read_status(request.headers, found)
+        if status == 412:
+            raise S3Error("PreconditionFailed")
+        wants = request.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"
+        headers = object_headers(found, with_checksums=wants)
+        if status == 200:
+            headers["content-length"] = str(found.size)
+        return Answer(status, headers=headers)
 
     def delete(self, request: Request) -> Answer:
         """DeleteObject."""
-        self.storage.delete(request.bucket, request.key)
+        if "if-match" in request.headers:
+            check_conditions(request.headers, self.storage.get(request.bucket, request.key))
+        self.storage.delete(request.bucket, [request.key])
         return Answer(204)
 
-    async def delete_many(self, request: Request) -> Answer:
+    def delete_many(self, request: Request) -> Answer:
         """DeleteObjects."""
+        if not ("content-md5" in request.headers or announced(request.headers)):
+            raise S3Error("InvalidRequest", "Missing required header for this request: Content-MD5")
         try:
-            document = parse(await request.reader.small())
+            document = parse(request.message)
         except (UnexpectedAnswer, IndexError):
             raise S3Error("MalformedXML") from None
         keys = [item.get("Key") for item in document.all("Object")]
-        if document.tag != "Delete" or not 1 <= len(keys) <= 1000:
+        if document.tag != "Delete" or not 1 <= len(keys) <= MAX_DELETE_MANY or "" in keys:
             raise S3Error("MalformedXML")
-        for key in keys:
-            self.storage.delete(request.bucket, key)
+        self.storage.delete(request.bucket, keys)
         quiet = document.get("Quiet").lower() == "true"
         told: Sequence[str] = () if quiet else keys
-        deleted = "".join(f"<Deleted><Key>{escape(key)}</Key></Deleted>" for key in told)
+        deleted = "".join(f"<Deleted><Key>{text(key)}</Key></Deleted>" for key in told)
         return Answer.xml("DeleteResult", deleted)
-
-
-def copy_result(etag: str, modified: float) -> str:
-    """What CopyObject and UploadPartCopy answer."""
-    return f"<ETag>&quot;{etag}&quot;</ETag><LastModified>{iso_time(modified)}</LastModified>"
-
-
-def iso_time(when: float) -> str:
-    """A time as listings say it, cut to whole seconds."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(int(when)))
-
-
-def object_headers(found: StoredObject) -> dict[str, str]:
-    """What HEAD and the CDN show of an object."""
-    return {
-        **found.headers,
-        "etag": f'"{found.etag}"',
-        "last-modified": http_date(found.modified),
-        "accept-ranges": "bytes",
-    }

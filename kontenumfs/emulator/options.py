@@ -20,6 +20,7 @@ def parser() -> argparse.ArgumentParser:
     add("--bucket", action="append", default=[], metavar="NAME", help="create it when missing")
     add("--access-key", action="append", default=[], metavar="K", help="may be given twice")
     add("--secret-key", action="append", default=[], metavar="S", help="one for each access key")
+    add("--region", default="us-east-1", help="that SigV4 must be scoped to (default us-east-1)")
     add("--latency", type=_seconds, default=0.0, metavar="TIME", help="such as 20ms; default 0")
     add("--access-log", metavar="FILE", help="one JSON object a line")
     add("--domain", action="append", default=[], help="host name before which a bucket may stand")
@@ -27,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     add("--tls-key", metavar="FILE", help="and this key")
     add("--max-appends", type=int, default=1023, help="appends to one object (default 1023)")
     add("--max-components", type=int, default=32, help="objects of one compose (default 32)")
+    add("--fsync", action="store_true", help="let a write outlive a power cut too")
     add("--min-part-size", type=int, default=5 << 20, help="bytes of a part (default 5 MiB)")
     return made
 

@@ -7,6 +7,8 @@ import asyncio
 import contextlib
 import signal
 import socket
+import sqlite3
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,14 +17,20 @@ import uvicorn
 import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from kontenumfs.emulator.access_log import AccessLog
 from kontenumfs.emulator.auth import Authenticator
 from kontenumfs.emulator.cdn import CDNApp
 from kontenumfs.emulator.control import ControlApp
+from kontenumfs.emulator.exchange import Hosts
 from kontenumfs.emulator.faults import Faults
+from kontenumfs.emulator.listing import is_bucket_name
 from kontenumfs.emulator.objects import Limits, Objects
 from kontenumfs.emulator.options import parser
 from kontenumfs.emulator.s3 import S3App
 from kontenumfs.emulator.storage import Storage
+
+OWN_DOMAINS = ("s3.kontenum.com", "localhost")
+"""Host names before which a bucket may stand, always."""
 
 
 class Protocol(HttpToolsProtocol):
@@ -52,24 +60,29 @@ def main(argv: Sequence[str]) -> int:
         made.error("give one --secret-key for each --access-key, and at least one pair")
     if len(options.access_key) > 2:
         made.error("an account has at most two active key pairs")
+    for name in options.bucket:
+        if not is_bucket_name(name):
+            made.error(f"{name!r} cannot be the name of a bucket")
     if bool(options.tls_cert) != bool(options.tls_key):
         made.error("--tls-cert and --tls-key go together")
     try:
         uvloop.run(_serve(options))
-    except OSError as error:
-        made.exit(1, f"kontenumfs emulator: {error}\n")
+    except (OSError, sqlite3.Error) as error:
+        print(f"kontenumfs emulator: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
 async def _serve(options: argparse.Namespace) -> None:
-    storage = Storage(Path(options.data))
-    for bucket in options.bucket:
-        storage.create_bucket(bucket)
-    authenticator = Authenticator(dict(zip(options.access_key, options.secret_key, strict=True)))
+    keys = dict(zip(options.access_key, options.secret_key, strict=True))
+    authenticator = Authenticator(keys, options.region)
     faults = Faults()
     limits = Limits(options.max_appends, options.max_components, options.min_part_size)
     with contextlib.ExitStack() as stack:
+        storage = Storage(Path(options.data), durable=options.fsync)
         stack.callback(storage.close)
+        for bucket in options.bucket:
+            storage.create_bucket(bucket)
         log = None
         if options.access_log:
             log = stack.enter_context(open(options.access_log, "a", encoding="utf-8"))
@@ -77,9 +90,10 @@ async def _serve(options: argparse.Namespace) -> None:
             Objects(storage, limits),
             authenticator,
             faults,
+            region=options.region,
             latency=options.latency,
-            access_log=log,
-            domains=(*options.domain, "s3.kontenum.com", "localhost"),
+            access_log=AccessLog(log),
+            hosts=Hosts((*options.domain, *OWN_DOMAINS), storage.has_bucket),
         )
         sides: list[tuple[str, Any, Any]] = [
             ("s3", s3, options.listen),

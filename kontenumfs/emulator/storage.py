@@ -2,181 +2,260 @@
 # SPDX-License-Identifier: Apache-2.0
 """Objects on disk: immutable segment files, and one sqlite file that says what they make.
 
-An object is a list of extents (segment, offset, length). An append adds a segment, a compose or
-a copy shares those of its sources, so no byte is ever written twice. A segment is complete before
-the transaction that names it, so a killed server has the old object or the new one.
+An object is a list of extents (segment, offset, length). An append adds one, a compose or a copy
+shares those of its sources, so no byte is written twice. A segment is complete before the
+transaction that names it, so a killed server has the old object or the new one.
 """
 
+import fcntl
 import json
 import secrets
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-Extent = tuple[str, int, int]
-"""Segment name, offset and length in bytes."""
+from kontenumfs.emulator.segments import Extent, Segments
 
+_VERSION = 2
 _SCHEMA = """
-PRAGMA journal_mode=WAL;
-PRAGMA synchronous=NORMAL;
-CREATE TABLE IF NOT EXISTS buckets (name TEXT PRIMARY KEY, created REAL);
-CREATE TABLE IF NOT EXISTS objects (
-    bucket TEXT, key BLOB, size INTEGER, etag TEXT, modified REAL, headers TEXT, extents TEXT,
+CREATE TABLE buckets (name TEXT PRIMARY KEY, created REAL);
+CREATE TABLE objects (
+    bucket TEXT, key BLOB, owner INTEGER, size INTEGER, etag TEXT, modified REAL, headers TEXT,
     appends INTEGER, PRIMARY KEY (bucket, key)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS uploads (
-    id TEXT PRIMARY KEY, bucket TEXT, key BLOB, headers TEXT, created REAL);
-CREATE TABLE IF NOT EXISTS parts (
-    upload TEXT, number INTEGER, size INTEGER, etag TEXT, modified REAL, extents TEXT,
-    PRIMARY KEY (upload, number));
-CREATE TABLE IF NOT EXISTS segments (name TEXT PRIMARY KEY, refs INTEGER);
+CREATE TABLE uploads (id TEXT PRIMARY KEY, bucket TEXT, key BLOB, headers TEXT, created REAL);
+CREATE INDEX uploads_of_bucket ON uploads (bucket, key, id);
+CREATE TABLE parts (
+    upload TEXT, number INTEGER, owner INTEGER, size INTEGER, etag TEXT, modified REAL,
+    checksums TEXT, PRIMARY KEY (upload, number)) WITHOUT ROWID;
+CREATE TABLE extents (
+    owner INTEGER, ordinal INTEGER, segment TEXT, start INTEGER, length INTEGER,
+    PRIMARY KEY (owner, ordinal)) WITHOUT ROWID;
+CREATE INDEX extents_of_segment ON extents (segment);
 """
+
+
+class DataDirectoryError(OSError):
+    """The data directory cannot be used; the message says why, in one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """One object: what HEAD shows, and where its bytes are."""
+    """One object: what HEAD shows, and whose its extents are.
+
+    Args:
+        size: in bytes.
+        etag: without quotes.
+        modified: seconds since the epoch.
+        owner: what `Storage.extents` takes; 0 in a listing, which has no need of it.
+        appends: how many it has taken since it was written.
+    """
 
     key: str
     size: int
     etag: str
     modified: float
     headers: dict[str, str] = field(default_factory=dict)
-    extents: tuple[Extent, ...] = ()
     appends: int = 0
+    owner: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class StoredPart:
-    """One part of a multipart upload."""
+class Database:
+    """The sqlite file, the extents in it and their segments: what objects and parts build on."""
 
-    number: int
-    size: int
-    etag: str
-    modified: float
-    extents: tuple[Extent, ...]
+    def __init__(self, directory: Path, *, durable: bool) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self._lock = open(directory / "lock", "wb")  # noqa: SIM115 - held for life
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.close()
+            raise DataDirectoryError(f"{directory} is in use by another emulator") from None
+        self.sql = sqlite3.connect(directory / "meta.sqlite", isolation_level=None)
+        self.sql.execute("PRAGMA journal_mode=WAL")
+        # NORMAL survives kill -9; FULL survives a power cut too.
+        self.sql.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+        self._make_schema(directory)
+        known = {name for (name,) in self.sql.execute("SELECT DISTINCT segment FROM extents")}
+        self.segments = Segments(directory / "segments", known)
 
+    def _make_schema(self, directory: Path) -> None:
+        (version,) = self.sql.execute("PRAGMA user_version").fetchone()
+        tables = self.sql.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if version == 0 and tables == 0:
+            self.sql.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={_VERSION}; COMMIT;")
+        elif version != _VERSION:
+            self.close_sql()
+            raise DataDirectoryError(f"{directory} was made by another version; remove it")
 
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """A multipart upload under way."""
+    def close_sql(self) -> None:
+        """Close the sqlite file and let the directory go."""
+        self.sql.close()
+        self._lock.close()
 
-    id: str
-    bucket: str
-    key: str
-    headers: dict[str, str]
-    created: float
+    @contextmanager
+    def change(self) -> Iterator[list[int]]:
+        """One transaction; owners put on the list are dropped, and with them unused segments."""
+        dropped: list[int] = []
+        with self.sql:
+            self.sql.execute("BEGIN IMMEDIATE")
+            yield dropped
+            freed = {name for owner in dropped for name in self._drop(owner)}
+            freed = {name for name in freed if not self._is_used(name)}
+        self.segments.remove(freed)
+
+    def add_extents(self, owner: int, extents: Sequence[Extent], first: int = 0) -> int:
+        """Give extents to an owner (0: a new one), within a change; returns the owner."""
+        owner = owner or secrets.randbits(62) + 1
+        self.sql.executemany(
+            "INSERT INTO extents VALUES (?, ?, ?, ?, ?)",
+            [(owner, number, *extent) for number, extent in enumerate(extents, first)],
+        )
+        return owner
+
+    def next_ordinal(self, owner: int) -> int:
+        """Where the next extent of an owner goes."""
+        found = self.sql.execute("SELECT max(ordinal) FROM extents WHERE owner = ?", (owner,))
+        (last,) = found.fetchone()
+        return 0 if last is None else int(last) + 1
+
+    def extents(self, owner: int) -> tuple[Extent, ...]:
+        """Where an owner's bytes are, in order."""
+        rows = self.sql.execute(
+            "SELECT segment, start, length FROM extents WHERE owner = ? ORDER BY ordinal", (owner,)
+        )
+        return tuple(rows)
+
+    def _drop(self, owner: int) -> set[str]:
+        names = self.sql.execute("SELECT DISTINCT segment FROM extents WHERE owner = ?", (owner,))
+        found = {name for (name,) in names}
+        self.sql.execute("DELETE FROM extents WHERE owner = ?", (owner,))
+        return found
+
+    def _is_used(self, segment: str) -> bool:
+        found = self.sql.execute("SELECT 1 FROM extents WHERE segment = ? LIMIT 1", (segment,))
+        return found.fetchone() is not None
 
 
 class Storage:
-    """Every bucket of one emulator; all methods are synchronous and short.
+    """The buckets and objects of one emulator; all methods are synchronous and short.
 
     Args:
-        directory: made when it is missing; survives restarts.
+        directory: made when it is missing; survives restarts; for one emulator at a time.
+        durable: whether a write outlives a power cut, and not only the process.
+
+    Raises:
+        DataDirectoryError: in use by another emulator, or made by another version.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._segments = directory / "segments"
-        self._segments.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(directory / "meta.sqlite", isolation_level=None)
-        self._db.executescript(_SCHEMA)
-        known = {name for (name,) in self._db.execute("SELECT name FROM segments")}
-        for left in self._segments.iterdir():
-            if left.name not in known:
-                left.unlink()  # written, but the server was killed before it was named
+    def __init__(self, directory: Path, *, durable: bool = False) -> None:
+        self.database = Database(directory, durable=durable)
+        self.segments = self.database.segments
+        self.extents = self.database.extents
+        self.durable = durable
+        self._sql = self.database.sql
 
     def close(self) -> None:
         """Close the sqlite file."""
-        self._db.close()
-
-    def new_segment(self) -> tuple[str, Path]:
-        """A name and a path for the bytes of one request."""
-        name = secrets.token_hex(12)
-        return name, self._segments / name
-
-    def segment_path(self, name: str) -> Path:
-        """Where a segment's bytes are."""
-        return self._segments / name
-
-    # Buckets
+        self.segments.close()
+        self.database.close_sql()
 
     def buckets(self) -> list[tuple[str, float]]:
         """Names and creation times."""
-        return self._db.execute("SELECT name, created FROM buckets ORDER BY name").fetchall()
+        return self._sql.execute("SELECT name, created FROM buckets ORDER BY name").fetchall()
 
     def has_bucket(self, name: str) -> bool:
         """Whether a bucket exists."""
-        found = self._db.execute("SELECT 1 FROM buckets WHERE name = ?", (name,))
+        found = self._sql.execute("SELECT 1 FROM buckets WHERE name = ?", (name,))
         return found.fetchone() is not None
 
     def create_bucket(self, name: str) -> bool:
         """Create a bucket; whether it was missing."""
-        made = self._db.execute("INSERT OR IGNORE INTO buckets VALUES (?, ?)", (name, time.time()))
+        made = self._sql.execute("INSERT OR IGNORE INTO buckets VALUES (?, ?)", (name, time.time()))
         return made.rowcount == 1
 
     def delete_bucket(self, name: str) -> None:
-        """Delete a bucket with all that is in it."""
-        rows = self._db.execute("SELECT key FROM objects WHERE bucket = ?", (name,)).fetchall()
-        for (key,) in rows:
-            self.delete(name, key.decode())
-        for upload in self.uploads(name):
-            self.drop_upload(upload.id)
-        self._db.execute("DELETE FROM buckets WHERE name = ?", (name,))
-
-    # Objects
+        """Delete a bucket with all that is in it, uploads under way included."""
+        with self.database.change() as dropped:
+            found = self._sql.execute(
+                "SELECT owner FROM objects WHERE bucket = ?1 UNION ALL SELECT parts.owner"
+                " FROM parts JOIN uploads ON upload = id WHERE bucket = ?1",
+                (name,),
+            )
+            dropped += (owner for (owner,) in found)
+            self._sql.execute(
+                "DELETE FROM parts WHERE upload IN (SELECT id FROM uploads WHERE bucket = ?)",
+                (name,),
+            )
+            for table in ("uploads", "objects"):
+                self._sql.execute(f"DELETE FROM {table} WHERE bucket = ?", (name,))
+            self._sql.execute("DELETE FROM buckets WHERE name = ?", (name,))
 
     def get(self, bucket: str, key: str) -> StoredObject | None:
         """An object, or None."""
-        row = self._db.execute(
-            "SELECT size, etag, modified, headers, extents, appends FROM objects"
+        row = self._sql.execute(
+            "SELECT size, etag, modified, headers, appends, owner FROM objects"
             " WHERE bucket = ? AND key = ?",
             (bucket, key.encode()),
         ).fetchone()
         if row is None:
             return None
-        size, etag, modified, headers, extents, appends = row
-        return StoredObject(
-            key, size, etag, modified, json.loads(headers), _extents(extents), appends
+        size, etag, modified, headers, appends, owner = row
+        return StoredObject(key, size, etag, modified, json.loads(headers), appends, owner)
+
+    def put(self, bucket: str, stored: StoredObject, extents: Sequence[Extent]) -> None:
+        """Make `stored`, which consists of `extents`, the object of its key."""
+        with self.database.change() as dropped:
+            self.put_within(dropped, bucket, stored, extents)
+
+    def put_within(
+        self, dropped: list[int], bucket: str, stored: StoredObject, extents: Sequence[Extent]
+    ) -> None:
+        """The same, within a change."""
+        old = self.get(bucket, stored.key)
+        owner = self.database.add_extents(0, extents)
+        self._write_row(bucket, stored, owner)
+        if old is not None:
+            dropped.append(old.owner)
+
+    def append(self, bucket: str, stored: StoredObject, extents: Sequence[Extent]) -> None:
+        """Make `stored` of its owner's extents and these, at the cost of the new ones alone."""
+        with self.database.change():
+            first = self.database.next_ordinal(stored.owner)
+            self.database.add_extents(stored.owner, extents, first)
+            self._write_row(bucket, stored, stored.owner)
+
+    def _write_row(self, bucket: str, stored: StoredObject, owner: int) -> None:
+        self._sql.execute(
+            "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                bucket,
+                stored.key.encode(),
+                owner,
+                stored.size,
+                stored.etag,
+                stored.modified,
+                json.dumps(stored.headers),
+                stored.appends,
+            ),
         )
 
-    def put(self, bucket: str, stored: StoredObject) -> None:
-        """Make `stored` the object of its key; its segments are held, the old one's let go."""
-        with self._db:
-            self._db.execute("BEGIN IMMEDIATE")
-            old = self.get(bucket, stored.key)
-            self._hold(stored.extents)
-            self._db.execute(
-                "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    bucket,
-                    stored.key.encode(),
-                    stored.size,
-                    stored.etag,
-                    stored.modified,
-                    json.dumps(stored.headers),
-                    json.dumps(stored.extents),
-                    stored.appends,
-                ),
-            )
-            freed = self._let_go(old.extents) if old else []
-        self._unlink(freed)
-
-    def delete(self, bucket: str, key: str) -> None:
-        """Delete an object; a missing one is no error."""
-        with self._db:
-            self._db.execute("BEGIN IMMEDIATE")
-            old = self.get(bucket, key)
-            self._db.execute(
-                "DELETE FROM objects WHERE bucket = ? AND key = ?", (bucket, key.encode())
-            )
-            freed = self._let_go(old.extents) if old else []
-        self._unlink(freed)
+    def delete(self, bucket: str, keys: Sequence[str]) -> None:
+        """Delete objects, all at once; a missing one is no error."""
+        with self.database.change() as dropped:
+            for key in keys:
+                gone = self._sql.execute(
+                    "DELETE FROM objects WHERE bucket = ? AND key = ? RETURNING owner",
+                    (bucket, key.encode()),
+                ).fetchall()
+                dropped += (owner for (owner,) in gone)
 
     def scan(self, bucket: str, prefix: bytes, after: bytes) -> Iterator[StoredObject]:
         """Objects whose key starts with `prefix` and sorts behind `after`, in byte order."""
         start = max(prefix, after + b"\0") if after else prefix
-        rows = self._db.execute(
+        rows = self._sql.execute(
             "SELECT key, size, etag, modified FROM objects"
             " WHERE bucket = ? AND key >= ? ORDER BY key",
             (bucket, start),
@@ -185,113 +264,3 @@ class Storage:
             if not key.startswith(prefix):
                 return
             yield StoredObject(key.decode(), size, etag, modified)
-
-    # Multipart
-
-    def create_upload(self, bucket: str, key: str, headers: dict[str, str]) -> str:
-        """Begin a multipart upload; returns its id."""
-        identity = secrets.token_hex(16)
-        self._db.execute(
-            "INSERT INTO uploads VALUES (?, ?, ?, ?, ?)",
-            (identity, bucket, key.encode(), json.dumps(headers), time.time()),
-        )
-        return identity
-
-    def uploads(self, bucket: str) -> list[Upload]:
-        """The uploads under way in a bucket, by key."""
-        rows = self._db.execute(
-            "SELECT id, key, headers, created FROM uploads WHERE bucket = ? ORDER BY key, created",
-            (bucket,),
-        )
-        return [
-            Upload(id_, bucket, key.decode(), json.loads(headers), created)
-            for id_, key, headers, created in rows
-        ]
-
-    def upload(self, identity: str) -> Upload | None:
-        """An upload, or None."""
-        row = self._db.execute(
-            "SELECT bucket, key, headers, created FROM uploads WHERE id = ?", (identity,)
-        ).fetchone()
-        if row is None:
-            return None
-        return Upload(identity, row[0], row[1].decode(), json.loads(row[2]), row[3])
-
-    def put_part(self, identity: str, part: StoredPart) -> None:
-        """Add or replace one part."""
-        with self._db:
-            self._db.execute("BEGIN IMMEDIATE")
-            old = [p for p in self.parts(identity) if p.number == part.number]
-            self._hold(part.extents)
-            self._db.execute(
-                "INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    identity,
-                    part.number,
-                    part.size,
-                    part.etag,
-                    part.modified,
-                    json.dumps(part.extents),
-                ),
-            )
-            freed = self._let_go(old[0].extents) if old else []
-        self._unlink(freed)
-
-    def parts(self, identity: str) -> list[StoredPart]:
-        """The parts of an upload, by number."""
-        rows = self._db.execute(
-            "SELECT number, size, etag, modified, extents FROM parts"
-            " WHERE upload = ? ORDER BY number",
-            (identity,),
-        )
-        return [StoredPart(n, s, e, m, _extents(x)) for n, s, e, m, x in rows]
-
-    def drop_upload(self, identity: str) -> None:
-        """End an upload; its parts' segments live on only where an object has them."""
-        with self._db:
-            self._db.execute("BEGIN IMMEDIATE")
-            freed: list[str] = []
-            for part in self.parts(identity):
-                freed += self._let_go(part.extents)
-            self._db.execute("DELETE FROM parts WHERE upload = ?", (identity,))
-            self._db.execute("DELETE FROM uploads WHERE id = ?", (identity,))
-        self._unlink(freed)
-
-    # Segments
-
-    def _hold(self, extents: Sequence[Extent]) -> None:
-        self._db.executemany(
-            "INSERT INTO segments VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET refs = refs + 1",
-            [(name,) for name, _, _ in extents],
-        )
-
-    def _let_go(self, extents: Sequence[Extent]) -> list[str]:
-        freed = []
-        for name, _, _ in extents:
-            row = self._db.execute(
-                "UPDATE segments SET refs = refs - 1 WHERE name = ? RETURNING refs", (name,)
-            ).fetchone()
-            if row and row[0] <= 0:
-                self._db.execute("DELETE FROM segments WHERE name = ?", (name,))
-                freed.append(name)
-        return freed
-
-    def _unlink(self, names: Sequence[str]) -> None:
-        for name in names:
-            (self._segments / name).unlink(missing_ok=True)
-
-
-def _extents(text: str) -> tuple[Extent, ...]:
-    return tuple((name, offset, length) for name, offset, length in json.loads(text))
-
-
-def cut(extents: Sequence[Extent], first: int, length: int) -> tuple[Extent, ...]:
-    """The extents of `length` bytes from offset `first` on."""
-    found: list[Extent] = []
-    at = 0
-    for name, offset, size in extents:
-        begin, end = max(first, at), min(first + length, at + size)
-        if begin < end:
-            found.append((name, offset + begin - at, end - begin))
-        at += size
-    return tuple(found)
