@@ -24,7 +24,7 @@ ALLOWED = {
 
 FORBIDDEN = {
     "protocol": {"httpx", "trio", "h11", "socket", "ssl", "os", "pathlib", "asyncio", "pyfuse3"},
-    "store": {"pyfuse3", "asyncio", "starlette", "uvicorn"},
+    "store": {"pyfuse3", "asyncio", "uvicorn"},
     "tree": {"pyfuse3", "httpx", "h11", "socket", "asyncio"},
     "writing": {"pyfuse3", "httpx", "h11", "socket", "asyncio"},
     "fuse": {"httpx", "h11", "socket", "asyncio"},

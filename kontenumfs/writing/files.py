@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cachetools import LRUCache
 
-from kontenumfs.protocol.errors import KontenumError, ReadDenied
+from kontenumfs.protocol.errors import KontenumError, ReadDenied, Unsupported
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.tree.node import Directory, File
 from kontenumfs.tree.tree import Tree
@@ -83,11 +83,23 @@ class OpenFiles:
             # The new object keeps the old one's mode, owner and headers, as a file does.
             await self._tree.describe(node)
             file = self._files.get(node)
+        append = bool(flags & os.O_APPEND)
+        if file is None and append and not truncate and node.info and node.info.size:
+            # Shells do not look at what close() says, so what cannot work is refused here.
+            await self._require_append(node)
+            file = self._files.get(node)
         if file is None:
             file = self._begin(node, keep=not truncate, metadata=FileMetadata())
         elif truncate:
             await file.truncate(0)
-        return self._handle(node, file, bool(flags & os.O_APPEND), pid)
+        return self._handle(node, file, append, pid)
+
+    async def _require_append(self, node: File) -> None:
+        if not await self._env.can_append():
+            raise Unsupported(
+                f"{self._key(node)!r}: this store does not append, and the object's own bytes "
+                "cannot be read to be sent again"
+            )
 
     def _begin(self, node: File, *, keep: bool, metadata: FileMetadata) -> WritableFile:
         file = WritableFile(

@@ -12,9 +12,10 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Protocol
 
 from kontenumfs.daemon.kernel import detach, is_mountpoint
-from tests.harness.emulator import ACCESS, BUCKET, SECRET, Emulator
+from tests.harness.emulator import ACCESS, BUCKET, SECRET
 
 PROMPTLY = 60.0
 """Seconds after which a command counts as hung."""
@@ -55,6 +56,21 @@ def kontenumfs(
     return run(sys.executable, "-m", "kontenumfs", *words, check=check, env=env)
 
 
+class Server(Protocol):
+    """A store that can be mounted, and a way to see bytes that no mount shows."""
+
+    s3_url: str
+
+    def fetch(self, key: str) -> bytes:
+        """An object's bytes."""
+
+    def exists(self, key: str) -> bool:
+        """Whether there is an object."""
+
+    def mark(self) -> None:
+        """Count requests from here on."""
+
+
 class MountedBucket:
     """One mount.
 
@@ -63,10 +79,8 @@ class MountedBucket:
         prefix: of the keys, without a slash at its end.
     """
 
-    def __init__(
-        self, directory: Path, emulator: Emulator, *options: str, prefix: str = ""
-    ) -> None:
-        self._emulator = emulator
+    def __init__(self, directory: Path, server: Server, *options: str, prefix: str = "") -> None:
+        self._server = server
         self._prefix = f"{prefix}/" if prefix else ""
         directory.mkdir(parents=True, exist_ok=True)
         self.path = directory / "mnt"
@@ -81,7 +95,7 @@ class MountedBucket:
             "-o",
             ",".join(
                 (
-                    f"endpoint={emulator.s3_url}",
+                    f"endpoint={server.s3_url}",
                     f"credentials_file={self.credentials}",
                     f"log_file={self.log}",
                     "log_level=debug",
@@ -109,11 +123,11 @@ class MountedBucket:
 
     def fetch(self, name: str) -> bytes:
         """A file's bytes through the CDN side."""
-        return self._emulator.fetch(self.key(name))
+        return self._server.fetch(self.key(name))
 
     def exists(self, name: str) -> bool:
         """Whether the CDN side has a file."""
-        return self._emulator.exists(self.key(name))
+        return self._server.exists(self.key(name))
 
     def daemon(self) -> int:
         """The daemon's process id."""
@@ -169,22 +183,22 @@ class MountFactory:
         name: the prefix of the test's own, unless it wants another.
     """
 
-    def __init__(self, emulator: Emulator, directory: Path, name: str) -> None:
-        self._emulator = emulator
+    def __init__(self, server: Server, directory: Path, name: str) -> None:
+        self._server = server
         self._directory = directory
         self.prefix = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-")
         self._made: list[MountedBucket] = []
 
     def __call__(
-        self, *options: str, prefix: str | None = None, emulator: Emulator | None = None
+        self, *options: str, prefix: str | None = None, server: Server | None = None
     ) -> MountedBucket:
         """Mount, and count requests from then on."""
-        emulator = emulator or self._emulator
+        server = server or self._server
         directory = self._directory / f"mount{len(self._made)}"
         prefix = self.prefix if prefix is None else prefix
-        made = MountedBucket(directory, emulator, *options, prefix=prefix)
+        made = MountedBucket(directory, server, *options, prefix=prefix)
         self._made.append(made)
-        emulator.mark()
+        server.mark()
         return made
 
     def close(self) -> None:

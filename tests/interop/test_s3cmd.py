@@ -34,25 +34,31 @@ def listed(cli: Client, address: str) -> list[str]:
     return [line[line.index("s3://") :] for line in lines]
 
 
-def test_a_bucket_from_make_to_remove(cli: Client, file: Path) -> None:
+@pytest.fixture
+def own_bucket(request: pytest.FixtureRequest) -> str:
+    """The address of a bucket that no other test makes."""
+    return f"s3://s3cmd-{request.node.callspec.id}"
+
+
+def test_a_bucket_from_make_to_remove(cli: Client, file: Path, own_bucket: str) -> None:
     """mb, ls, put, info, cp, mv, del, rb."""
-    cli("mb", "s3://s3cmd-bucket")
-    assert "s3://s3cmd-bucket" in cli("ls")
-    cli("put", file, "s3://s3cmd-bucket/dir/a.html")
-    info = cli("info", "s3://s3cmd-bucket/dir/a.html")
+    cli("mb", own_bucket)
+    assert own_bucket in cli("ls")
+    cli("put", "--mime-type=text/html", file, f"{own_bucket}/dir/a.html")
+    info = cli("info", f"{own_bucket}/dir/a.html")
     assert "File size: 14" in info
     assert "text/html" in info
-    cli("cp", "s3://s3cmd-bucket/dir/a.html", "s3://s3cmd-bucket/copy.html")
-    cli("mv", "s3://s3cmd-bucket/copy.html", "s3://s3cmd-bucket/moved.html")
-    assert listed(cli, "s3://s3cmd-bucket") == [
-        "s3://s3cmd-bucket/dir/a.html",
-        "s3://s3cmd-bucket/moved.html",
+    cli("cp", f"{own_bucket}/dir/a.html", f"{own_bucket}/copy.html")
+    cli("mv", f"{own_bucket}/copy.html", f"{own_bucket}/moved.html")
+    assert listed(cli, own_bucket) == [
+        f"{own_bucket}/dir/a.html",
+        f"{own_bucket}/moved.html",
     ]
-    cli("del", "s3://s3cmd-bucket/moved.html")
-    assert "BucketNotEmpty" in cli.run("rb", "s3://s3cmd-bucket", check=False).stderr
-    cli("del", "--recursive", "--force", "s3://s3cmd-bucket")
-    cli("rb", "s3://s3cmd-bucket")
-    assert "s3://s3cmd-bucket" not in cli("ls")
+    cli("del", f"{own_bucket}/moved.html")
+    assert "BucketNotEmpty" in cli.run("rb", own_bucket, check=False).stderr
+    cli("del", "--recursive", "--force", own_bucket)
+    cli("rb", own_bucket)
+    assert own_bucket not in cli("ls")
 
 
 def test_odd_keys(cli: Client, emulator: Emulator, file: Path) -> None:

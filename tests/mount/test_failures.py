@@ -181,7 +181,7 @@ def test_a_listing_that_fails_is_no_empty_directory(
 
 def test_a_store_that_is_gone(mount: MountFactory, own_emulator: Emulator) -> None:
     """The server stops in the midst: dd ends with an error within the deadline, no hang."""
-    mounted = mount("deadline=2", emulator=own_emulator)
+    mounted = mount("deadline=2", server=own_emulator)
     with open(mounted.path / "before", "wb") as file:
         file.write(b"stored")
     handle = os.open(mounted.path / "big", os.O_WRONLY | os.O_CREAT)
@@ -206,7 +206,7 @@ def test_a_power_cut_at_the_store_leaves_no_half_object(
     mount: MountFactory, own_emulator: Emulator
 ) -> None:
     """kill -9 of the server during a put: the old object or the new one, never a part."""
-    mounted = mount("deadline=1", emulator=own_emulator)
+    mounted = mount("deadline=1", server=own_emulator)
     path = mounted.path / "file"
     path.write_bytes(b"old" * 1000)
     own_emulator.fault(op="PutObject", delay=30)
@@ -295,7 +295,7 @@ def test_key_rotation_while_mounted(mount: MountFactory, tmp_path: Path) -> None
     """Two key pairs in the file; the first is switched off: nobody notices."""
     second = ("--access-key=AKSECOND", "--secret-key=second/secret")
     with running_emulator(tmp_path / "rotating", *second) as emulator:
-        mounted = mount(emulator=emulator)
+        mounted = mount(server=emulator)
         mounted.unmount()
         mounted.credentials.write_text(f"{ACCESS}:{SECRET}\nAKSECOND:second/secret\n")
         mounted.mount()

@@ -61,7 +61,7 @@ def test_odd_names_survive_a_new_mount(mount: MountFactory, emulator: Emulator) 
     for name in ODD_NAMES:
         directory = first.path / name[:250]
         directory.mkdir()
-        (directory / name).touch()
+        (directory / name).write_text(name)
     second = mount()
     assert sorted(os.listdir(second.path)) == sorted(name[:250] for name in ODD_NAMES)
     for name in ODD_NAMES:

@@ -131,7 +131,7 @@ def test_a_trusted_certificate_mounts(mount: MountFactory, tmp_path: Path) -> No
     tls = (f"--tls-cert={cert}", f"--tls-key={key}")
     with running_emulator(tmp_path / "tls", *tls) as emulator:
         emulator.s3_url = emulator.s3_url.replace("127.0.0.1", "localhost")
-        mounted = mount(f"ca_file={cert}", prefix="tls", emulator=emulator)
+        mounted = mount(f"ca_file={cert}", prefix="tls", server=emulator)
         (mounted.path / "file").write_bytes(b"over tls")
         with open(mounted.path / "file", "ab") as file:
             file.write(b", appended")
