@@ -19,15 +19,18 @@ from kontenumfs.daemon.preflight import Exit, check_store
 from kontenumfs.fuse.operations import Operations
 from kontenumfs.protocol.errors import UserError
 from kontenumfs.store.api import Store
+from kontenumfs.store.probe import STAGING_PREFIX
 from kontenumfs.tree.attributes import Defaults
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.capabilities import ProvenCapabilities
+from kontenumfs.writing.content import Environment
 from kontenumfs.writing.deferred import DeferredMetadata
-from kontenumfs.writing.file import Environment
+from kontenumfs.writing.execute import PlanRunner
 from kontenumfs.writing.files import OpenFiles
 from kontenumfs.writing.markers import Markers
 from kontenumfs.writing.memory import MemoryBudget
 from kontenumfs.writing.namespace import Namespace
+from kontenumfs.writing.policy import FilePolicy
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +109,7 @@ class Mount:
         pyfuse3.init(operations, str(self._mountpoint), self._fuse_options())
         try:
             nursery.start_soon(deferred.run)
+            nursery.start_soon(files.run)
             nursery.start_soon(self._obey_signals, files)
             nursery.start_soon(self._announce)
             await pyfuse3.main(max_tasks=REQUESTS_AT_ONCE)
@@ -122,12 +126,19 @@ class Mount:
         memory = MemoryBudget(options.memory)
         environment = Environment(
             store=store,
+            runner=PlanRunner(
+                store,
+                f"{self._source.prefix}{STAGING_PREFIX}",
+                conditional=capabilities.conditional,
+            ),
             memory=memory,
             nursery=nursery,
             chunk_size=options.chunk_size,
-            can_append=capabilities.can_append,
+            capabilities=capabilities.get,
             conditional=capabilities.conditional,
+            policy=lambda key: FilePolicy(),
             wall_ns=wall_ns,
+            wake=lambda: files.wake(),
         )
         markers = Markers(store, self._source.prefix)
         deferred = DeferredMetadata(

@@ -271,6 +271,7 @@ class Operations(pyfuse3.Operations):
                 component_from_bytes(name),
                 self._created(mode, ctx),
                 append=bool(flags & os.O_APPEND),
+                exclusive=bool(flags & os.O_EXCL),
                 pid=ctx.pid,
             )
             self._tree.remember(handle.node)
@@ -287,7 +288,6 @@ class Operations(pyfuse3.Operations):
                 parent,
                 component_from_bytes(name),
                 self._created(mode, ctx),
-                append=False,
                 pid=ctx.pid,
             )
             await self._files.fsync(handle.node)
@@ -321,9 +321,7 @@ class Operations(pyfuse3.Operations):
 
     async def flush(self, fh: int) -> None:
         async with translated("flush"):
-            handle = self._handles[fh]
-            if handle.file is not None:
-                await handle.file.flush()
+            await self._files.flush(self._handles[fh])
 
     async def fsync(self, fh: int, datasync: bool) -> None:
         async with translated("fsync"):

@@ -7,6 +7,8 @@ formats were chosen (docs/protocol.md says from what), so that a difference foun
 service is a change here and nowhere else.
 """
 
+from dataclasses import dataclass
+
 MIB = 1 << 20
 GIB = 1 << 30
 
@@ -26,6 +28,20 @@ MAX_COPY = 5 * GIB
 MAX_PUT = 5 * GIB
 MAX_KEY_BYTES = 1024
 MAX_DELETE_MANY = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the store refuses to go beyond; sizes in bytes. Tests make them small."""
+
+    max_appends: int = MAX_APPENDS
+    max_components: int = MAX_COMPONENTS
+    min_part: int = MIN_PART
+    max_part: int = MAX_PART
+    max_parts: int = MAX_PARTS
+    max_copy: int = MAX_COPY
+    max_put: int = MAX_PUT
+
 
 SUBRESOURCES_V2 = frozenset(
     [

@@ -16,24 +16,12 @@ import trio
 
 from kontenumfs.protocol import dialect
 from kontenumfs.protocol import errors as e
+from kontenumfs.protocol.dialect import Limits
 from kontenumfs.protocol.xml import render_components
 from kontenumfs.store.api import Attributes, Body, ListPage, ObjectInfo, Part, Written
 
 DEFAULT_TYPE = "binary/octet-stream"
 """What S3 says of an object that was stored without a Content-Type."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the store refuses; sizes in bytes. Tests make them small."""
-
-    max_appends: int = dialect.MAX_APPENDS
-    max_components: int = dialect.MAX_COMPONENTS
-    min_part: int = dialect.MIN_PART
-    max_part: int = dialect.MAX_PART
-    max_parts: int = dialect.MAX_PARTS
-    max_copy: int = dialect.MAX_COPY
-    max_put: int = dialect.MAX_PUT
 
 
 @dataclass(slots=True)

@@ -8,8 +8,7 @@ others do is seen within `ttl` seconds.
 
 import itertools
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import replace
 
 import trio
@@ -24,6 +23,7 @@ from kontenumfs.protocol.errors import (
 )
 from kontenumfs.protocol.names import MAX_KEY_BYTES, is_mappable
 from kontenumfs.store.api import ListPage, ObjectInfo, Store
+from kontenumfs.store.tasks import open_flat_nursery
 from kontenumfs.tree.node import Directory, File, Node
 
 log = logging.getLogger(__name__)
@@ -155,7 +155,7 @@ class Tree:
             nonlocal page
             page = await self.store.list_page(key + "/", max_keys=1)
 
-        async with _unwrapped_nursery() as nursery:
+        async with open_flat_nursery() as nursery:
             nursery.start_soon(as_prefix)
             info = await self._head(key)
         if page is not None and (page.objects or page.prefixes):
@@ -376,16 +376,3 @@ def _with_known_attributes(info: ObjectInfo, known: ObjectInfo | None) -> Object
     if same and abs(info.last_modified - known.last_modified) <= CLOCK_TOLERANCE:
         return replace(info, attributes=known.attributes)
     return info
-
-
-@asynccontextmanager
-async def _unwrapped_nursery() -> AsyncIterator[trio.Nursery]:
-    """A nursery that raises the first error itself, not a group that holds it."""
-    try:
-        async with trio.open_nursery() as nursery:
-            yield nursery
-    except BaseExceptionGroup as group:
-        cause: BaseException = group
-        while isinstance(cause, BaseExceptionGroup):
-            cause = cause.exceptions[0]
-        raise cause from None

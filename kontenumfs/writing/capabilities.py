@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 class ProvenCapabilities:
-    """Probes the store on a scratch key before the mount's first append.
+    """Probes the store on a scratch key before the mount's first append or compose.
 
     A server that does not know ``?append`` would replace the object by its tail, so nothing is
     believed that was not shown.
@@ -25,13 +25,13 @@ class ProvenCapabilities:
         self._lock = trio.Lock()
         self._found: Capabilities | None = None
 
-    async def can_append(self) -> bool:
-        """Whether the store appends; raises what the probe's requests fail with."""
+    async def get(self) -> Capabilities:
+        """What the store is proven to do; raises what the probe's requests fail with."""
         async with self._lock:
             if self._found is None:
                 self._found = await probe(self._store, self._prefix)
                 log.info("the store was probed: %s", self._found)
-        return self._found.append
+        return self._found
 
     def conditional(self) -> bool:
         """Whether If-Match is honoured on append; False until the probe was made."""

@@ -4,17 +4,25 @@
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
+import trio
 from cachetools import LRUCache
 
 from kontenumfs.protocol.errors import KontenumError, ReadDenied, Unsupported
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.tree.node import Directory, File
 from kontenumfs.tree.tree import Tree
+from kontenumfs.writing.content import Environment
 from kontenumfs.writing.deferred import DeferredMetadata
-from kontenumfs.writing.file import Environment, WritableFile
+from kontenumfs.writing.extents import Range, RemoteObject
+from kontenumfs.writing.file import WritableFile
 from kontenumfs.writing.identity import NodeIdentity
+from kontenumfs.writing.policy import is_temporary
+
+FOREVER = float("inf")
 
 log = logging.getLogger(__name__)
 
@@ -46,13 +54,29 @@ class OpenFiles:
 
     Args:
         environment: what every writer needs.
+        is_temporary: whether a new file of this name, created with O_EXCL, waits for a rename.
+        late_delay: seconds after which a temporary file is stored under the name that it has.
     """
 
-    def __init__(self, environment: Environment, tree: Tree, deferred: DeferredMetadata) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        tree: Tree,
+        deferred: DeferredMetadata,
+        *,
+        is_temporary: Callable[[str], bool] = is_temporary,
+        late_delay: float = 2.0,
+    ) -> None:
         self._env = environment
         self._tree = tree
         self._deferred = deferred
+        self._is_temporary = is_temporary
+        self._late_delay = late_delay
         self._files: dict[File, WritableFile] = {}
+        self._late: dict[File, float] = {}
+        """Closed files that wait for a rename, and until when."""
+        self._wake = trio.Event()
+        self._remotes: WeakValueDictionary[int, RemoteObject] = WeakValueDictionary()
         self._failed_readers: LRUCache[int, bool] = LRUCache(1024)
 
     @property
@@ -64,30 +88,40 @@ class OpenFiles:
         """Who writes `node` now, or None."""
         return self._files.get(node)
 
+    def wake(self) -> None:
+        """Some file has bytes that are to be sent at a certain time."""
+        self._wake.set()
+
     def create(
-        self, parent: Directory, name: str, metadata: FileMetadata, *, append: bool, pid: int
+        self,
+        parent: Directory,
+        name: str,
+        metadata: FileMetadata,
+        *,
+        append: bool = False,
+        exclusive: bool = False,
+        pid: int = 0,
     ) -> Handle:
         """Open a new name; nothing is sent until something is written or it is closed."""
         self._tree.child_key(parent, name)
+        late = exclusive and self._is_temporary(name)
         node = self._tree.add_file(parent, name)
-        file = self._begin(node, keep=False, metadata=metadata)
+        file = self._begin(node, keep=False, metadata=metadata, late=late)
         return self._handle(node, file, append, pid)
 
     async def open(self, node: File, flags: int, pid: int) -> Handle:
         """Open an existing file; with O_TRUNC its new content starts empty."""
         if flags & os.O_ACCMODE == os.O_RDONLY:
             return Handle(node, None, append=False, pid=pid)
-        file = self._files.get(node)
         truncate = bool(flags & os.O_TRUNC)
-        if file is None:
+        append = bool(flags & os.O_APPEND)
+        if node not in self._files:
             # The new object keeps the old one's mode, owner and headers, as a file does.
             await self._tree.describe(node)
-            file = self._files.get(node)
-        append = bool(flags & os.O_APPEND)
-        if file is None and append and not truncate and node.info and node.info.size:
+        if node not in self._files and append and not truncate and node.info and node.info.size:
             # Shells do not look at what close() says, so what cannot work is refused here.
             await self._require_append(node)
-            file = self._files.get(node)
+        file = self._files.get(node)
         if file is None:
             file = self._begin(node, keep=not truncate, metadata=FileMetadata())
         elif truncate:
@@ -95,19 +129,22 @@ class OpenFiles:
         return self._handle(node, file, append, pid)
 
     async def _require_append(self, node: File) -> None:
-        if not await self._env.can_append():
+        if not (await self._env.capabilities()).append:
             raise Unsupported(
                 f"{self._key(node)!r}: this store does not append, and the object's own bytes "
                 "cannot be read to be sent again"
             )
 
-    def _begin(self, node: File, *, keep: bool, metadata: FileMetadata) -> WritableFile:
+    def _begin(
+        self, node: File, *, keep: bool, metadata: FileMetadata, late: bool = False
+    ) -> WritableFile:
         file = WritableFile(
             self._env,
             NodeIdentity(self._tree, node),
-            base=node.info if keep else None,
-            replaces=node.info is not None,
+            current=self.remote(node),
+            keep=keep,
             metadata=metadata.over(node.pending),
+            late=late,
         )
         if node.pending is not None:
             file.unsent_metadata = True
@@ -118,7 +155,60 @@ class OpenFiles:
 
     def _handle(self, node: File, file: WritableFile, append: bool, pid: int) -> Handle:
         file.handles += 1
+        self._late.pop(node, None)
         return Handle(node, file, append, pid)
+
+    # Objects that other files refer to
+
+    def remote(self, node: File) -> RemoteObject | None:
+        """The stored object of `node`: one and the same for all who refer to it."""
+        file = self._files.get(node)
+        if file is not None:
+            return file.content.current
+        info = node.info
+        if info is None:
+            return None
+        known = self._remotes.get(node.inode)
+        if known and (known.key, known.size, known.etag) == (info.key, info.size, info.etag):
+            return known
+        made = RemoteObject(info.key, info.size, info.etag)
+        self._remotes[node.inode] = made
+        return made
+
+    def renamed(self, node: File, key: str, etag: str) -> None:
+        """The object of `node` was copied to another key, where it has this ETag."""
+        remote = self.remote(node)
+        if remote is not None:
+            remote.key, remote.etag = key, etag
+
+    async def before_loss(self, node: File) -> None:
+        """The object of `node` will be replaced or deleted: keep what others have of it."""
+        remote = self.remote(node)
+        if remote is None:
+            return
+        for other, file in list(self._files.items()):
+            if other is not node and file.content.borrows(remote):
+                await file.capture(remote)
+
+    async def copy_range(
+        self, source: Handle, offset: int, target: Handle, at: int, length: int
+    ) -> int:
+        """Put `length` bytes of one file at `at` in another, or less where it ends; returns bytes.
+
+        The store copies them when the target is published; nothing is read or sent.
+        """
+        assert target.file is not None, "the kernel checks how a file was opened"
+        writer = self._files.get(source.node)
+        if writer is not None:
+            await writer.sync(empty=False)
+        else:
+            await self._tree.describe(source.node)
+        remote = self.remote(source.node)
+        if remote is None or offset >= remote.size:
+            return 0
+        length = min(length, remote.size - offset)
+        await target.file.splice(at, Range(remote, offset, length))
+        return length
 
     def read(self, handle: Handle) -> None:
         """Reading is disabled by design: raises ReadDenied, always.
@@ -139,7 +229,7 @@ class OpenFiles:
         assert handle.file is not None
         try:
             await handle.file.truncate(size)
-            await handle.file.flush(empty=True)
+            await handle.file.sync()
         finally:
             await self.release(handle)
 
@@ -155,9 +245,22 @@ class OpenFiles:
         """Return when all that was written to `node` is in the store."""
         file = self._files.get(node)
         if file is not None:
-            await file.flush(empty=True)
+            await self.before_replacing(node)
+            await file.sync()
         elif node.pending is not None:
             await self._deferred.send(node)
+
+    async def flush(self, handle: Handle) -> None:
+        """A program closes a descriptor: store what it wrote, or raise why that failed."""
+        if handle.file is not None:
+            await self.before_replacing(handle.node)
+            await handle.file.flush()
+
+    async def before_replacing(self, node: File) -> None:
+        """`node` is about to be published: keep what others have of the object it replaces."""
+        file = self._files.get(node)
+        if file is not None and not file.held_back and not file.content.stored:
+            await self.before_loss(node)
 
     async def release(self, handle: Handle) -> None:
         """The kernel closes `handle` for good; never raises, for nobody would hear it."""
@@ -165,20 +268,68 @@ class OpenFiles:
         if file is None:
             return
         file.handles -= 1
-        if file.handles:
+        if file.handles or self._files.get(node) is not file:
+            return
+        if file.untouched and self._failed_readers.get(handle.pid):
+            log.info("not published, for its source could not be read: %r", self._key(node))
+            await self._end(node, file)
+        elif file.held_back:
+            self._late[node] = self._env.clock() + self._late_delay
+            self.wake()
+        else:
+            await self.finish(node)
+
+    async def finish(self, node: File) -> None:
+        """Nobody has `node` open any more: store what is left; never raises."""
+        file = self._files.get(node)
+        if file is None:
             return
         try:
-            if file.untouched and self._failed_readers.get(handle.pid):
-                log.info("not published, for its source could not be read: %r", self._key(node))
-            else:
-                await file.flush(empty=True)
+            await self.before_replacing(node)
+            await file.sync()
         except KontenumError as error:
             log.warning("close: key=%r: %s", self._key(node), error)
-        if file.handles:
+        await self._end(node, file)
+
+    async def _end(self, node: File, file: WritableFile) -> None:
+        if file.handles or self._files.get(node) is not file:
             return  # opened again meanwhile
         del self._files[node]
+        self._late.pop(node, None)
+        if file.content.current is not None:
+            self._remotes[node.inode] = file.content.current
         await file.close()
         self._settle(node, file)
+
+    async def let_go(self, node: File) -> None:
+        """A file that waited for its name has been stored."""
+        file = self._files.get(node)
+        if file is not None and not file.handles:
+            await self._end(node, file)
+
+    async def abandon(self, node: File) -> None:
+        """The name of `node` was deleted: what is written from now on goes nowhere."""
+        file = self._files.get(node)
+        if file is None:
+            return
+        await file.abandon()
+        await self.let_go(node)
+
+    async def run(self) -> None:
+        """Send what slow writers have left waiting, until cancelled."""
+        while True:
+            self._wake = trio.Event()
+            now = self._env.clock()
+            for node, file in list(self._files.items()):
+                if self._late.get(node, FOREVER) <= now:
+                    self._env.nursery.start_soon(self.finish, node)
+                    self._late.pop(node, None)
+                elif file.due <= now:
+                    self._env.nursery.start_soon(file.send_early_visibly)
+            times = [*self._late.values(), *(file.due for file in self._files.values())]
+            upcoming = min((time for time in times if time > now), default=FOREVER)
+            with trio.move_on_at(upcoming):
+                await self._wake.wait()
 
     def _settle(self, node: File, file: WritableFile) -> None:
         """`node` is what the store has, now that nobody writes it."""
@@ -200,11 +351,22 @@ class OpenFiles:
         lost = []
         for node, file in list(self._files.items()):
             try:
-                await file.flush()
+                await file.sync(empty=False)
             except KontenumError as error:
                 lost.append(f"{self._key(node)}: {error}")
         await self._deferred.drain()
         return lost
+
+    def below(self, directory: Directory) -> list[tuple[File, WritableFile]]:
+        """The open files in `directory`, at any depth."""
+        found = []
+        for node, file in self._files.items():
+            at = node.parent
+            while at is not None and at is not directory:
+                at = at.parent
+            if at is directory and not node.removed:
+                found.append((node, file))
+        return found
 
     def unsent(self) -> list[str]:
         """The keys whose bytes are not all stored."""
@@ -217,7 +379,7 @@ class OpenFiles:
     def reclaim(self) -> bool:
         """Memory is short: have the fullest file send what it holds; whether bytes are moving."""
         moving = False
-        for file in sorted(self._files.values(), key=lambda file: -file.held):
+        for file in sorted(self._files.values(), key=lambda file: -file.content.rope.literal):
             if file.sending:
                 moving = True
             elif file.can_send_early and not moving:

@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an object is stored with: its name's Content-Type, its file's metadata, its own headers."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from kontenumfs.protocol.content_type import guess_content_type
 from kontenumfs.protocol.metadata import NANOSECONDS, OWN_NAMES, FileMetadata, encode
 from kontenumfs.store.api import Attributes, ObjectInfo
@@ -19,16 +22,27 @@ class NodeIdentity:
     def __init__(self, tree: Tree, node: File) -> None:
         self._tree = tree
         self._node = node
+        self._becoming: tuple[str, str] | None = None
+
+    @contextmanager
+    def becoming(self, key: str, name: str) -> Iterator[None]:
+        """Within the block, what is stored is stored under the name that a rename will give."""
+        self._becoming = key, name
+        try:
+            yield
+        finally:
+            self._becoming = None
 
     def key(self) -> str:
         """The object key."""
-        return self._tree.key(self._node)
+        return self._becoming[0] if self._becoming else self._tree.key(self._node)
 
     def attributes(self, metadata: FileMetadata, size: int) -> Attributes:
         """What an object of `size` bytes is stored with."""
         node = self._node
         known = node.info.attributes if node.info else None
-        return compose_attributes(node.name, known, metadata.over(metadata_of(node)), size)
+        name = self._becoming[1] if self._becoming else node.name
+        return compose_attributes(name, known, metadata.over(metadata_of(node)), size)
 
     def stored(self, info: ObjectInfo) -> None:
         """The store has taken the content as `info` says."""

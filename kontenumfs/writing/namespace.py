@@ -12,14 +12,13 @@ from kontenumfs.protocol.errors import (
     FileMissing,
     IsDirectory,
     NotDirectory,
-    NotPermitted,
-    Unsupported,
 )
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import ObjectInfo, Store, Written
 from kontenumfs.tree.node import Directory, File, Node
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.deferred import DeferredMetadata
+from kontenumfs.writing.directories import DirectoryRename
 from kontenumfs.writing.files import OpenFiles
 from kontenumfs.writing.identity import copied_attributes, marker_attributes
 from kontenumfs.writing.markers import Markers
@@ -50,6 +49,7 @@ class Namespace:
         self._deferred = deferred
         self._wall_ns = wall_ns
         self._markers = markers
+        self._directories = DirectoryRename(store, tree, files, deferred, wall_ns=wall_ns)
 
     async def _find(self, parent: Directory, name: str) -> Node | None:
         try:
@@ -95,12 +95,12 @@ class Namespace:
         node = await self._tree.lookup(parent, name)
         if not isinstance(node, File):
             raise IsDirectory(name)
-        writer = self._files.writer(node)
-        if writer is not None:
-            await writer.abandon()
-        if node.info is not None:
-            await self._store.delete(node.info.key)
-            log.info("deleted key=%r", node.info.key)
+        await self._files.before_loss(node)
+        stored = self._files.remote(node)
+        await self._files.abandon(node)
+        if stored is not None:
+            await self._store.delete(stored.key)
+            log.info("deleted key=%r", stored.key)
         self._deferred.carried(node)
         self._tree.remove(node)
 
@@ -113,7 +113,7 @@ class Namespace:
         *,
         replace: bool = True,
     ) -> None:
-        """Give a file another name: copied first, deleted after, so that it is never nowhere.
+        """Give a file or directory another name: copied first, deleted after, never nowhere.
 
         Everything written so far is stored when this returns. With `replace` false, raises
         FileAlreadyExists when the new name is taken.
@@ -125,32 +125,42 @@ class Namespace:
         if target is node:
             return
         if isinstance(node, Directory):
-            raise Unsupported(f"{self._tree.key(node)!r}: directories cannot be renamed yet")
+            await self._directories.rename(node, target, new_parent, new_name)
+            return
         assert isinstance(node, File)
         if isinstance(target, Directory):
             raise IsDirectory(new_name)
-        if target is not None and not isinstance(target, File):
-            raise NotPermitted(new_name)
-        new_key = self._tree.child_key(new_parent, new_name)
-        await self._store_first(node)
-        if node.info is not None:
-            await self._copy(node, new_key, new_name)
+        assert target is None or isinstance(target, File)
         if target is not None:
-            await self._displace(target, published=node.info is not None)
+            await self._files.before_loss(target)
+        new_key = self._tree.child_key(new_parent, new_name)
+        published = await self._rename_file(node, new_key, new_name)
+        if target is not None:
+            await self._displace(target, published=published)
         self._tree.move(node, new_parent, new_name)
+        await self._files.let_go(node)
 
-    async def _store_first(self, node: File) -> None:
+    async def _rename_file(self, node: File, new_key: str, new_name: str) -> bool:
+        """Bring the object of `node` to its new key; returns whether there is one."""
         writer = self._files.writer(node)
-        if writer is not None:
-            await writer.flush(empty=not writer.untouched)
-        else:
+        if writer is None:
             await self._tree.describe(node)
+            await self._copy(node, new_key, new_name)
+        elif writer.content.current is None:
+            if writer.untouched and writer.handles and not writer.late:
+                return False
+            await writer.sync_as(new_key, new_name)
+            self._deferred.carried(node)
+        else:
+            async with writer.settled(empty=False):
+                snapshot = writer.snapshot()
+                await self._copy(node, new_key, new_name)
+                writer.carried(snapshot)
+        return True
 
     async def _displace(self, target: File, *, published: bool) -> None:
         """`target` has lost its name to another file."""
-        writer = self._files.writer(target)
-        if writer is not None:
-            await writer.abandon()
+        await self._files.abandon(target)
         if not published and target.info is not None:
             await self._store.delete(target.info.key)
         self._deferred.carried(target)
@@ -169,7 +179,5 @@ class Namespace:
         if node.pending is pending:
             self._deferred.carried(node)
         now = self._wall_ns() / 1e9
+        self._files.renamed(node, new_key, written.etag)
         node.info = ObjectInfo(new_key, info.size, written.etag, now, attributes)
-        writer = self._files.writer(node)
-        if writer is not None:
-            writer.renamed(written.etag)

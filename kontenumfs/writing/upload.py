@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""The requests that must not be sent naively: appends, and multipart uploads as one thing."""
+"""Appends that take place exactly once, and multipart uploads as one thing."""
 
 import logging
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ from kontenumfs.protocol.errors import (
     WriterConflict,
 )
 from kontenumfs.store.api import Attributes, Body, Part, Store
+from kontenumfs.writing.extents import Range
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +134,7 @@ async def restart_appends(store: Store, target: Target) -> None:
 
 
 @dataclass(slots=True)
-class Multipart:
+class Upload:
     """One multipart upload: parts in any order, published by `complete`.
 
     Args:
@@ -149,7 +150,7 @@ class Multipart:
     parts: list[Part] = field(default_factory=list)
 
     @classmethod
-    async def begin(cls, store: Store, key: str, attributes: Attributes) -> "Multipart":
+    async def begin(cls, store: Store, key: str, attributes: Attributes) -> "Upload":
         """Start an upload that will carry `attributes`."""
         return cls(store, key, await store.create_multipart(key, attributes))
 
@@ -161,6 +162,20 @@ class Multipart:
     async def send(self, number: int, body: Body) -> None:
         """Send one part; several may be under way at once."""
         self.parts.append(await self.store.upload_part(self.key, self.upload_id, number, body))
+
+    async def copy(self, number: int, part: Range, if_match: str | None) -> None:
+        """Make one part of bytes that the store has."""
+        first, last = part.offset, part.offset + part.length - 1
+        made = await self.store.upload_part_copy(
+            self.key,
+            self.upload_id,
+            number,
+            part.source.key,
+            first=first,
+            last=last,
+            if_match=if_match,
+        )
+        self.parts.append(made)
 
     async def complete(self) -> str:
         """Publish; returns the object's ETag."""

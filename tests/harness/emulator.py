@@ -142,6 +142,13 @@ class Emulator:
             headers = {name.lower(): value for name, value in answer.headers.items()}
             return answer.read(), headers
 
+    def head(self, key: str) -> dict[str, str]:
+        """An object's headers through the CDN side, names in lower case."""
+        url = f"{self.cdn_url}/{BUCKET}/{urllib.parse.quote(key)}"
+        request = urllib.request.Request(url, method="HEAD")
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return {name.lower(): value for name, value in answer.headers.items()}
+
     def exists(self, key: str) -> bool:
         """Whether the CDN side has an object."""
         try:

@@ -5,8 +5,9 @@
 import pytest
 
 from kontenumfs.protocol import errors as e
+from kontenumfs.protocol.dialect import Limits
 from kontenumfs.store.api import Attributes
-from kontenumfs.store.fake import FakeStore, Limits
+from kontenumfs.store.fake import FakeStore
 
 SMALL = Limits(max_appends=2, max_components=2, max_put=4, max_part=4, max_parts=2, max_copy=3)
 

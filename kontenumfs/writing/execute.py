@@ -1,0 +1,198 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""Runs plans: what the store is told, in which order, and what is cleaned up after."""
+
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import trio
+
+from kontenumfs.protocol.errors import (
+    AnswerLost,
+    DeadlineExceeded,
+    KontenumError,
+    OutcomeUnknown,
+    ServerError,
+    WriterConflict,
+)
+from kontenumfs.store.api import Attributes, Store, Written
+from kontenumfs.store.tasks import open_flat_nursery
+from kontenumfs.writing.extents import Range, RemoteObject
+from kontenumfs.writing.plan import Append, Bytes, Compose, Copy, Multipart, Plan, Put, Step
+from kontenumfs.writing.upload import ATTEMPTS, Target, Upload, append_once
+
+log = logging.getLogger(__name__)
+
+PARALLEL_REQUESTS = 8
+"""Requests of one plan side by side at most."""
+CLEAN_UP_SECONDS = 10.0
+"""What a plan leaves behind is deleted even when it was cancelled, if that is quick."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What the object that a plan publishes is stored with.
+
+    Args:
+        attributes: its headers and metadata. An append does not carry them.
+        only_if_new: refuse to replace an object that someone else has made meanwhile.
+    """
+
+    attributes: Attributes
+    only_if_new: bool = False
+
+
+class PlanRunner:
+    """Runs plans: stages one after another, what stands in one stage side by side.
+
+    Args:
+        store: where they run.
+        prefix: of the helper objects' keys; ends with a slash and belongs to this mount alone.
+        conditional: whether the store honours If-Match.
+        parallel: requests of one plan side by side at most.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        prefix: str,
+        *,
+        conditional: Callable[[], bool],
+        parallel: int = PARALLEL_REQUESTS,
+    ) -> None:
+        self._store = store
+        self._prefix = prefix
+        self._conditional = conditional
+        self._parallel = parallel
+
+    def new_key(self) -> str:
+        """A key for a helper object that nobody else has."""
+        return f"{self._prefix}{secrets.token_hex(8)}"
+
+    async def run(self, plan: Plan, publication: Publication, *, shared: bool = False) -> int:
+        """Make the plan's target; its ETag is set, and that of every helper.
+
+        Returns how many bytes other hosts have appended meanwhile (`shared`: they may).
+        On failure nothing is published, and the helpers are deleted all the same.
+        Raises what the store reports, and WriterConflict where a source has changed.
+        """
+        for helper in plan.helpers:
+            helper.key = self.new_key()
+        limit = trio.CapacityLimiter(self._parallel)
+        moved = 0
+        try:
+            for number, stage in enumerate(plan.stages, 1):
+                last = number == len(plan.stages)
+                if last and isinstance(stage[0], Append):
+                    moved = await self._append(stage[0], shared=shared)
+                    continue
+                async with open_flat_nursery() as nursery:
+                    for step in stage:
+                        carried = publication if last else Publication(Attributes())
+                        nursery.start_soon(self._make, step, carried, limit)
+            if plan.stages and not isinstance(plan.stages[-1][0], Put | Append):
+                await self._verify(plan.stages[-1][0])
+        finally:
+            await self.discard(plan.helpers)
+        return moved
+
+    async def discard(self, helpers: Sequence[RemoteObject]) -> None:
+        """Delete helper objects; what fails is left to the next start, and logged."""
+        keys = [helper.key for helper in helpers if helper.key]
+        if not keys:
+            return
+        with trio.move_on_after(CLEAN_UP_SECONDS, shield=True):
+            try:
+                failed = await self._store.delete_many(keys)
+            except KontenumError as error:
+                failed = dict.fromkeys(keys, str(error))
+            for key, reason in failed.items():
+                log.warning("helper object left behind: key=%r (%s)", key, reason)
+
+    async def _append(self, step: Append, *, shared: bool) -> int:
+        current = step.target
+        target = Target(current.key, step.start, current.etag, shared, self._conditional())
+        await append_once(self._store, target, step.body.pieces)
+        current.size, current.etag = target.size, target.etag
+        return target.size - step.body.length - step.start
+
+    async def _make(
+        self, step: Step, publication: Publication, limit: trio.CapacityLimiter
+    ) -> None:
+        target, attributes = step.target, publication.attributes
+        if isinstance(step, Multipart):
+            await self._make_multipart(step, attributes, limit)
+        else:
+            async with limit:
+                target.etag = (await self._make_one(step, publication)).etag
+        log.info("stored key=%r bytes=%d by %s", target.key, target.size, step)
+
+    async def _make_one(self, step: Step, publication: Publication) -> Written:
+        key, attributes = step.target.key, publication.attributes
+        match step:
+            case Put():
+                new = publication.only_if_new
+                return await self._store.put(key, step.body.pieces, attributes, if_none_match=new)
+            case Copy():
+                return await self._store.copy(
+                    step.source.key, key, attributes, if_match=self._condition(step.source)
+                )
+            case Compose():
+                return await self._compose(step, attributes)
+        raise AssertionError(f"{step} is not one request")
+
+    async def _compose(self, step: Compose, attributes: Attributes) -> Written:
+        """Compose; one whose own target is a component must not take place twice."""
+        key, sources = step.target.key, [source.key for source in step.sources]
+        if key not in sources:
+            return await self._store.compose(key, sources, attributes)
+        before = next(source.size for source in step.sources if source.key == key)
+        for _ in range(ATTEMPTS):
+            try:
+                return await self._store.compose(key, sources, attributes)
+            except (AnswerLost, ServerError, DeadlineExceeded) as error:
+                info = await self._store.head(key)
+                if info.size == step.target.size:
+                    log.warning("compose answer lost, but stored: key=%r (%s)", key, error)
+                    return Written(info.etag, "")
+                if info.size != before:
+                    raise OutcomeUnknown(f"{key!r}: {error}; it has {info.size} bytes") from error
+        raise OutcomeUnknown(f"{key!r}: gave up after {ATTEMPTS} attempts to compose")
+
+    async def _make_multipart(
+        self, step: Multipart, attributes: Attributes, limit: trio.CapacityLimiter
+    ) -> None:
+        upload = await Upload.begin(self._store, step.target.key, attributes)
+
+        async def send(number: int, part: Bytes | Range) -> None:
+            async with limit:
+                if isinstance(part, Bytes):
+                    await upload.send(number, part.pieces)
+                else:
+                    await upload.copy(number, part, self._condition(part.source))
+
+        try:
+            async with open_flat_nursery() as nursery:
+                for part in step.parts:
+                    nursery.start_soon(send, upload.next_number(), part)
+            step.target.etag = await upload.complete()
+        except BaseException:
+            with trio.move_on_after(CLEAN_UP_SECONDS, shield=True):
+                await upload.abort()
+            raise
+
+    def _condition(self, source: RemoteObject) -> str | None:
+        return source.etag if source.etag and self._conditional() else None
+
+    async def _verify(self, step: Step) -> None:
+        """What was made of other objects has the length that they had when they were named."""
+        target = step.target
+        info = await self._store.head(target.key)
+        if info.size != target.size:
+            raise WriterConflict(
+                f"{target.key!r} has {info.size} bytes after a {step}, not {target.size}: "
+                "a source was changed by another writer meanwhile"
+            )
+        target.etag = info.etag

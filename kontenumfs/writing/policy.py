@@ -1,0 +1,45 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""What may be seen of a file before it is closed, by its name."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Publish(Enum):
+    """When the CDN sees what is written.
+
+    AUTO lets a new name grow in the open and replaces an existing object as a whole; LIVE grows
+    in both cases; ATOMIC shows nothing before the file is closed or synced.
+    """
+
+    AUTO = "auto"
+    LIVE = "live"
+    ATOMIC = "atomic"
+
+
+@dataclass(frozen=True, slots=True)
+class FilePolicy:
+    """How one file is published.
+
+    Args:
+        publish: when its bytes are seen.
+        append_interval: seconds after which a slow writer's bytes are sent; 0 for never.
+    """
+
+    publish: Publish = Publish.AUTO
+    append_interval: float = 1.0
+
+
+Policies = Callable[[str], FilePolicy]
+"""The policy of an object key."""
+
+RSYNC_TEMPORARY = re.compile(r"\..+\.[A-Za-z0-9]{6}")
+"""How rsync names a file until it is whole: ``.name.XXXXXX`` (receiver.c, get_tmpname)."""
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a program that creates `name` with O_EXCL will rename it when it is whole."""
+    return RSYNC_TEMPORARY.fullmatch(name) is not None

@@ -1,0 +1,168 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""Which requests a rope becomes, and that they make the bytes that it stands for."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kontenumfs.protocol.dialect import GIB, MIB, Limits
+from kontenumfs.protocol.errors import Unsupported
+from kontenumfs.store.api import Attributes
+from kontenumfs.store.fake import FakeStore
+from kontenumfs.store.probe import Capabilities
+from kontenumfs.writing.execute import PlanRunner, Publication
+from kontenumfs.writing.extents import Extent, Literal, Range, RemoteObject, Rope, Zeros
+from kontenumfs.writing.plan import compile_rope
+
+KONTENUM = Capabilities(append=True, compose=True, conditional_append=True)
+PLAIN = Capabilities(append=False, compose=False, conditional_append=False)
+APPEND_ONLY = Capabilities(append=True, compose=False, conditional_append=False)
+
+OLD = RemoteObject("target", 100 * MIB, "etag")
+HUGE = RemoteObject("huge", 12 * GIB, "etag")
+TINY = RemoteObject("tiny", 100, "etag")
+A, B = (RemoteObject(name, 100 * MIB, "etag") for name in "ab")
+
+
+def literal(length: int) -> Literal:
+    """That many bytes."""
+    return Literal(bytes(length))
+
+
+def whole(source: RemoteObject) -> Range:
+    """All of an object."""
+    return Range(source, 0, source.size)
+
+
+def planned(*extents: Extent, capabilities: Capabilities = KONTENUM, current: object = OLD) -> str:
+    """The plan for a file of these extents, in a line."""
+    rope = Rope(*extents)
+    known = current if isinstance(current, RemoteObject) else None
+    target = RemoteObject("target", rope.size, "")
+    return str(compile_rope(rope, target, known, capabilities, Limits()))
+
+
+@pytest.mark.parametrize(
+    ("extents", "expected"),
+    [
+        ([], "put 0"),
+        ([literal(10)], "put 10"),
+        ([whole(OLD)], "nothing to do"),
+        ([whole(OLD), literal(MIB)], f"append {MIB}"),
+        ([whole(OLD), Zeros(100), literal(1)], "append 101"),
+        ([whole(A)], f"copy {100 * MIB}"),
+        ([whole(HUGE)], "compose of 1"),
+        ([whole(A), whole(B)], "compose of 2"),
+        ([whole(A)] * 40, "compose of 32, compose of 8; compose of 2; delete helpers"),
+        ([whole(TINY)] * 33, "compose of 32; compose of 2; delete helpers"),
+        ([whole(A), literal(10), whole(B)], "put 10; compose of 3; delete helpers"),
+        ([whole(OLD), whole(A)], "compose of 2"),
+        ([Range(OLD, 0, 60 * MIB)], "multipart of 1 copied and 0 sent"),
+        ([Range(OLD, 0, 60 * MIB), literal(1)], "multipart of 1 copied and 1 sent"),
+        ([Range(HUGE, 1, 12 * GIB - 1)], "multipart of 3 copied and 0 sent"),
+        ([literal(8 * MIB), Range(OLD, 8 * MIB, 92 * MIB)], "multipart of 1 copied and 1 sent"),
+        # 1 MiB in the middle: too short for a part, so each side becomes an object.
+        (
+            [Range(OLD, 0, 50 * MIB), literal(MIB), Range(OLD, 51 * MIB, 49 * MIB)],
+            "multipart of 1 copied and 1 sent, multipart of 1 copied and 0 sent; compose of 2; "
+            "delete helpers",
+        ),
+        # 20 MiB of zeros cost one block of 1 MiB.
+        ([whole(OLD), Zeros(20 * MIB)], f"put {MIB}; compose of 21; delete helpers"),
+        (
+            [whole(OLD), Zeros(GIB + 5)],
+            f"put {MIB}, put 5; compose of 32; compose of 32; compose of 3; delete helpers",
+        ),
+    ],
+)
+def test_what_a_rope_becomes(extents: list[Extent], expected: str) -> None:
+    """The cheapest plan: bytes on the wire first, then round trips, then requests."""
+    assert planned(*extents) == expected
+
+
+@pytest.mark.parametrize(
+    ("extents", "capabilities", "expected"),
+    [
+        ([literal(10)], PLAIN, "put 10"),
+        ([whole(A)], PLAIN, f"copy {100 * MIB}"),
+        ([Zeros(2 * MIB)], PLAIN, f"put {2 * MIB}"),
+        ([whole(OLD), literal(10)], APPEND_ONLY, "append 10"),
+        ([whole(A), whole(B)], APPEND_ONLY, "multipart of 2 copied and 0 sent"),
+    ],
+)
+def test_stores_that_can_less(
+    extents: list[Extent], capabilities: Capabilities, expected: str
+) -> None:
+    """The plan uses what was shown, and nothing else."""
+    assert planned(*extents, capabilities=capabilities) == expected
+
+
+@pytest.mark.parametrize(
+    ("extents", "capabilities"),
+    [
+        ([whole(OLD), literal(10)], PLAIN),  # a copied part is an empty one on such servers
+        ([Range(OLD, 0, 60 * MIB)], PLAIN),
+        ([whole(TINY), whole(B)], APPEND_ONLY),
+        ([Extent for n in range(4000) for Extent in (literal(1), Range(OLD, n * 9, 2))], KONTENUM),
+    ],
+)
+def test_what_is_refused(extents: list[Extent], capabilities: Capabilities) -> None:
+    """No plan is better than one that harms the object, or takes hours."""
+    with pytest.raises(Unsupported):
+        planned(*extents, capabilities=capabilities)
+
+
+def test_an_append_stays_one_where_others_append() -> None:
+    """A hole is cheaper composed, but a composed object would lose the other hosts' lines."""
+    rope = Rope(whole(OLD), Zeros(20 * MIB))
+    target = RemoteObject("target", rope.size, "")
+    plan = compile_rope(rope, target, OLD, KONTENUM, Limits(), appended=True)
+    assert str(plan) == f"append {20 * MIB}"
+
+
+SMALL = Limits(max_components=3, min_part=8, max_part=2 * MIB, max_copy=40, max_put=3 * MIB)
+OBJECTS = {"target": 70, "a": 100, "b": 5, "c": 20}
+
+
+def extents(draw_from: dict[str, RemoteObject]) -> st.SearchStrategy[Extent]:
+    """Any extent: bytes, a hole, a range of an object or all of it."""
+    ranges = st.sampled_from(sorted(draw_from)).flatmap(
+        lambda name: st.tuples(
+            st.integers(0, OBJECTS[name] - 1), st.integers(1, OBJECTS[name])
+        ).map(lambda span: Range(draw_from[name], span[0], min(span[1], OBJECTS[name] - span[0])))
+    )
+    return st.one_of(
+        st.binary(min_size=1, max_size=30).map(Literal),
+        st.integers(1, 3 * MIB).map(Zeros),
+        ranges,
+        st.sampled_from(sorted(draw_from)).map(lambda name: whole(draw_from[name])),
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+async def test_every_plan_makes_the_bytes(data: st.DataObject) -> None:
+    """Run on a store, the plan leaves the rope's bytes, and no helper behind."""
+    store = FakeStore(limits=SMALL)
+    known: dict[str, RemoteObject] = {}
+    for name, size in OBJECTS.items():
+        content = [bytes((ord(name[0]) + at) % 256 for at in range(size))]
+        written = await store.put(name, content, Attributes())
+        known[name] = RemoteObject(name, size, written.etag)
+    rope = Rope(*data.draw(st.lists(extents(known), max_size=6)))
+    expected = b"".join(
+        bytes(e.data)
+        if isinstance(e, Literal)
+        else bytes(e.length)
+        if isinstance(e, Zeros)
+        else store.data(e.source.key)[e.offset : e.offset + e.length]
+        for e in rope
+    )
+    target = RemoteObject("target", rope.size, "")
+    plan = compile_rope(rope, target, known["target"], KONTENUM, SMALL)
+    runner = PlanRunner(store, "staging/", conditional=lambda: True)
+    await runner.run(plan, Publication(Attributes()))
+    assert store.data("target") == expected
+    assert sorted(store.objects) == sorted(OBJECTS)
+    assert not store.uploads
