@@ -16,7 +16,7 @@ lint: setup
 	.venv/bin/mypy
 
 bench: setup
-	.venv/bin/python bench/writing.py
+	.venv/bin/python -m bench.writing
 
 setup:
 	@.ci/setup

@@ -2,11 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What stat() says of a node: stored metadata first, the mount's defaults for the rest."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kontenumfs.protocol.metadata import NANOSECONDS, FileMetadata, decode
 from kontenumfs.store.api import ObjectInfo
 from kontenumfs.tree.node import Directory, File, Node
+
+CLOCK_TOLERANCE = 2.0
+"""Seconds by which the store's LastModified of our own write may differ from our clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +85,13 @@ def stored_metadata(info: ObjectInfo | None) -> FileMetadata:
     if info is None or info.attributes is None:
         return FileMetadata()
     return decode(info.attributes.metadata, size=info.size)
+
+
+def with_known_attributes(info: ObjectInfo, known: ObjectInfo | None) -> ObjectInfo:
+    """`info` of a listing, with the attributes that an equal object is known to have."""
+    if info.attributes is not None or known is None or known.attributes is None:
+        return info
+    same = (info.etag, info.size) == (known.etag, known.size)
+    if same and abs(info.last_modified - known.last_modified) <= CLOCK_TOLERANCE:
+        return replace(info, attributes=known.attributes)
+    return info

@@ -60,7 +60,16 @@ class File(Node):
 class Directory(Node):
     """A prefix that ends with a slash, with or without a marker object."""
 
-    __slots__ = ("children", "info", "listed", "marker_checked", "missing", "own", "pending")
+    __slots__ = (
+        "children",
+        "hidden",
+        "info",
+        "listed",
+        "marker_checked",
+        "missing",
+        "own",
+        "pending",
+    )
 
     def __init__(self, inode: int, parent: "Directory | None", name: str) -> None:
         super().__init__(inode, parent, name)
@@ -69,6 +78,8 @@ class Directory(Node):
         """Names known to be absent, and since when."""
         self.listed = float("-inf")
         """When the last complete listing began."""
+        self.hidden = 0
+        """How many keys that listing could not show."""
         self.own = False
         """Made or emptied by this mount: exists until rmdir, whatever listings say."""
         self.info: ObjectInfo | None = None

@@ -9,7 +9,6 @@ others do is seen within `ttl` seconds.
 import itertools
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 
 import trio
 
@@ -24,6 +23,7 @@ from kontenumfs.protocol.errors import (
 from kontenumfs.protocol.names import MAX_KEY_BYTES, is_mappable
 from kontenumfs.store.api import ListPage, ObjectInfo, Store
 from kontenumfs.store.tasks import open_flat_nursery
+from kontenumfs.tree.attributes import with_known_attributes
 from kontenumfs.tree.node import Directory, File, Node
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Tree:
         self._nodes: dict[int, Node] = {}
         self._listing_locks: dict[int, trio.Lock] = {}
         self._heads = trio.CapacityLimiter(heads)
-        self._head_refused = False
+        self._head_refused = float("-inf")
         self.root = Directory(next(self._inodes), None, "")
         self.root.own = True
         self.remember(self.root)
@@ -135,7 +135,7 @@ class Tree:
         one LIST of one key, side by side.
         """
         node = parent.children.get(name)
-        if node is not None and (self._is_local(node) or self.fresh(node.checked)):
+        if node is not None and (self.fresh(node.checked) or self._is_local(node)):
             return node
         absent = parent.missing.get(name)
         if node is None and (
@@ -156,44 +156,62 @@ class Tree:
             page = await self.store.list_page(key + "/", max_keys=1)
 
         async with open_flat_nursery() as nursery:
-            nursery.start_soon(as_prefix)
+            if len(key.encode()) < MAX_KEY_BYTES:  # no key is longer, so nothing is below it
+                nursery.start_soon(as_prefix)
             info = await self._head(key)
+        node: Node | None
         if page is not None and (page.objects or page.prefixes):
-            return self._directory_seen(parent, name, asked)
-        if info is not None:
-            return self._file_seen(parent, name, info, asked)
-        node = parent.children.get(name)
-        if node is not None and (self._is_local(node) or node.checked > asked):
-            return node
-        self._drop(parent, name)
-        parent.missing[name] = asked
-        raise FileMissing(name)
+            node = self._directory_seen(parent, name, asked)
+        elif info is not None:
+            node = self._file_seen(parent, name, info, asked)
+        else:
+            node = self._nothing_seen(parent, name, asked)
+        if node is None:
+            raise FileMissing(name)
+        return node
 
     async def _head(self, key: str) -> ObjectInfo | None:
-        """HEAD, or None where there is no object (or this key pair may not ask)."""
-        if self._head_refused:
-            return None
-        async with self._heads:
+        """HEAD, or None where there is no object.
+
+        Some servers deny HEAD together with GET: then a listing tells size and time, and HEAD is
+        not tried again within the ttl. What refuses listings too is raised.
+        """
+        if not self.fresh(self._head_refused):
             try:
-                return await self.store.head(key)
+                async with self._heads:
+                    return await self.store.head(key)
             except NotFound:
                 return None
+            except AccessDenied as error:
+                found = await self._head_by_listing(key)
+                if self._head_refused == float("-inf"):
+                    log.warning("HEAD is refused, so times and modes are the listings': %s", error)
+                self._head_refused = self.clock()
+                return found
+        return await self._head_by_listing(key)
+
+    async def _head_by_listing(self, key: str) -> ObjectInfo | None:
+        page = await self.store.list_page(key, max_keys=1)
+        return next((info for info in page.objects if info.key == key), None)
 
     async def children(self, parent: Directory) -> list[Node]:
         """Everything in `parent`, in the order of names; lists it when the cache is stale."""
         if not self.fresh(parent.listed):
             lock = self._listing_locks.setdefault(parent.inode, trio.Lock())
-            async with lock:
-                if not self.fresh(parent.listed):
-                    await self._list(parent)
-            if not lock.locked():
-                self._listing_locks.pop(parent.inode, None)
+            try:
+                async with lock:
+                    if not self.fresh(parent.listed):
+                        await self._list(parent)
+            finally:
+                if not lock.locked():
+                    self._listing_locks.pop(parent.inode, None)
         return [parent.children[name] for name in sorted(parent.children)]
 
     async def _list(self, parent: Directory) -> None:
         began = self.clock()
         prefix = self.key(parent)
         seen: set[str] = set()
+        doubtful: dict[str, ObjectInfo] = {}  # their names were directories so far
         hidden = 0
         token: str | None = None
         while True:
@@ -201,6 +219,7 @@ class Tree:
             for common in page.prefixes:
                 name = common[len(prefix) : -1]
                 if is_mappable(name):
+                    hidden += name in seen  # the object of an earlier page
                     seen.add(name)
                     self._directory_seen(parent, name, began)
                 else:
@@ -211,15 +230,22 @@ class Tree:
                     self._marker_seen(parent, info, began)
                 elif not is_mappable(name):
                     hidden += 1
-                elif not isinstance(parent.children.get(name), Directory) or name not in seen:
+                elif isinstance(parent.children.get(name), Directory):
+                    doubtful[name] = info
+                else:
                     seen.add(name)
                     self._file_seen(parent, name, info, began)
             token = page.next_token
             if token is None:
                 break
+        hidden += len(doubtful.keys() & seen)
+        for name in doubtful.keys() - seen:
+            seen.add(name)
+            self._file_seen(parent, name, doubtful[name], began)
         self._settle(parent, seen, began)
-        if hidden:
+        if hidden not in (0, parent.hidden):
             log.warning("%s: %d keys cannot be file names and are hidden", prefix or "/", hidden)
+        parent.hidden = hidden
 
     def _settle(self, parent: Directory, seen: set[str], began: float) -> None:
         """End a listing that began at `began`: what it did not name is gone."""
@@ -232,40 +258,52 @@ class Tree:
 
     # What was seen
 
-    def _file_seen(self, parent: Directory, name: str, info: ObjectInfo, when: float) -> File:
-        old = parent.children.get(name)
-        if isinstance(old, File):
-            node = old
-        elif parent.missing.get(name, when) > when:
-            return File(next(self._inodes), parent, name)  # deleted here after the question
-        else:
-            if old is not None:
-                self._drop(parent, name)
-            node = File(next(self._inodes), parent, name)
-            parent.children[name] = node
-        if node.local is None and node.checked <= when:
-            node.info = _with_known_attributes(info, node.info)
+    def _file_seen(
+        self, parent: Directory, name: str, info: ObjectInfo, when: float
+    ) -> Node | None:
+        """The node of an object that the store named at `when`; None if it has gone since."""
+        node = self._replaced(parent, name, File, when)
+        if isinstance(node, File) and node.local is None and node.checked <= when:
+            node.info = with_known_attributes(info, node.info)
             node.checked = when
+        return node
+
+    def _directory_seen(self, parent: Directory, name: str, when: float) -> Node | None:
+        """The node of a prefix that the store named at `when`; None if it has gone since."""
+        node = self._replaced(parent, name, Directory, when)
+        if isinstance(node, Directory):
+            node.checked = max(node.checked, when)
+        return node
+
+    def _replaced(
+        self, parent: Directory, name: str, kind: type[File] | type[Directory], when: float
+    ) -> Node | None:
+        """The node called `name`, made a `kind` unless what is known of it is younger."""
+        old = parent.children.get(name)
+        if old is None:
+            if max(parent.missing.get(name, when), parent.listed) > when:
+                return None
+        elif isinstance(old, kind) or old.checked > when or self._is_local(old):
+            return old
+        else:
+            self._drop(parent, name)
+        node = parent.children[name] = kind(next(self._inodes), parent, name)
         parent.missing.pop(name, None)
         return node
 
-    def _directory_seen(self, parent: Directory, name: str, when: float) -> Directory:
-        old = parent.children.get(name)
-        if isinstance(old, Directory):
-            old.checked = max(old.checked, when)
-            return old
-        node = Directory(next(self._inodes), parent, name)
-        if parent.missing.get(name, when) > when:
+    def _nothing_seen(self, parent: Directory, name: str, when: float) -> Node | None:
+        """Drop what the store did not know at `when`; a node that is younger stays."""
+        node = parent.children.get(name)
+        if node is not None and (node.checked > when or self._is_local(node)):
             return node
-        if old is not None:
-            self._drop(parent, name)
-        parent.children[name] = node
-        node.checked = when
-        parent.missing.pop(name, None)
-        return node
+        self._drop(parent, name)
+        parent.missing[name] = max(when, parent.missing.get(name, when))
+        return None
 
     def _marker_seen(self, directory: Directory, info: ObjectInfo, when: float) -> None:
-        directory.info = _with_known_attributes(info, directory.info)
+        if directory.marker_checked > when:
+            return
+        directory.info = with_known_attributes(info, directory.info)
         if directory.info.attributes is not None:
             directory.marker_checked = when
 
@@ -284,36 +322,34 @@ class Tree:
                 await self._describe_directory(node)
             return
         assert isinstance(node, File)
-        if node.local is not None or node.removed:
-            return
-        if node.info is not None and node.info.attributes is not None:
+        if node.local is not None or node.removed or self._is_described(node.info):
             return
         asked = self.clock()
-        try:
-            info = await self._head(self.key(node))
-        except AccessDenied as error:
-            # Some servers deny HEAD together with GET: then a listing is all there is.
-            self._head_refused = True
-            log.warning("HEAD is refused, so times and modes come from listings: %s", error)
-            info = node.info
+        info = await self._head(self.key(node))
         if node.local is not None or node.removed:
             return
-        if info is None and not self._head_refused:
-            if node.parent is not None:
-                self._drop(node.parent, node.name)
-                node.parent.missing[node.name] = asked
-            raise FileMissing(node.name)
-        if info is not None and node.checked <= asked:
+        if node.checked > asked:
+            # Stored, moved or listed meanwhile: the answer counts if it is of the same object.
+            if info is not None and node.info is not None and info.key == node.info.key:
+                node.info = with_known_attributes(node.info, info)
+        elif info is not None:
             node.info, node.checked = info, asked
+        elif node.parent is not None:
+            self._nothing_seen(node.parent, node.name, asked)
+            raise FileMissing(node.name)
+
+    def _is_described(self, info: ObjectInfo | None) -> bool:
+        """Whether all is known of an object that can be."""
+        return info is not None and (info.attributes is not None or self.fresh(self._head_refused))
 
     async def _describe_directory(self, node: Directory) -> None:
-        if self.fresh(node.marker_checked):
+        if self.fresh(node.marker_checked) and (node.info is None or self._is_described(node.info)):
             return
         asked = self.clock()
         try:
             info = await self._head(self.key(node))
         except AccessDenied:
-            info = None
+            info = node.info  # it exists all the same, and stat of a mountpoint should not fail
         if node.marker_checked <= asked:
             node.info, node.marker_checked = info, asked
 
@@ -362,17 +398,3 @@ class Tree:
         """`node` has a new name, over whatever had it; its inode number is kept."""
         self.remove(node)
         self._adopt(parent, name, node)
-
-
-CLOCK_TOLERANCE = 2.0
-"""Seconds by which the store's LastModified of our own write may differ from our clock."""
-
-
-def _with_known_attributes(info: ObjectInfo, known: ObjectInfo | None) -> ObjectInfo:
-    """`info` of a listing, with the attributes that an equal object is known to have."""
-    if info.attributes is not None or known is None or known.attributes is None:
-        return info
-    same = (info.etag, info.size) == (known.etag, known.size)
-    if same and abs(info.last_modified - known.last_modified) <= CLOCK_TOLERANCE:
-        return replace(info, attributes=known.attributes)
-    return info

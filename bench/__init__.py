@@ -1,0 +1,3 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""What writing costs, measured; nothing here is asserted."""
