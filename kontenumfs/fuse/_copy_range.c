@@ -18,6 +18,17 @@
 
 #define LAST_ERRNO 511 /* the kernel ignores an answer with a larger one, and the process hangs */
 
+/* Linux 6.18 asks for COPY_FILE_RANGE_64 first, which libfuse knows since 3.18. What others answer,
+ * ENOSYS, turns off COPY_FILE_RANGE too when two requests get it at once. So they are shown the old
+ * request, of the same layout; the answers differ in the width of a number alone, 32 or 64 bits of
+ * the same 8 bytes.
+ */
+#define COPY_FILE_RANGE 47
+#define COPY_FILE_RANGE_64 53
+#define KNOWS_64 318
+#define MOST_32 0xfffff000 /* what the kernel asks for at most where it expects 32 bits */
+#define LITTLE_ENDIAN_HERE (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
+
 typedef struct fuse_lowlevel_ops Operations;
 
 typedef struct Request {
@@ -32,8 +43,10 @@ static PyTypeObject RequestType;
 static Request *waiting;   /* the requests whose req is not NULL */
 static PyObject *callback; /* of the session; NULL: the kernel is told ENOSYS */
 static int serving;        /* whether a session with our entry exists */
+static int knows_64;       /* whether libfuse knows COPY_FILE_RANGE_64 */
 static int (*reply_err)(fuse_req_t, int);
 static int (*reply_write)(fuse_req_t, size_t);
+static void (*process)(struct fuse_session *, const struct fuse_buf *);
 static void (*next_destroy)(void *);
 
 static fuse_req_t take(Request *request)
@@ -78,6 +91,8 @@ static void on_copy(fuse_req_t req, fuse_ino_t inode_in, off_t off_in, struct fu
     PyObject *called = Py_XNewRef(callback), *result;
     Request *request = called ? PyObject_New(Request, &RequestType) : NULL;
 
+    if (!knows_64 && length > MOST_32)
+        length = MOST_32;
     if (!request) {
         PyErr_Clear();
         reply_err(req, called ? ENOMEM : ENOSYS);
@@ -141,12 +156,14 @@ static Operations *extended(void *caller, const Operations *operations, size_t *
 {
     size_t least = offsetof(Operations, copy_file_range) + sizeof operations->copy_file_range;
     size_t room = *size > least ? *size : least;
+    int (*version)(void) = in_libfuse_of(caller, "fuse_version");
     Operations *table;
 
     reply_err = in_libfuse_of(caller, "fuse_reply_err");
     reply_write = in_libfuse_of(caller, "fuse_reply_write");
-    if (!operations || !reply_err || !reply_write || !(table = calloc(1, room)))
+    if (!operations || !version || !reply_err || !reply_write || !(table = calloc(1, room)))
         return NULL;
+    knows_64 = version() >= KNOWS_64;
     memcpy(table, operations, *size);
     if (table->destroy != on_destroy)
         next_destroy = table->destroy;
@@ -165,6 +182,8 @@ typedef struct fuse_session *NewVersioned(struct fuse_args *, const Operations *
 __attribute__((visibility("default"))) New new_session __asm__("fuse_session_new");
 __attribute__((visibility("default"))) NewVersioned new_session_versioned
     __asm__("fuse_session_new_versioned");
+__attribute__((visibility("default"))) void process_request(
+    struct fuse_session *session, const struct fuse_buf *buf) __asm__("fuse_session_process_buf");
 
 static struct fuse_session *open_session(void *caller, struct fuse_args *args,
                                          const Operations *operations, size_t size,
@@ -196,6 +215,18 @@ struct fuse_session *new_session_versioned(struct fuse_args *args, const Operati
                                            size_t size, const void *version, void *userdata)
 {
     return open_session(__builtin_return_address(0), args, operations, size, version, userdata);
+}
+
+void process_request(struct fuse_session *session, const struct fuse_buf *buf)
+{
+    uint32_t *header = buf->flags & FUSE_BUF_IS_FD ? NULL : buf->mem; /* length, opcode, ... */
+
+    if (LITTLE_ENDIAN_HERE && serving && !knows_64 && header &&
+        buf->size >= 2 * sizeof *header && header[1] == COPY_FILE_RANGE_64)
+        header[1] = COPY_FILE_RANGE;
+    if (!process)
+        process = in_libfuse_of(__builtin_return_address(0), "fuse_session_process_buf");
+    process(session, buf);
 }
 
 static PyObject *set_callback(PyObject *module, PyObject *called)

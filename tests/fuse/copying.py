@@ -28,6 +28,8 @@ from kontenumfs.fuse import _copy_range, copy_range
 TOGETHER = 4
 """Copies to ``together*`` wait until so many of them are under way."""
 AT_ONCE = 8
+HUGE = 2**33
+"""The st_size that a file ``huge`` pretends to have."""
 PATIENCE = 100.0
 """Seconds that a copy to ``hang*`` takes: a failing test is not to hang with it."""
 
@@ -73,6 +75,8 @@ class Memory(pyfuse3.Operations):
             return length + 1
         if target.startswith("hang"):
             await trio.sleep(PATIENCE)
+        if target == "nothing":
+            return length
         if target == "short":
             length = min(length, 3)
         if target.startswith("together"):
@@ -99,6 +103,8 @@ class Memory(pyfuse3.Operations):
         entry.st_mode = stat.S_IFDIR | 0o755 if directory else stat.S_IFREG | 0o644
         entry.st_nlink = 1
         entry.st_size = 0 if directory else len(self.data[inode])
+        if self.names.get(b"huge") == inode:
+            entry.st_size = HUGE
         entry.st_blksize = 1024 * 1024
         entry.st_blocks = -(-entry.st_size // 512)
         entry.attr_timeout = entry.entry_timeout = 0

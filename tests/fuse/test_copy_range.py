@@ -7,9 +7,11 @@ import hashlib
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -21,7 +23,7 @@ import trio
 
 from kontenumfs.daemon.kernel import detach, is_mountpoint
 from kontenumfs.fuse import copy_range
-from tests.fuse.copying import AT_ONCE, TOGETHER
+from tests.fuse.copying import AT_ONCE, HUGE, TOGETHER
 from tests.harness.mounts import PROMPTLY, await_end, run, shell, wait_until
 
 SCRIPT = Path(__file__).with_name("copying.py")
@@ -187,6 +189,17 @@ def test_large_offsets_and_lengths(copying: Copying) -> None:
     ]
 
 
+def test_a_huge_copy_is_counted_right(copying: Copying) -> None:
+    """Over 4 GiB at once, or in steps where libfuse (before 3.18) counts in 32 bits."""
+    source = copying.write("huge", b"")
+    copied = 0
+    while copied < HUGE:
+        count = copy(source, copying.path / "nothing", HUGE - copied, copied, copied)
+        assert count in (HUGE - copied, 0xFFFFF000)
+        copied += count
+    assert copied == HUGE
+
+
 def test_the_file_grows_as_the_copy_says(copying: Copying) -> None:
     """A handler may copy less: the program is told so, and asks again."""
     source = copying.write("source", b"0123456789")
@@ -296,6 +309,28 @@ def test_many_copies_take_turns(copying: Copying) -> None:
         )
     assert done == [7] * 20 * AT_ONCE
     assert max(line["under_way"] for line in copying.said()) == AT_ONCE
+
+
+def test_the_first_copies_may_come_at_once(copying: Copying) -> None:
+    """A kernel that asks for COPY_FILE_RANGE_64 first (6.18) is not told ENOSYS.
+
+    It takes the second of two such answers at once for the end of all copying on this mount.
+    """
+    source = copying.write("source", b"content")
+    for number in range(AT_ONCE):
+        copying.write(f"target{number}", b"")
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        handles = [os.open(copying.path / f"target{n}", os.O_WRONLY) for n in range(AT_ONCE)]
+        read = os.open(source, os.O_RDONLY)
+        copying.process.send_signal(signal.SIGSTOP)
+        copies = [pool.submit(os.copy_file_range, read, each, 7, 0, 0) for each in handles]
+        time.sleep(0.3)  # all of them wait in the kernel's queue by now
+        copying.process.send_signal(signal.SIGCONT)
+        try:
+            assert [each.result(PROMPTLY) for each in copies] == [7] * AT_ONCE
+        finally:
+            for handle in (read, *handles):
+                os.close(handle)
 
 
 def outstanding(made: Copying, pool: ThreadPoolExecutor) -> list[Future[int]]:
