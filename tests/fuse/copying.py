@@ -23,7 +23,10 @@ import kontenumfs.fuse  # noqa: F401  # before pyfuse3, as everywhere
 import pyfuse3
 import trio
 
-from kontenumfs.fuse import _copy_range, copy_range
+from kontenumfs.fuse import copy_range
+
+if copy_range.MISSING is None:
+    from kontenumfs.fuse import _copy_range
 
 TOGETHER = 4
 """Copies to ``together*`` wait until so many of them are under way."""
@@ -166,16 +169,16 @@ class Misuse:
     """What the extension is to survive."""
 
     @staticmethod
-    def drop(request: _copy_range.Request, *words: int) -> None:
+    def drop(request: "_copy_range.Request", *words: int) -> None:
         """Forget a request."""
 
     @staticmethod
-    def fail(request: _copy_range.Request, *words: int) -> None:
+    def fail(request: "_copy_range.Request", *words: int) -> None:
         """Raise from the callback."""
         raise RuntimeError("as the test wants it")
 
     @staticmethod
-    def twice(request: _copy_range.Request, *words: int) -> None:
+    def twice(request: "_copy_range.Request", *words: int) -> None:
         """Answer twice, after two answers that are none."""
         refused = []
         for answer, number in (
