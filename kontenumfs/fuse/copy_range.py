@@ -1,0 +1,91 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""copy_file_range: the kernel's requests, which pyfuse3 does not know, to an async handler."""
+
+import errno
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+
+import pyfuse3
+import trio
+
+try:
+    from kontenumfs.fuse import _copy_range
+except ImportError as error:
+    MISSING: str | None = str(error)
+    """Why there is no extension; None where there is."""
+else:
+    MISSING = None
+
+log = logging.getLogger(__name__)
+
+COPIES_AT_ONCE = 32
+"""Handlers under way at once; further requests wait for their turn."""
+
+Handler = Callable[[int, int, int, int, int, int], Awaitable[int]]
+"""``handler(fh_in, off_in, fh_out, off_out, length, flags)`` returns how many bytes are copied.
+
+It may be fewer than `length`: the program asks again for the rest. The kernel has cut `length` to
+what the source's st_size says, and never asks for a copy between two mounts. FUSEError is the
+program's errno, any other exception EIO.
+"""
+
+
+def install(handler: Handler, nursery: trio.Nursery, *, at_once: int = COPIES_AT_ONCE) -> bool:
+    """Have copy_file_range answered by `handler` in tasks of `nursery`; False where it cannot be.
+
+    Call it between pyfuse3.init() and pyfuse3.main(). Where the answer is False the reason is
+    logged, and programs are told EOPNOTSUPP, or copy by reading and writing. Every request is
+    answered once: one that is cancelled with `nursery` is EIO.
+    """
+    if MISSING is not None:
+        log.warning("copy_file_range is off: its extension was not built: %s", MISSING)
+        return False
+    turns = trio.CapacityLimiter(at_once)
+
+    def request(
+        answer: "_copy_range.Request",
+        inode_in: int,
+        off_in: int,
+        fh_in: int,
+        inode_out: int,
+        off_out: int,
+        fh_out: int,
+        length: int,
+        flags: int,
+    ) -> None:
+        copy = partial(handler, fh_in, off_in, fh_out, off_out, length, flags)
+        nursery.start_soon(_serve, answer, copy, turns, name="copy_file_range")
+
+    if not _copy_range.set_callback(request):
+        _copy_range.set_callback(None)
+        log.warning("copy_file_range is off: pyfuse3 was loaded before its extension")
+        return False
+    return True
+
+
+async def _serve(
+    request: "_copy_range.Request",
+    copy: Callable[[], Awaitable[int]],
+    turns: trio.CapacityLimiter,
+) -> None:
+    try:
+        async with turns:
+            await _answer(request, copy)
+    except Exception:
+        log.exception("copy_file_range failed")
+    finally:
+        # Whoever has failed or was cancelled without an answer; ValueError: there was one.
+        with suppress(ValueError):
+            _copy_range.reply_error(request, errno.EIO)
+
+
+async def _answer(request: "_copy_range.Request", copy: Callable[[], Awaitable[int]]) -> None:
+    try:
+        count = await copy()
+    except pyfuse3.FUSEError as error:
+        _copy_range.reply_error(request, error.errno)
+    else:
+        _copy_range.reply_written(request, count)
