@@ -28,8 +28,8 @@ Handler = Callable[[int, int, int, int, int, int], Awaitable[int]]
 """``handler(fh_in, off_in, fh_out, off_out, length, flags)`` returns how many bytes are copied.
 
 It may be fewer than `length`: the program asks again for the rest. The kernel has cut `length` to
-what the source's st_size says, and never asks for a copy between two mounts. FUSEError is the
-program's errno, any other exception EIO.
+what the source's st_size says, asks for one copy at a time to one target (whose writers wait), and
+never for one between two mounts. FUSEError is the program's errno, any other exception EIO.
 """
 
 
@@ -61,7 +61,7 @@ def install(handler: Handler, nursery: trio.Nursery, *, at_once: int = COPIES_AT
 
     if not _copy_range.set_callback(request):
         _copy_range.set_callback(None)
-        log.warning("copy_file_range is off: pyfuse3 was loaded before its extension")
+        log.warning("copy_file_range is off: pyfuse3's session did not pass through its extension")
         return False
     return True
 
