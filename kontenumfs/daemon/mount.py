@@ -16,6 +16,7 @@ import trio
 from kontenumfs.daemon.kernel import FSTYPE
 from kontenumfs.daemon.options import MountOptions
 from kontenumfs.daemon.preflight import Exit, check_store
+from kontenumfs.fuse import copy_range
 from kontenumfs.fuse.operations import Operations
 from kontenumfs.protocol.errors import UserError
 from kontenumfs.store.api import Store
@@ -108,6 +109,7 @@ class Mount:
         files, deferred, operations = self._assemble(nursery)
         pyfuse3.init(operations, str(self._mountpoint), self._fuse_options())
         try:
+            copy_range.install(operations.copy_range, nursery, at_once=REQUESTS_AT_ONCE)
             nursery.start_soon(deferred.run)
             nursery.start_soon(files.run)
             nursery.start_soon(self._obey_signals, files)
@@ -138,6 +140,7 @@ class Mount:
             conditional=capabilities.conditional,
             policy=lambda key: FilePolicy(),
             wall_ns=wall_ns,
+            spare=lambda remote: files.spare(remote),
             wake=lambda: files.wake(),
         )
         markers = Markers(store, self._source.prefix)

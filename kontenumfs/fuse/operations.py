@@ -319,6 +319,16 @@ class Operations(pyfuse3.Operations):
         async with translated("write"):
             return await self._handles[fh].write(off, buf)
 
+    async def copy_range(
+        self, fh_in: int, off_in: int, fh_out: int, off_out: int, length: int, flags: int
+    ) -> int:
+        """copy_file_range, which pyfuse3 does not know: see fuse.copy_range."""
+        async with translated("copy_file_range"):
+            if flags:
+                raise InvalidArgument("copy_file_range has no flags")
+            source, target = self._handles[fh_in], self._handles[fh_out]
+            return await self._files.copy_range(source, off_in, target, off_out, length)
+
     async def flush(self, fh: int) -> None:
         async with translated("flush"):
             await self._files.flush(self._handles[fh])

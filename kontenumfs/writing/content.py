@@ -45,6 +45,7 @@ class Environment:
         wall_ns: the time of day in nanoseconds since the epoch.
         clock: monotonic seconds.
         wake: is called when a file has bytes that are to be sent at a certain time.
+        spare: is called before an object changes: files that have ranges of it keep their bytes.
         limits: of the store.
     """
 
@@ -57,8 +58,9 @@ class Environment:
     conditional: Callable[[], bool]
     policy: Callable[[str], FilePolicy]
     wall_ns: Callable[[], int]
+    spare: Callable[[RemoteObject], Awaitable[None]]
+    wake: Callable[[], None]
     clock: Callable[[], float] = trio.current_time
-    wake: Callable[[], None] = lambda: None
     limits: Limits = DEFAULT_LIMITS
 
 
@@ -128,6 +130,15 @@ class Content:
         """Whether some bytes are those of `source`."""
         return any(isinstance(extent, Range) and extent.source is source for extent in self.rope)
 
+    def endangered(self) -> RemoteObject | None:
+        """The object that publishing will replace, which is more than an append does."""
+        if self.stored or self.current is None:
+            return None
+        match list(segments(self.rope, inline=True)):
+            case [Range() as kept, Bytes()] if kept.source is self.current and kept.whole:
+                return None
+        return self.current
+
     # Ahead of close
 
     def live_tail(self) -> Bytes | None:
@@ -180,6 +191,8 @@ class Content:
         self._owner.check()
         new = self.current is None or not (self.borrows(self.current) or self._joins_empty())
         if new:
+            if self.current is not None:
+                await self._env.spare(self.current)
             self.current = RemoteObject(self._owner.key(), 0, "")
         current = self.current
         assert current is not None

@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 GROWTH = 64
 """A chunk is at least this fraction of the file, so that 1,023 appends reach far."""
 
+CAPTURE_SECONDS = 30.0
+"""How long the change of an object waits for a file that has ranges of it."""
+
 
 class State(Enum):
     """Where the bytes of a file are."""
@@ -133,7 +136,7 @@ class WritableFile:
     @property
     def sending(self) -> bool:
         """Whether bytes are on their way, whose memory comes free then."""
-        return self._outbox.under_way > 0 or self._lock.locked()
+        return self._outbox.under_way > 0
 
     @property
     def can_send_early(self) -> bool:
@@ -322,6 +325,7 @@ class WritableFile:
 
     async def sync_as(self, key: str, name: str) -> None:
         """Store a file that the store has not seen yet under the name that it shall have."""
+        self.content.shared = False  # what has that name now is replaced, not appended to
         with self._identity.becoming(key, name):
             await self.sync()
         self.late = False
@@ -329,6 +333,9 @@ class WritableFile:
     @asynccontextmanager
     async def settled(self, *, empty: bool = True) -> AsyncIterator[None]:
         """Store everything, and keep writers waiting for the length of the block."""
+        endangered = self.content.endangered()
+        if endangered is not None and (empty or self.state is not State.FRESH):
+            await self._env.spare(endangered)
         async with self._changing():
             await self._outbox.idle()
             self.check()
@@ -351,8 +358,12 @@ class WritableFile:
         self._identity.stored(ObjectInfo(current.key, current.size, current.etag, now, attributes))
 
     async def capture(self, source: RemoteObject) -> None:
-        """Keep the bytes of `source`, which is about to change."""
-        with suppress(KontenumError):
+        """Keep the bytes of `source`, which is about to change; gives up after a while.
+
+        Two files that have ranges of each other would wait for each other else. What was not
+        kept is found out when this file is stored, and told to its writer.
+        """
+        with trio.move_on_after(CAPTURE_SECONDS), suppress(KontenumError):
             async with self._changing():
                 await self._outbox.idle()
                 self.check()
@@ -368,6 +379,7 @@ class WritableFile:
         self._outbox.closed = True
         if self.error is None:
             self._enter(State.ABANDONED)
+        await self._outbox.idle()  # or what is under way would be stored after the deletion
         await self.content.discard()
         self._account()
 

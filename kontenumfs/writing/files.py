@@ -184,10 +184,13 @@ class OpenFiles:
     async def before_loss(self, node: File) -> None:
         """The object of `node` will be replaced or deleted: keep what others have of it."""
         remote = self.remote(node)
-        if remote is None:
-            return
-        for other, file in list(self._files.items()):
-            if other is not node and file.content.borrows(remote):
+        if remote is not None:
+            await self.spare(remote)
+
+    async def spare(self, remote: RemoteObject) -> None:
+        """An object will change: the files that have ranges of it keep their bytes."""
+        for file in list(self._files.values()):
+            if file.content.current is not remote and file.content.borrows(remote):
                 await file.capture(remote)
 
     async def copy_range(
@@ -201,6 +204,8 @@ class OpenFiles:
         writer = self._files.get(source.node)
         if writer is not None:
             await writer.sync(empty=False)
+            if not writer.size:
+                return 0
         else:
             await self._tree.describe(source.node)
         remote = self.remote(source.node)
@@ -245,7 +250,6 @@ class OpenFiles:
         """Return when all that was written to `node` is in the store."""
         file = self._files.get(node)
         if file is not None:
-            await self.before_replacing(node)
             await file.sync()
         elif node.pending is not None:
             await self._deferred.send(node)
@@ -253,14 +257,7 @@ class OpenFiles:
     async def flush(self, handle: Handle) -> None:
         """A program closes a descriptor: store what it wrote, or raise why that failed."""
         if handle.file is not None:
-            await self.before_replacing(handle.node)
             await handle.file.flush()
-
-    async def before_replacing(self, node: File) -> None:
-        """`node` is about to be published: keep what others have of the object it replaces."""
-        file = self._files.get(node)
-        if file is not None and not file.held_back and not file.content.stored:
-            await self.before_loss(node)
 
     async def release(self, handle: Handle) -> None:
         """The kernel closes `handle` for good; never raises, for nobody would hear it."""
@@ -285,7 +282,6 @@ class OpenFiles:
         if file is None:
             return
         try:
-            await self.before_replacing(node)
             await file.sync()
         except KontenumError as error:
             log.warning("close: key=%r: %s", self._key(node), error)
@@ -298,8 +294,8 @@ class OpenFiles:
         self._late.pop(node, None)
         if file.content.current is not None:
             self._remotes[node.inode] = file.content.current
+        self._settle(node, file)  # at once: what is set from here on is the node's own
         await file.close()
-        self._settle(node, file)
 
     async def let_go(self, node: File) -> None:
         """A file that waited for its name has been stored."""

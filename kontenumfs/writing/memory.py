@@ -40,6 +40,7 @@ class MemoryBudget:
         granted = trio.Event()
         entry = (count, granted)
         self._waiting.append(entry)
+        self._grant()  # behind others too: it has the first of them ask for memory again
         try:
             await granted.wait()
         except BaseException:
