@@ -4,6 +4,7 @@
 
 import logging
 import os
+import platform
 import signal
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from pathlib import Path
 import pyfuse3
 import trio
 
+from kontenumfs.daemon.configuration import read_rules
 from kontenumfs.daemon.kernel import FSTYPE
 from kontenumfs.daemon.options import MountOptions
 from kontenumfs.daemon.preflight import Exit, check_store
@@ -20,7 +22,6 @@ from kontenumfs.fuse import copy_range
 from kontenumfs.fuse.operations import Operations
 from kontenumfs.protocol.errors import UserError
 from kontenumfs.store.api import Store
-from kontenumfs.store.probe import STAGING_PREFIX
 from kontenumfs.tree.attributes import Defaults
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.capabilities import ProvenCapabilities
@@ -28,10 +29,11 @@ from kontenumfs.writing.content import Environment
 from kontenumfs.writing.deferred import DeferredMetadata
 from kontenumfs.writing.execute import PlanRunner
 from kontenumfs.writing.files import OpenFiles
+from kontenumfs.writing.identity import Composer
 from kontenumfs.writing.markers import Markers
 from kontenumfs.writing.memory import MemoryBudget
 from kontenumfs.writing.namespace import Namespace
-from kontenumfs.writing.policy import FilePolicy
+from kontenumfs.writing.staging import Staging
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +74,8 @@ class Mount:
     Args:
         store: the bucket; closed at the end.
         ready: called once when the mount answers a real stat.
+
+    Raises ConfigurationError for a configuration file that cannot be used.
     """
 
     def __init__(
@@ -87,6 +91,8 @@ class Mount:
         self._options = options
         self._store = store
         self._ready = ready
+        self._rules = read_rules(options)
+        self._staging = Staging.of(source.prefix, platform.node(), str(mountpoint))
         self.lost: list[str] = []
         """Keys that could not be stored, with the reason, when `run` has ended."""
 
@@ -112,6 +118,7 @@ class Mount:
             copy_range.install(operations.copy_range, nursery, at_once=REQUESTS_AT_ONCE)
             nursery.start_soon(deferred.run)
             nursery.start_soon(files.run)
+            nursery.start_soon(self._staging.clear, self._store)
             nursery.start_soon(self._obey_signals, files)
             nursery.start_soon(self._announce)
             await pyfuse3.main(max_tasks=REQUESTS_AT_ONCE)
@@ -124,13 +131,15 @@ class Mount:
         options, store = self._options, self._store
         wall_ns = time.time_ns
         tree = Tree(store, prefix=self._source.prefix, ttl=options.ttl)
-        capabilities = ProvenCapabilities(store, self._source.prefix)
+        rules, prefix = self._rules, self._source.prefix
+        capabilities = ProvenCapabilities(store, prefix)
+        composer = Composer(prefix, rules.headers_of)
         memory = MemoryBudget(options.memory)
         environment = Environment(
             store=store,
             runner=PlanRunner(
                 store,
-                f"{self._source.prefix}{STAGING_PREFIX}",
+                self._staging.run,
                 conditional=capabilities.conditional,
             ),
             memory=memory,
@@ -138,24 +147,25 @@ class Mount:
             chunk_size=options.chunk_size,
             capabilities=capabilities.get,
             conditional=capabilities.conditional,
-            policy=lambda key: FilePolicy(),
+            policy=lambda key: rules.policy(key.removeprefix(prefix)),
             wall_ns=wall_ns,
             spare=lambda remote: files.spare(remote),
             wake=lambda: files.wake(),
         )
         markers = Markers(store, self._source.prefix)
         deferred = DeferredMetadata(
-            store, tree, markers, delay=options.metadata_delay, wall_ns=wall_ns
+            store, tree, markers, composer, delay=options.metadata_delay, wall_ns=wall_ns
         )
-        files = OpenFiles(environment, tree, deferred)
+        files = OpenFiles(environment, tree, deferred, composer, is_temporary=rules.is_temporary)
         memory.reclaim = files.reclaim
-        namespace = Namespace(store, tree, files, deferred, markers, wall_ns=wall_ns)
+        namespace = Namespace(store, tree, files, deferred, markers, composer, wall_ns=wall_ns)
         defaults = Defaults(
             uid=options.uid,
             gid=options.gid,
             file_mode=options.file_mode & ~options.umask,
             directory_mode=options.dir_mode & ~options.umask,
             mtime_ns=wall_ns(),
+            symlinks=options.symlinks == "metadata",
         )
         operations = Operations(
             tree,

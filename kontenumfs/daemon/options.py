@@ -126,6 +126,13 @@ OPTIONS: dict[str, Option] = {
     "ttl": Option(seconds, 60.0, "seconds", "how long names and attributes are believed"),
     "chunk_size": Option(size, 8 << 20, "bytes", "what is sent at once; from 5M"),
     "memory": Option(size, 64 << 20, "bytes", "unsent bytes in memory, over all files"),
+    "publish": Option(
+        one_of("auto", "live", "atomic"), "auto", "auto|live|atomic", "what the CDN sees of a file"
+    ),
+    "append_interval": Option(seconds, 1.0, "seconds", "when a slow writer's bytes are appended"),
+    "temporary": Option(str, None, "glob:glob", "names that wait for a rename, beside rsync's"),
+    "config": Option(str, None, "path", "rules by file name, in TOML: see docs/configuration.md"),
+    "symlinks": Option(one_of("deny", "metadata"), "deny", "deny|metadata", "symbolic links"),
     "metadata_delay": Option(seconds, 1.0, "seconds", "how long a changed mode or time may wait"),
     "uid": Option(number, None, "id", "owner of what has none (default: who mounts)"),
     "gid": Option(number, None, "id", "group of what has none (default: who mounts)"),
@@ -161,6 +168,11 @@ class MountOptions:
     ttl: float
     chunk_size: int
     memory: int
+    publish: Literal["auto", "live", "atomic"]
+    append_interval: float
+    temporary: str | None
+    config: str | None
+    symlinks: Literal["deny", "metadata"]
     metadata_delay: float
     uid: int
     gid: int

@@ -53,6 +53,7 @@ ERRNO: dict[type[e.KontenumError], int] = {
     e.DirectoryNotEmpty: errno.ENOTEMPTY,
     e.IsDirectory: errno.EISDIR,
     e.NotDirectory: errno.ENOTDIR,
+    e.AttributeMissing: pyfuse3.ENOATTR,
     e.InvalidName: errno.EILSEQ,
     e.NameTooLong: errno.ENAMETOOLONG,
     e.NotPermitted: errno.EPERM,

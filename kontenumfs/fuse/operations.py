@@ -14,7 +14,14 @@ import pyfuse3
 import trio
 
 from kontenumfs.fuse.errors import translated
-from kontenumfs.protocol.errors import FileMissing, InvalidArgument, IsDirectory, NotPermitted
+from kontenumfs.fuse.xattrs import ExtendedAttributes
+from kontenumfs.protocol.errors import (
+    FileMissing,
+    InvalidArgument,
+    InvalidName,
+    IsDirectory,
+    NotPermitted,
+)
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.protocol.names import component_from_bytes
 from kontenumfs.tree.attributes import Defaults, stat_of
@@ -43,7 +50,7 @@ class OpenDirectory:
     entries: Sequence[Node] | None = None
 
 
-class Operations(pyfuse3.Operations):
+class Operations(ExtendedAttributes):
     """The kernel's view of a mount.
 
     Args:
@@ -69,9 +76,7 @@ class Operations(pyfuse3.Operations):
         capacity: int,
         wall_ns: Callable[[], int],
     ) -> None:
-        super().__init__()
-        self._tree = tree
-        self._files = files
+        super().__init__(tree, files)
         self._namespace = namespace
         self._defaults = defaults
         self._deny_open = deny_open
@@ -146,6 +151,8 @@ class Operations(pyfuse3.Operations):
         entry = pyfuse3.EntryAttributes()
         entry.st_ino = node.inode
         kind = stat.S_IFDIR if shown.is_directory else stat.S_IFREG
+        if shown.target is not None:
+            kind = stat.S_IFLNK
         entry.st_mode = kind | shown.mode
         entry.st_nlink = 0 if node.removed else 1
         entry.st_uid, entry.st_gid = shown.uid, shown.gid
@@ -256,7 +263,7 @@ class Operations(pyfuse3.Operations):
                 component_from_bytes(name_old),
                 self._tree.directory(parent_inode_new),
                 component_from_bytes(name_new),
-                replace=not flags & pyfuse3.RENAME_NOREPLACE,
+                overwrite=not flags & pyfuse3.RENAME_NOREPLACE,
             )
 
     # Files
@@ -340,6 +347,34 @@ class Operations(pyfuse3.Operations):
     async def release(self, fh: int) -> None:
         await self._files.release(self._handles.pop(fh))
 
+    async def symlink(
+        self, parent_inode: int, name: bytes, target: bytes, ctx: Any
+    ) -> pyfuse3.EntryAttributes:
+        async with translated("symlink"):
+            if not self._defaults.symlinks:
+                raise NotPermitted("symbolic links are off: mount with symlinks=metadata")
+            try:
+                path = target.decode()
+            except UnicodeDecodeError:
+                raise InvalidName(f"{target!r} is not UTF-8") from None
+            node = await self._namespace.make_symlink(
+                self._tree.directory(parent_inode),
+                component_from_bytes(name),
+                path,
+                self._created(0o777, ctx),
+            )
+            self._tree.remember(node)
+            return self._entry(node)
+
+    async def readlink(self, inode: int, ctx: Any) -> bytes:
+        async with translated("readlink"):
+            node = self._tree.node(inode)
+            await self._tree.describe(node)
+            target = stat_of(node, self._defaults).target
+            if target is None:
+                raise InvalidArgument(f"{node.name} is no symbolic link")
+            return target.encode()
+
     # The rest
 
     async def statfs(self, ctx: Any) -> pyfuse3.StatvfsData:
@@ -356,18 +391,3 @@ class Operations(pyfuse3.Operations):
 
     async def link(self, inode: int, new_parent_inode: int, new_name: bytes, ctx: Any) -> Any:
         raise pyfuse3.FUSEError(errno.EPERM)
-
-    async def symlink(self, parent_inode: int, name: bytes, target: bytes, ctx: Any) -> Any:
-        raise pyfuse3.FUSEError(errno.EPERM)
-
-    async def getxattr(self, inode: int, name: bytes, ctx: Any) -> bytes:
-        raise pyfuse3.FUSEError(pyfuse3.ENOATTR)
-
-    async def listxattr(self, inode: int, ctx: Any) -> Sequence[bytes]:
-        return []
-
-    async def setxattr(self, inode: int, name: bytes, value: bytes, ctx: Any) -> None:
-        raise pyfuse3.FUSEError(errno.EOPNOTSUPP)
-
-    async def removexattr(self, inode: int, name: bytes, ctx: Any) -> None:
-        raise pyfuse3.FUSEError(errno.EOPNOTSUPP)

@@ -42,6 +42,7 @@
     │   ├── DirectoryNotEmpty
     │   ├── IsDirectory
     │   ├── NotDirectory
+    │   ├── AttributeMissing          an extended attribute that the file lacks
     │   ├── InvalidName               a name that cannot be a key
     │   ├── NameTooLong
     │   ├── NotPermitted
@@ -244,6 +245,10 @@ class IsDirectory(FileError):
 
 class NotDirectory(FileError):
     """The name is a file, and a directory is needed."""
+
+
+class AttributeMissing(FileError):
+    """The file has no extended attribute of that name."""
 
 
 class InvalidName(FileError):

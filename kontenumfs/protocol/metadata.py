@@ -5,11 +5,12 @@
 ``mtime`` is decimal seconds, ``mode`` the whole st_mode in decimal (s3fs), ``uid`` and ``gid``
 decimal. ``mtime-size`` is ours: the object's length when the mtime was written. An append
 changes the bytes and keeps the metadata, so an mtime counts only while that length holds.
+``symlink-target`` is ours too: the body, where s3fs keeps it, cannot be read.
 """
 
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 NANOSECONDS = 1_000_000_000
 
@@ -23,12 +24,18 @@ class FileMetadata:
         uid: owner.
         gid: group.
         mtime_ns: modification time in nanoseconds since the epoch.
+        target: what it points to, where it is a symbolic link.
+        headers: changes of the object's headers, names in lower case; None removes one.
+        user: changes of the user's own metadata, in the same way.
     """
 
     mode: int | None = None
     uid: int | None = None
     gid: int | None = None
     mtime_ns: int | None = None
+    target: str | None = None
+    headers: Mapping[str, str | None] = field(default_factory=dict)
+    user: Mapping[str, str | None] = field(default_factory=dict)
 
     def over(self, older: "FileMetadata | None") -> "FileMetadata":
         """These values, with `older`'s where these are None."""
@@ -39,17 +46,23 @@ class FileMetadata:
             uid=older.uid if self.uid is None else self.uid,
             gid=older.gid if self.gid is None else self.gid,
             mtime_ns=older.mtime_ns if self.mtime_ns is None else self.mtime_ns,
+            target=older.target if self.target is None else self.target,
+            headers={**older.headers, **self.headers},
+            user={**older.user, **self.user},
         )
 
 
-OWN_NAMES = frozenset({"mode", "uid", "gid", "mtime", "mtime-size"})
+OWN_NAMES = frozenset({"mode", "uid", "gid", "mtime", "mtime-size", "symlink-target"})
 """The user metadata names that belong to this module; all others are the user's."""
 
 
 def encode(metadata: FileMetadata, *, size: int, directory: bool = False) -> dict[str, str]:
     """User metadata that says `metadata` of an object of `size` bytes."""
     out: dict[str, str] = {}
-    if metadata.mode is not None:
+    if metadata.target is not None:
+        out["symlink-target"] = metadata.target
+        out["mode"] = str(stat.S_IFLNK | 0o777)
+    elif metadata.mode is not None:
         kind = stat.S_IFDIR if directory else stat.S_IFREG
         out["mode"] = str(kind | stat.S_IMODE(metadata.mode))
     if metadata.uid is not None:
@@ -80,6 +93,7 @@ def decode(metadata: Mapping[str, str], *, size: int) -> FileMetadata:
         uid=_integer(metadata.get("uid")),
         gid=_integer(metadata.get("gid")),
         mtime_ns=mtime_ns,
+        target=metadata.get("symlink-target") if mode and stat.S_ISLNK(mode) else None,
     )
 
 

@@ -5,8 +5,10 @@
 from urllib.parse import quote
 
 from kontenumfs.protocol.dialect import MAX_KEY_BYTES as MAX_KEY_BYTES
-from kontenumfs.protocol.errors import InvalidName, NameTooLong
+from kontenumfs.protocol.errors import InvalidName, NameTooLong, NotPermitted
 
+RESERVED = ".kontenumfs"
+"""The component below which mounts keep helper objects; no program sees it."""
 MAX_NAME_BYTES = 255
 """The longest component that Linux takes (NAME_MAX)."""
 
@@ -14,10 +16,13 @@ MAX_NAME_BYTES = 255
 def component_from_bytes(name: bytes) -> str:
     """The key component that a file name is.
 
-    Raises InvalidName where it is not UTF-8, as S3 keys are, and NameTooLong over 255 bytes.
+    Raises InvalidName where it is not UTF-8, as S3 keys are, NameTooLong over 255 bytes, and
+    NotPermitted for the one name that is the mount's own.
     """
     if len(name) > MAX_NAME_BYTES:
         raise NameTooLong(f"a name of {len(name)} bytes; {MAX_NAME_BYTES} is the limit")
+    if name == RESERVED.encode():
+        raise NotPermitted(f"{RESERVED} is where mounts keep objects of their own")
     try:
         return name.decode("utf-8")
     except UnicodeDecodeError:
@@ -25,8 +30,8 @@ def component_from_bytes(name: bytes) -> str:
 
 
 def is_mappable(name: str) -> bool:
-    """Whether a key component can be a file name: not empty, ``.``, ``..``, too long or NUL."""
-    if name in ("", ".", "..") or "\0" in name or "/" in name:
+    """Whether a key component can be a file name: not empty, dots, too long, NUL or ours."""
+    if name in ("", ".", "..", RESERVED) or "\0" in name or "/" in name:
         return False
     return len(name.encode("utf-8", "surrogatepass")) <= MAX_NAME_BYTES
 

@@ -113,6 +113,15 @@ def parse_listing(document: bytes) -> Listing:
     return Listing(objects, prefixes, token)
 
 
+def parse_uploads(document: bytes) -> list[tuple[str, str]]:
+    """The keys and upload ids of a ListMultipartUploadsResult."""
+    root = parse(document)
+    if root.tag != "ListMultipartUploadsResult":
+        raise UnexpectedAnswer(f"a list of uploads was expected, not <{root.tag}>")
+    decode = unquote_plus if root.get("EncodingType").lower() == "url" else str
+    return [(decode(item.get("Key")), item.get("UploadId")) for item in root.all("Upload")]
+
+
 def parse_time(text: str) -> float:
     """Seconds since the epoch of an ISO 8601 time as S3 writes it."""
     moment = datetime.fromisoformat(text)

@@ -86,6 +86,19 @@ class Part:
     etag: str
 
 
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A multipart upload that is under way, or was left behind.
+
+    Args:
+        key: what it would become.
+        upload_id: as the store named it.
+    """
+
+    key: str
+    upload_id: str
+
+
 class Store(Protocol):
     """One bucket of an S3 store with Kontenum's extensions.
 
@@ -177,6 +190,9 @@ class Store(Protocol):
 
     async def abort_multipart(self, key: str, upload_id: str) -> None:
         """Drop an upload and its parts; a missing one is no error."""
+
+    async def list_uploads(self, prefix: str) -> list[Upload]:
+        """Up to 1,000 uploads that are neither completed nor aborted, of keys below `prefix`."""
 
     async def aclose(self) -> None:
         """Close every connection."""

@@ -19,7 +19,7 @@ from kontenumfs.protocol.errors import (
 )
 from kontenumfs.protocol.names import quote_key
 from kontenumfs.protocol.signing import signer_for
-from kontenumfs.store.api import Attributes, Body, ListPage, ObjectInfo, Part, Written
+from kontenumfs.store.api import Attributes, Body, ListPage, ObjectInfo, Part, Upload, Written
 from kontenumfs.store.auth import S3Auth
 from kontenumfs.store.keys import KeyRing
 from kontenumfs.store.retry import Repeat, RetryPolicy
@@ -304,6 +304,12 @@ class HTTPStore:
         except StoreError as error:
             if error.status != 404:
                 raise
+
+    async def list_uploads(self, prefix: str) -> list[Upload]:
+        """Up to 1,000 uploads that are neither completed nor aborted, of keys below `prefix`."""
+        query = (("uploads", ""), ("encoding-type", "url"), ("prefix", prefix))
+        response = await self._send(Call("ListMultipartUploads", "GET", prefix, query=query))
+        return [Upload(*upload) for upload in xml.parse_uploads(response.content)]
 
     async def aclose(self) -> None:
         """Close every connection."""

@@ -18,7 +18,7 @@ from kontenumfs.protocol import dialect
 from kontenumfs.protocol import errors as e
 from kontenumfs.protocol.dialect import Limits
 from kontenumfs.protocol.xml import render_components
-from kontenumfs.store.api import Attributes, Body, ListPage, ObjectInfo, Part, Written
+from kontenumfs.store.api import Attributes, Body, ListPage, ObjectInfo, Part, Upload, Written
 
 DEFAULT_TYPE = "binary/octet-stream"
 """What S3 says of an object that was stored without a Content-Type."""
@@ -270,6 +270,12 @@ class FakeStore:
         """Drop an upload and its parts; a missing one is no error."""
         await self._enter("AbortMultipartUpload", key)
         self.uploads.pop(upload_id, None)
+
+    async def list_uploads(self, prefix: str) -> list[Upload]:
+        """Uploads under way, of keys below `prefix`."""
+        await self._enter("ListMultipartUploads", prefix)
+        found = [Upload(upload.key, number) for number, upload in self.uploads.items()]
+        return [upload for upload in found if upload.key.startswith(prefix)]
 
     async def aclose(self) -> None:
         """Remember that it was closed, for tests to see."""

@@ -10,7 +10,16 @@ from typing import TypeVar
 import trio
 
 from kontenumfs.protocol.errors import KontenumError
-from kontenumfs.store.api import Attributes, Body, ListPage, ObjectInfo, Part, Store, Written
+from kontenumfs.store.api import (
+    Attributes,
+    Body,
+    ListPage,
+    ObjectInfo,
+    Part,
+    Store,
+    Upload,
+    Written,
+)
 
 T = TypeVar("T")
 
@@ -197,6 +206,10 @@ class FaultyStore:
         return await self._through(
             "abort_multipart", key, lambda: self._inner.abort_multipart(key, upload_id)
         )
+
+    async def list_uploads(self, prefix: str) -> list[Upload]:
+        """See Store."""
+        return await self._through("list_uploads", prefix, lambda: self._inner.list_uploads(prefix))
 
     async def aclose(self) -> None:
         """See Store; never fails."""

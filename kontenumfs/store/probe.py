@@ -18,9 +18,10 @@ from kontenumfs.protocol.errors import (
     PreconditionFailed,
     SignatureDoesNotMatch,
 )
+from kontenumfs.protocol.names import RESERVED
 from kontenumfs.store.api import Attributes, Store
 
-STAGING_PREFIX = ".kontenumfs/"
+STAGING_PREFIX = f"{RESERVED}/"
 """Below the mount's prefix: scratch objects of our own."""
 CLEAN_UP_SECONDS = 5.0
 """A mount that is told to stop still deletes its scratch key, if that is quick."""

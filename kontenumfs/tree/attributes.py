@@ -22,6 +22,7 @@ class Defaults:
         file_mode: permission bits of a file.
         directory_mode: permission bits of a directory.
         mtime_ns: time of a directory without a marker, in nanoseconds since the epoch.
+        symlinks: whether an object that says so is shown as a symbolic link.
     """
 
     uid: int
@@ -29,6 +30,7 @@ class Defaults:
     file_mode: int
     directory_mode: int
     mtime_ns: int
+    symlinks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Stat:
         mode: permission bits.
         size: bytes.
         mtime_ns: modification time in nanoseconds since the epoch.
+        target: what a symbolic link points to; None for all else.
     """
 
     is_directory: bool
@@ -48,6 +51,7 @@ class Stat:
     gid: int
     size: int
     mtime_ns: int
+    target: str | None = None
 
 
 def stat_of(node: Node, defaults: Defaults) -> Stat:
@@ -69,6 +73,7 @@ def stat_of(node: Node, defaults: Defaults) -> Stat:
         gid=defaults.gid if metadata.gid is None else metadata.gid,
         size=size,
         mtime_ns=fallback_time if metadata.mtime_ns is None else metadata.mtime_ns,
+        target=metadata.target if defaults.symlinks and not directory else None,
     )
 
 

@@ -20,7 +20,7 @@ from kontenumfs.protocol.errors import (
     NotFound,
     StaleInode,
 )
-from kontenumfs.protocol.names import MAX_KEY_BYTES, is_mappable
+from kontenumfs.protocol.names import MAX_KEY_BYTES, RESERVED, is_mappable
 from kontenumfs.store.api import ListPage, ObjectInfo, Store
 from kontenumfs.store.tasks import open_flat_nursery
 from kontenumfs.tree.attributes import with_known_attributes
@@ -223,7 +223,7 @@ class Tree:
                     seen.add(name)
                     self._directory_seen(parent, name, began)
                 else:
-                    hidden += 1
+                    hidden += name != RESERVED
             for info in page.objects:
                 name = info.key[len(prefix) :]
                 if not name:

@@ -17,7 +17,7 @@ from kontenumfs.store.api import ObjectInfo, Store
 from kontenumfs.tree.attributes import metadata_of
 from kontenumfs.tree.node import Directory, File
 from kontenumfs.tree.tree import Tree
-from kontenumfs.writing.identity import copied_attributes, marker_attributes
+from kontenumfs.writing.identity import Composer, marker_attributes
 from kontenumfs.writing.markers import Markers
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ class DeferredMetadata:
         store: Store,
         tree: Tree,
         markers: Markers,
+        composer: Composer,
         *,
         delay: float,
         wall_ns: Callable[[], int],
@@ -45,6 +46,7 @@ class DeferredMetadata:
         self._store = store
         self._tree = tree
         self._markers = markers
+        self._composer = composer
         self._delay = delay
         self._wall_ns = wall_ns
         self._limit = trio.CapacityLimiter(parallel)
@@ -129,7 +131,7 @@ class DeferredMetadata:
         info, sent = node.info, node.pending
         if info is None or sent is None:
             return
-        attributes = copied_attributes(node, info)
+        attributes = self._composer.copied(node, info)
         written = await self._store.copy(info.key, info.key, attributes)
         if node.pending is sent:
             node.pending = None

@@ -21,7 +21,7 @@ from kontenumfs.tree.node import Directory, File, Node
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.deferred import DeferredMetadata
 from kontenumfs.writing.files import OpenFiles
-from kontenumfs.writing.identity import copied_attributes
+from kontenumfs.writing.identity import Composer
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ class DirectoryRename:
         tree: Tree,
         files: OpenFiles,
         deferred: DeferredMetadata,
+        composer: Composer,
         *,
         wall_ns: Callable[[], int],
     ) -> None:
@@ -56,6 +57,7 @@ class DirectoryRename:
         self._tree = tree
         self._files = files
         self._deferred = deferred
+        self._composer = composer
         self._wall_ns = wall_ns
         self.running: list[Progress] = []
 
@@ -134,7 +136,7 @@ class DirectoryRename:
         attributes: Attributes | None = None
         if node is not None and node.info is not None and node.info.attributes is not None:
             # What waits to be sent goes along, and a time that only LastModified told.
-            attributes = copied_attributes(node, node.info)
+            attributes = self._composer.copied(node, node.info, new_key)
         if info.size <= MAX_COPY:
             return await self._store.copy(info.key, new_key, attributes)
         if attributes is None:
@@ -157,7 +159,7 @@ class DirectoryRename:
                 continue
             key = self._tree.key(file)
             if file.local is None and info.attributes is not None:
-                info = replace(info, attributes=copied_attributes(file, info))
+                info = replace(info, attributes=self._composer.copied(file, info, key))
                 self._deferred.carried(file)
             self._files.renamed(file, key, written.etag)
             file.info = replace(info, key=key, etag=written.etag, last_modified=now)

@@ -62,8 +62,8 @@ class Identity(Protocol):
     def stored(self, info: ObjectInfo) -> None:
         """The store has taken the content as `info` says."""
 
-    def becoming(self, key: str, name: str) -> AbstractContextManager[None]:
-        """Within the block, what is stored is stored under the name that a rename will give."""
+    def becoming(self, key: str) -> AbstractContextManager[None]:
+        """Within the block, what is stored is stored under the key that a rename will give."""
 
 
 class WritableFile:
@@ -323,10 +323,10 @@ class WritableFile:
         async with self.settled(empty=empty):
             pass
 
-    async def sync_as(self, key: str, name: str) -> None:
-        """Store a file that the store has not seen yet under the name that it shall have."""
+    async def sync_as(self, key: str) -> None:
+        """Store a file that the store has not seen yet under the key that it shall have."""
         self.content.shared = False  # what has that name now is replaced, not appended to
-        with self._identity.becoming(key, name):
+        with self._identity.becoming(key):
             await self.sync()
         self.late = False
 

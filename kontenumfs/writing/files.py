@@ -19,7 +19,7 @@ from kontenumfs.writing.content import Environment
 from kontenumfs.writing.deferred import DeferredMetadata
 from kontenumfs.writing.extents import Range, RemoteObject
 from kontenumfs.writing.file import WritableFile
-from kontenumfs.writing.identity import NodeIdentity
+from kontenumfs.writing.identity import Composer, NodeIdentity
 from kontenumfs.writing.policy import is_temporary
 
 FOREVER = float("inf")
@@ -63,6 +63,7 @@ class OpenFiles:
         environment: Environment,
         tree: Tree,
         deferred: DeferredMetadata,
+        composer: Composer,
         *,
         is_temporary: Callable[[str], bool] = is_temporary,
         late_delay: float = 2.0,
@@ -70,6 +71,7 @@ class OpenFiles:
         self._env = environment
         self._tree = tree
         self._deferred = deferred
+        self._composer = composer
         self._is_temporary = is_temporary
         self._late_delay = late_delay
         self._files: dict[File, WritableFile] = {}
@@ -140,7 +142,7 @@ class OpenFiles:
     ) -> WritableFile:
         file = WritableFile(
             self._env,
-            NodeIdentity(self._tree, node),
+            NodeIdentity(self._tree, self._composer, node),
             current=self.remote(node),
             keep=keep,
             metadata=metadata.over(node.pending),

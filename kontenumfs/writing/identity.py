@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an object is stored with: its name's Content-Type, its file's metadata, its own headers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from kontenumfs.protocol.content_type import guess_content_type
@@ -15,72 +15,75 @@ from kontenumfs.tree.tree import Tree
 DIRECTORY_TYPE = "application/x-directory"
 """The Content-Type of a marker object, as s3fs and the AWS console write it."""
 
+UNTYPED = frozenset({"", "binary/octet-stream", "application/octet-stream"})
+"""What says nothing of an object; the second is S3's default."""
 
-class NodeIdentity:
-    """A node's key and attributes, asked anew for each request, for names can change."""
-
-    def __init__(self, tree: Tree, node: File) -> None:
-        self._tree = tree
-        self._node = node
-        self._becoming: tuple[str, str] | None = None
-
-    @contextmanager
-    def becoming(self, key: str, name: str) -> Iterator[None]:
-        """Within the block, what is stored is stored under the name that a rename will give."""
-        self._becoming = key, name
-        try:
-            yield
-        finally:
-            self._becoming = None
-
-    def key(self) -> str:
-        """The object key."""
-        return self._becoming[0] if self._becoming else self._tree.key(self._node)
-
-    def attributes(self, metadata: FileMetadata, size: int) -> Attributes:
-        """What an object of `size` bytes is stored with."""
-        node = self._node
-        known = node.info.attributes if node.info else None
-        name = self._becoming[1] if self._becoming else node.name
-        return compose_attributes(name, known, metadata.over(metadata_of(node)), size)
-
-    def stored(self, info: ObjectInfo) -> None:
-        """The store has taken the content as `info` says."""
-        if not self._node.removed:
-            self._tree.stored(self._node, info)
+HeaderRules = Callable[[str], Mapping[str, str]]
+"""The headers that the configuration gives to a path, which is a key without the prefix."""
 
 
-def compose_attributes(
-    name: str, known: Attributes | None, metadata: FileMetadata, size: int
-) -> Attributes:
-    """The attributes of an object called `name`.
+class Composer:
+    """Makes the attributes of objects, from their names and what is known of them.
 
     Args:
-        known: what it has now: its headers and the user's own metadata are kept.
-        metadata: mode, owner and time to store with it.
-        size: bytes of the object.
+        prefix: of the mount; rules match what follows it.
+        rules: the configuration's headers by path.
     """
-    kept = known or Attributes()
-    users = {key: value for key, value in kept.metadata.items() if key not in OWN_NAMES}
-    headers = {"content-type": guess_content_type(name), **kept.headers}
-    return Attributes(metadata={**users, **encode(metadata, size=size)}, headers=headers)
+
+    def __init__(self, prefix: str = "", rules: HeaderRules = lambda path: {}) -> None:
+        self._prefix = prefix
+        self._rules = rules
+
+    def _named(self, key: str) -> dict[str, str]:
+        """The headers that a key suggests: its Content-Type, and the configuration's."""
+        path = key.removeprefix(self._prefix)
+        return {"content-type": guess_content_type(path), **self._rules(path)}
+
+    def written(
+        self, key: str, known: Attributes | None, metadata: FileMetadata, size: int
+    ) -> Attributes:
+        """The attributes of new content of `size` bytes under `key`.
+
+        Args:
+            known: what the object has now: the user's own metadata is kept, and its headers where
+                the key suggests no others.
+            metadata: mode, owner and time to store with it, and changes of the above.
+        """
+        kept = known or Attributes()
+        path = key.removeprefix(self._prefix)
+        named = self._named(key)
+        own_type = kept.headers.get("content-type", "")
+        if own_type not in UNTYPED and "content-type" not in self._rules(path):
+            named["content-type"] = own_type
+        return _composed({**kept.headers, **named}, kept.metadata, metadata, size)
+
+    def copied(self, node: File, info: ObjectInfo, new_key: str | None = None) -> Attributes:
+        """What a copy of the stored object `info` must carry so that the file stays what it is.
+
+        What the old key suggested gives way to what the new key suggests, and a time that only
+        LastModified told is written down, for the copy gets a LastModified of its own.
+        """
+        known = info.attributes or Attributes()
+        old, new = self._named(info.key), self._named(new_key or info.key)
+        own = {name: value for name, value in known.headers.items() if old.get(name) != value}
+        shown = FileMetadata(mtime_ns=round(info.last_modified * NANOSECONDS))
+        metadata = metadata_of(node).over(shown)
+        return _composed({**new, **own}, known.metadata, metadata, info.size)
 
 
-def copied_attributes(node: File, info: ObjectInfo, new_name: str | None = None) -> Attributes:
-    """What a copy of the stored object `info` must carry so that the file stays what it is.
+def _composed(
+    headers: Mapping[str, str], user: Mapping[str, str], metadata: FileMetadata, size: int
+) -> Attributes:
+    changed = _changed({k: v for k, v in user.items() if k not in OWN_NAMES}, metadata.user)
+    return Attributes(
+        metadata={**changed, **encode(metadata, size=size)},
+        headers=_changed(headers, metadata.headers),
+    )
 
-    A Content-Type that was guessed from the old name is guessed anew from `new_name`, and a time
-    that only LastModified told is written down, for the copy gets a LastModified of its own.
-    """
-    known = info.attributes or Attributes()
-    if new_name is not None:
-        guessed = known.headers.get("content-type", "") in ("", guess_content_type(node.name))
-        if guessed:
-            headers = {**known.headers, "content-type": guess_content_type(new_name)}
-            known = Attributes(metadata=known.metadata, headers=headers)
-    shown = FileMetadata(mtime_ns=round(info.last_modified * NANOSECONDS))
-    metadata = metadata_of(node).over(shown)
-    return compose_attributes(new_name or node.name, known, metadata, info.size)
+
+def _changed(values: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
+    merged = {**values, **changes}
+    return {name: value for name, value in merged.items() if value is not None}
 
 
 def marker_attributes(metadata: FileMetadata) -> Attributes:
@@ -88,3 +91,37 @@ def marker_attributes(metadata: FileMetadata) -> Attributes:
     return Attributes(
         metadata=encode(metadata, size=0, directory=True), headers={"content-type": DIRECTORY_TYPE}
     )
+
+
+class NodeIdentity:
+    """A node's key and attributes, asked anew for each request, for names can change."""
+
+    def __init__(self, tree: Tree, composer: Composer, node: File) -> None:
+        self._tree = tree
+        self._composer = composer
+        self._node = node
+        self._becoming: str | None = None
+
+    @contextmanager
+    def becoming(self, key: str) -> Iterator[None]:
+        """Within the block, what is stored is stored under the key that a rename will give."""
+        self._becoming = key
+        try:
+            yield
+        finally:
+            self._becoming = None
+
+    def key(self) -> str:
+        """The object key."""
+        return self._becoming or self._tree.key(self._node)
+
+    def attributes(self, metadata: FileMetadata, size: int) -> Attributes:
+        """What an object of `size` bytes is stored with."""
+        node = self._node
+        known = node.info.attributes if node.info else None
+        return self._composer.written(self.key(), known, metadata.over(metadata_of(node)), size)
+
+    def stored(self, info: ObjectInfo) -> None:
+        """The store has taken the content as `info` says."""
+        if not self._node.removed:
+            self._tree.stored(self._node, info)

@@ -4,6 +4,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from kontenumfs.protocol.dialect import MAX_COPY
 from kontenumfs.protocol.errors import (
@@ -20,7 +21,7 @@ from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.deferred import DeferredMetadata
 from kontenumfs.writing.directories import DirectoryRename
 from kontenumfs.writing.files import OpenFiles
-from kontenumfs.writing.identity import copied_attributes, marker_attributes
+from kontenumfs.writing.identity import Composer, marker_attributes
 from kontenumfs.writing.markers import Markers
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ class Namespace:
         files: OpenFiles,
         deferred: DeferredMetadata,
         markers: Markers,
+        composer: Composer,
         *,
         wall_ns: Callable[[], int],
     ) -> None:
@@ -49,7 +51,8 @@ class Namespace:
         self._deferred = deferred
         self._wall_ns = wall_ns
         self._markers = markers
-        self._directories = DirectoryRename(store, tree, files, deferred, wall_ns=wall_ns)
+        self._composer = composer
+        self._directories = DirectoryRename(store, tree, files, deferred, composer, wall_ns=wall_ns)
 
     async def _find(self, parent: Directory, name: str) -> Node | None:
         try:
@@ -68,6 +71,24 @@ class Namespace:
         etag = await self._markers.create(key, attributes)
         info = ObjectInfo(key, 0, etag, self._wall_ns() / 1e9, attributes)
         return self._tree.add_directory(parent, name, info)
+
+    async def make_symlink(
+        self, parent: Directory, name: str, target: str, metadata: FileMetadata
+    ) -> File:
+        """Make a symbolic link: an object that says in its metadata what it points to.
+
+        Its body is the target too, which is how s3fs keeps it.
+        """
+        key = self._tree.child_key(parent, name)
+        if await self._find(parent, name) is not None:
+            raise FileAlreadyExists(key)
+        body = target.encode()
+        attributes = self._composer.written(key, None, replace(metadata, target=target), len(body))
+        written = await self._store.put(key, [body], attributes)
+        node = self._tree.add_file(parent, name)
+        now = self._wall_ns() / 1e9
+        self._tree.stored(node, ObjectInfo(key, len(body), written.etag, now, attributes))
+        return node
 
     async def remove_directory(self, parent: Directory, name: str) -> None:
         """Delete an empty directory; raises DirectoryNotEmpty when the store has keys in it."""
@@ -111,16 +132,16 @@ class Namespace:
         new_parent: Directory,
         new_name: str,
         *,
-        replace: bool = True,
+        overwrite: bool = True,
     ) -> None:
         """Give a file or directory another name: copied first, deleted after, never nowhere.
 
-        Everything written so far is stored when this returns. With `replace` false, raises
+        Everything written so far is stored when this returns. With `overwrite` false, raises
         FileAlreadyExists when the new name is taken.
         """
         node = await self._tree.lookup(parent, name)
         target = await self._find(new_parent, new_name)
-        if target is not None and not replace:
+        if target is not None and not overwrite:
             raise FileAlreadyExists(new_name)
         if target is node:
             return
@@ -134,27 +155,27 @@ class Namespace:
         if target is not None:
             await self._files.before_loss(target)
         new_key = self._tree.child_key(new_parent, new_name)
-        published = await self._rename_file(node, new_key, new_name)
+        published = await self._rename_file(node, new_key)
         if target is not None:
             await self._displace(target, published=published)
         self._tree.move(node, new_parent, new_name)
         await self._files.let_go(node)
 
-    async def _rename_file(self, node: File, new_key: str, new_name: str) -> bool:
+    async def _rename_file(self, node: File, new_key: str) -> bool:
         """Bring the object of `node` to its new key; returns whether there is one."""
         writer = self._files.writer(node)
         if writer is None:
             await self._tree.describe(node)
-            await self._copy(node, new_key, new_name)
+            await self._copy(node, new_key)
         elif writer.content.current is None:
             if writer.untouched and writer.handles and not writer.late:
                 return False
-            await writer.sync_as(new_key, new_name)
+            await writer.sync_as(new_key)
             self._deferred.carried(node)
         else:
             async with writer.settled(empty=False):
                 snapshot = writer.snapshot()
-                await self._copy(node, new_key, new_name)
+                await self._copy(node, new_key)
                 writer.carried(snapshot)
         return True
 
@@ -165,10 +186,10 @@ class Namespace:
             await self._store.delete(target.info.key)
         self._deferred.carried(target)
 
-    async def _copy(self, node: File, new_key: str, new_name: str) -> None:
+    async def _copy(self, node: File, new_key: str) -> None:
         info, pending = node.info, node.pending
         assert info is not None
-        attributes = copied_attributes(node, info, new_name)
+        attributes = self._composer.copied(node, info, new_key)
         written: Written
         if info.size > MAX_COPY:
             written = await self._store.compose(new_key, [info.key], attributes)

@@ -129,10 +129,10 @@ def test_every_way_to_read_is_refused(mount: Mounts) -> None:
 
 
 def test_a_failed_copy_leaves_no_empty_object(mount: Mounts, emulator: Emulator) -> None:
-    """`cp a b` inside the mount cannot read a: b is not published as an empty file."""
+    """`dd if=a of=b` inside the mount cannot read a: b is not published as an empty file."""
     mounted = mount(prefix="failed")
     shell("echo content > a; echo old > b", mounted.path)
-    shell("cp a c; cat a > b", mounted.path, check=False)
+    shell("dd if=a of=c; dd if=a of=b", mounted.path, check=False)
     assert not emulator.exists("failed/c")
     assert emulator.fetch("failed/b") == b"old\n"
 

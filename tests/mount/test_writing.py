@@ -239,7 +239,7 @@ def test_an_atomic_save(mounted: MountedBucket) -> None:
 def test_reading_programs_do_no_harm(mounted: MountedBucket) -> None:
     """sed -i, sort -o, gzip: they cannot read, say so, and the files stay as they were."""
     shell("printf 'b\\na\\n' > file", mounted.path)
-    for command in ("sed -i s/a/c/ file", "sort -o file file", "gzip file", "cp file copy"):
+    for command in ("sed -i s/a/c/ file", "sort -o file file", "gzip file", "dd if=file of=copy"):
         done = shell(command, mounted.path, check=False)
         assert done.returncode != 0, command
         assert "ermission denied" in done.stderr or "couldn't" in done.stderr, done.stderr

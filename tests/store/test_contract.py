@@ -287,3 +287,12 @@ async def test_part_copies_are_checked(subject: Subject) -> None:
     with pytest.raises(e.InvalidRequest):
         await subject.store.upload_part_copy(key, upload_id, 1, source, first=0, last=5)
     await subject.store.abort_multipart(key, upload_id)
+
+
+async def test_uploads_that_were_left_behind_are_listed(subject: Subject) -> None:
+    key = subject.prefix + "left/a b+c"
+    upload_id = await subject.store.create_multipart(key, Attributes())
+    (found,) = await subject.store.list_uploads(subject.prefix + "left/")
+    assert (found.key, found.upload_id) == (key, upload_id)
+    await subject.store.abort_multipart(key, upload_id)
+    assert await subject.store.list_uploads(subject.prefix + "left/") == []

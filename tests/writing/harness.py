@@ -19,6 +19,7 @@ from kontenumfs.writing.content import Environment
 from kontenumfs.writing.deferred import DeferredMetadata
 from kontenumfs.writing.execute import PlanRunner
 from kontenumfs.writing.files import Handle, OpenFiles
+from kontenumfs.writing.identity import Composer
 from kontenumfs.writing.markers import Markers
 from kontenumfs.writing.memory import MemoryBudget
 from kontenumfs.writing.namespace import Namespace
@@ -59,11 +60,14 @@ class Workbench:
             wake=lambda: self.files.wake(),
             limits=limits or Limits(),
         )
-        self.deferred = DeferredMetadata(store, self.tree, markers, delay=1.0, wall_ns=self.wall_ns)
-        self.files = OpenFiles(environment, self.tree, self.deferred)
+        composer = Composer()
+        self.deferred = DeferredMetadata(
+            store, self.tree, markers, composer, delay=1.0, wall_ns=self.wall_ns
+        )
+        self.files = OpenFiles(environment, self.tree, self.deferred, composer)
         self.memory.reclaim = self.files.reclaim
         self.namespace = Namespace(
-            store, self.tree, self.files, self.deferred, markers, wall_ns=self.wall_ns
+            store, self.tree, self.files, self.deferred, markers, composer, wall_ns=self.wall_ns
         )
         nursery.start_soon(self.files.run)
         nursery.start_soon(self.deferred.run)

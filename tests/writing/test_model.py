@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import trio
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
@@ -194,6 +194,21 @@ async def execute(program: list[tuple[Any, ...]], publish: Publish, memory: int)
 
 
 @settings(max_examples=1500, deadline=None)
+@example([("open", 0, "b", 0), ("copy", "a", 0, 0, 0, 1), ("truncate", "a", 0)], Publish.AUTO, 200)
+@example(
+    [
+        ("open", 2, ".c.123456", os.O_CREAT | os.O_EXCL | os.O_APPEND),
+        ("write", 2, 0, 1),
+        ("rename", ".c.123456", "a"),
+    ],
+    Publish.AUTO,
+    200,
+)
+@example(
+    [("open", 0, "n", os.O_CREAT), ("write", 0, 0, 64), ("write", 0, 0, 1), ("unlink", "n")],
+    Publish.AUTO,
+    1 << 20,
+)
 @given(
     program=st.lists(STEPS, max_size=40),
     publish=st.sampled_from(Publish),

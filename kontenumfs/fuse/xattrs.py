@@ -1,0 +1,71 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""pyfuse3's methods for extended attributes, which are an object's headers and metadata."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import pyfuse3
+
+from kontenumfs.fuse.errors import translated
+from kontenumfs.protocol.errors import AttributeMissing, Unsupported
+from kontenumfs.tree.node import Directory, File
+from kontenumfs.tree.tree import Tree
+from kontenumfs.writing.files import OpenFiles
+from kontenumfs.writing.xattrs import TOLD, change_attribute, read_attributes
+
+
+class ExtendedAttributes(pyfuse3.Operations):
+    """The part of a mount's operations that deals with extended attributes."""
+
+    def __init__(self, tree: Tree, files: OpenFiles) -> None:
+        super().__init__()
+        self._tree = tree
+        self._files = files
+
+    def _file(self, inode: int) -> File:
+        node = self._tree.node(inode)
+        if not isinstance(node, File):
+            raise Unsupported("a directory has no extended attributes")
+        return node
+
+    async def getxattr(self, inode: int, name: bytes, ctx: Any) -> bytes:
+        # The kernel asks for security.* all day: answered without a look at the store.
+        if not name.startswith(b"user.") or isinstance(self._tree.node(inode), Directory):
+            raise pyfuse3.FUSEError(pyfuse3.ENOATTR)
+        async with translated("getxattr"):
+            node = self._file(inode)
+            await self._tree.describe(node)
+            try:
+                return read_attributes(node)[os.fsdecode(name)].encode()
+            except KeyError:
+                raise AttributeMissing(os.fsdecode(name)) from None
+
+    async def listxattr(self, inode: int, ctx: Any) -> Sequence[bytes]:
+        async with translated("listxattr"):
+            node = self._tree.node(inode)
+            if not isinstance(node, File):
+                return []
+            await self._tree.describe(node)
+            told = read_attributes(node)
+            # What only the mount tells is left out, or rsync -X would try to copy it.
+            return [os.fsencode(name) for name in told if not name.startswith(TOLD)]
+
+    async def setxattr(self, inode: int, name: bytes, value: bytes, ctx: Any) -> None:
+        async with translated("setxattr"):
+            await self._change_attribute(inode, os.fsdecode(name), value)
+
+    async def removexattr(self, inode: int, name: bytes, ctx: Any) -> None:
+        async with translated("removexattr"):
+            node = self._file(inode)
+            await self._tree.describe(node)
+            if os.fsdecode(name) not in read_attributes(node):
+                raise AttributeMissing(os.fsdecode(name))
+            await self._change_attribute(inode, os.fsdecode(name), None)
+
+    async def _change_attribute(self, inode: int, name: str, value: bytes | None) -> None:
+        node = self._file(inode)
+        change = change_attribute(name, value)
+        await self._tree.describe(node)
+        self._files.set_metadata(node, change)
