@@ -13,6 +13,8 @@ from kontenumfs.protocol.errors import UserError
 COMMANDS = {
     "mount": "mount a bucket",
     "unmount": "unmount, and wait until everything is stored",
+    "concat": "join files of a mount, inside the store",
+    "status": "what a running mount is doing",
     "demo": "show the main job on this machine, with an emulator",
     "emulator": "run a Kontenum of your own on this machine, for tests",
 }

@@ -85,8 +85,7 @@ class Running:
     """
 
     def __init__(self, mountpoint: Path) -> None:
-        digest = hashlib.sha256(os.fsencode(os.path.abspath(mountpoint))).hexdigest()[:16]
-        self._path = _runtime_directory() / f"{digest}.lock"
+        self._path = runtime_file(mountpoint, "lock")
 
     def hold(self) -> None:
         """Take the lock until the process ends."""
@@ -114,6 +113,12 @@ class Running:
                     return True
         finally:
             os.close(descriptor)
+
+
+def runtime_file(mountpoint: Path, kind: str) -> Path:
+    """Where the daemon of a mountpoint keeps its lock or its socket."""
+    digest = hashlib.sha256(os.fsencode(os.path.abspath(mountpoint))).hexdigest()[:16]
+    return _runtime_directory() / f"{digest}.{kind}"
 
 
 def _runtime_directory() -> Path:

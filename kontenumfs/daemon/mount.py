@@ -14,7 +14,9 @@ from pathlib import Path
 import pyfuse3
 import trio
 
+from kontenumfs.daemon.commands import Commands
 from kontenumfs.daemon.configuration import read_rules
+from kontenumfs.daemon.control import Control
 from kontenumfs.daemon.kernel import FSTYPE
 from kontenumfs.daemon.options import MountOptions
 from kontenumfs.daemon.preflight import Exit, check_store
@@ -112,7 +114,8 @@ class Mount:
                 await self._store.aclose()
 
     async def _serve(self, nursery: trio.Nursery) -> None:
-        files, deferred, operations = self._assemble(nursery)
+        files, deferred, operations, commands = self._assemble(nursery)
+        control = Control(self._mountpoint, commands.table())
         pyfuse3.init(operations, str(self._mountpoint), self._fuse_options())
         try:
             copy_range.install(operations.copy_range, nursery, at_once=REQUESTS_AT_ONCE)
@@ -120,6 +123,7 @@ class Mount:
             nursery.start_soon(files.run)
             nursery.start_soon(self._staging.clear, self._store)
             nursery.start_soon(self._obey_signals, files)
+            nursery.start_soon(control.serve)
             nursery.start_soon(self._announce)
             await pyfuse3.main(max_tasks=REQUESTS_AT_ONCE)
             # From here on systemd's or a user's signal must not cut the last uploads short.
@@ -127,7 +131,9 @@ class Mount:
         finally:
             pyfuse3.close(unmount=True)
 
-    def _assemble(self, nursery: trio.Nursery) -> tuple[OpenFiles, DeferredMetadata, Operations]:
+    def _assemble(
+        self, nursery: trio.Nursery
+    ) -> tuple[OpenFiles, DeferredMetadata, Operations, Commands]:
         options, store = self._options, self._store
         wall_ns = time.time_ns
         tree = Tree(store, prefix=self._source.prefix, ttl=options.ttl)
@@ -176,7 +182,7 @@ class Mount:
             capacity=options.capacity,
             wall_ns=wall_ns,
         )
-        return files, deferred, operations
+        return files, deferred, operations, Commands(tree, files, namespace)
 
     def _fuse_options(self) -> set[str]:
         words = set(pyfuse3.default_options)

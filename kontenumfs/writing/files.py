@@ -17,7 +17,7 @@ from kontenumfs.tree.node import Directory, File
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.content import Environment
 from kontenumfs.writing.deferred import DeferredMetadata
-from kontenumfs.writing.extents import Range, RemoteObject
+from kontenumfs.writing.extents import Range, RemoteObject, Zeros
 from kontenumfs.writing.file import WritableFile
 from kontenumfs.writing.identity import Composer, NodeIdentity
 from kontenumfs.writing.policy import is_temporary
@@ -85,6 +85,11 @@ class OpenFiles:
     def pending(self) -> int:
         """Bytes that the store has not taken yet, over all files."""
         return sum(file.pending for file in self._files.values())
+
+    @property
+    def count(self) -> int:
+        """Files that are open for writing."""
+        return len(self._files)
 
     def writer(self, node: File) -> WritableFile | None:
         """Who writes `node` now, or None."""
@@ -203,19 +208,24 @@ class OpenFiles:
         The store copies them when the target is published; nothing is read or sent.
         """
         assert target.file is not None, "the kernel checks how a file was opened"
-        writer = self._files.get(source.node)
+        content = await self.content_of(source.node)
+        length = min(length, content.length - offset)
+        if length <= 0:
+            return 0
+        await target.file.splice(at, content.cut(offset, offset + length))
+        return length
+
+    async def content_of(self, node: File) -> Range | Zeros:
+        """All bytes of a file, as another file can refer to them; they are stored for that."""
+        writer = self._files.get(node)
         if writer is not None:
             await writer.sync(empty=False)
-            if not writer.size:
-                return 0
         else:
-            await self._tree.describe(source.node)
-        remote = self.remote(source.node)
-        if remote is None or offset >= remote.size:
-            return 0
-        length = min(length, remote.size - offset)
-        await target.file.splice(at, Range(remote, offset, length))
-        return length
+            await self._tree.describe(node)
+        remote = self.remote(node)
+        if remote is None or (writer is not None and not writer.size):
+            return Zeros(0)  # created or emptied, and not written to
+        return Range(remote, 0, remote.size)
 
     def read(self, handle: Handle) -> None:
         """Reading is disabled by design: raises ReadDenied, always.

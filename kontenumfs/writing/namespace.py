@@ -19,7 +19,7 @@ from kontenumfs.store.api import ObjectInfo, Store, Written
 from kontenumfs.tree.node import Directory, File, Node
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.deferred import DeferredMetadata
-from kontenumfs.writing.directories import DirectoryRename
+from kontenumfs.writing.directories import DirectoryRename, Progress
 from kontenumfs.writing.files import OpenFiles
 from kontenumfs.writing.identity import Composer, marker_attributes
 from kontenumfs.writing.markers import Markers
@@ -53,6 +53,11 @@ class Namespace:
         self._markers = markers
         self._composer = composer
         self._directories = DirectoryRename(store, tree, files, deferred, composer, wall_ns=wall_ns)
+
+    @property
+    def directory_renames(self) -> list[Progress]:
+        """How far the renames of directories are that run now."""
+        return self._directories.running
 
     async def _find(self, parent: Directory, name: str) -> Node | None:
         try:

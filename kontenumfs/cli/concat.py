@@ -1,0 +1,76 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""``kontenumfs concat``: one file of many, made by the store."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kontenumfs.daemon.control import ask
+from kontenumfs.daemon.kernel import FSTYPE, mounts
+from kontenumfs.daemon.preflight import Exit
+from kontenumfs.protocol.errors import UserError
+
+BAR = 40
+"""Columns of the progress bar."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Return when the target is in the store."""
+    parser = argparse.ArgumentParser(
+        prog="kontenumfs concat",
+        description="Join files of one mount. The store does it: no byte of them is sent or read.",
+    )
+    parser.add_argument(
+        "-a", "--append", action="store_true", help="add to TARGET instead of replacing it"
+    )
+    parser.add_argument("target", metavar="TARGET")
+    parser.add_argument("sources", metavar="SOURCE", nargs="+")
+    arguments = parser.parse_args(argv)
+    mountpoint = mount_of(arguments.target)
+    request = {
+        "command": "concat",
+        "target": _inside(mountpoint, arguments.target),
+        "sources": [_inside(mountpoint, source) for source in arguments.sources],
+        "append": arguments.append,
+    }
+    bar = sys.stderr.isatty()
+    for line in ask(mountpoint, request):
+        if "error" in line:
+            raise UserError(f"{arguments.target}: {line['error']}", Exit.FAILED)
+        if "result" in line:
+            print(f"{arguments.target}: {line['result']['size']} bytes")
+            return Exit.OK
+        if bar:
+            _show(line)
+    raise UserError(f"{mountpoint}: the daemon has ended: see its log", Exit.FAILED)
+
+
+def mount_of(path: str) -> Path:
+    """The mountpoint that `path` is below; raises UserError where there is none."""
+    absolute = Path(os.path.abspath(path))
+    ours = {at for at, kind in mounts() if kind == FSTYPE}
+    for at in (absolute, *absolute.parents):
+        if at in ours:
+            return at
+    raise UserError(f"{path}: no kontenumfs is mounted here", Exit.MOUNTPOINT)
+
+
+def _inside(mountpoint: Path, path: str) -> str:
+    if mount_of(path) != mountpoint:
+        raise UserError(f"{path}: is not in the same mount, {mountpoint}", Exit.USAGE)
+    inside = os.path.relpath(os.path.abspath(path), mountpoint)
+    if inside == ".":
+        raise UserError(f"{path}: is the mount itself, not a file in it", Exit.USAGE)
+    return inside
+
+
+def _show(line: dict[str, Any]) -> None:
+    done, of = line.get("done", 1), line.get("of", 1)
+    full = BAR * done // max(1, of)
+    print(f"\r[{'#' * full}{' ' * (BAR - full)}] {line['stage']:<12}", end="", file=sys.stderr)
+    if line["stage"] == "joining":
+        print(file=sys.stderr)

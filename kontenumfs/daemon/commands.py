@@ -1,0 +1,95 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a running mount can be asked over its control socket."""
+
+import os
+from typing import Any
+
+from kontenumfs.daemon.control import Command, Tell
+from kontenumfs.protocol.errors import FileMissing, IsDirectory, NotDirectory, UserError
+from kontenumfs.protocol.metadata import FileMetadata
+from kontenumfs.protocol.names import component_from_bytes
+from kontenumfs.tree.node import Directory, File
+from kontenumfs.tree.tree import Tree
+from kontenumfs.writing.files import Handle, OpenFiles
+from kontenumfs.writing.namespace import Namespace
+
+PROGRESS_EVERY = 50
+"""Sources between two lines of progress."""
+
+
+class Commands:
+    """The commands of one mount; paths in them are relative to the mountpoint."""
+
+    def __init__(self, tree: Tree, files: OpenFiles, namespace: Namespace) -> None:
+        self._tree = tree
+        self._files = files
+        self._namespace = namespace
+
+    def table(self) -> dict[str, Command]:
+        """The commands by name."""
+        return {"concat": self.concat, "status": self.status}
+
+    async def status(self, request: dict[str, Any], tell: Tell) -> dict[str, Any]:
+        """What is under way."""
+        return {
+            "pending_bytes": self._files.pending,
+            "open_files": self._files.count,
+            "renames": [
+                {"from": at.source, "to": at.target, "copied": at.copied}
+                for at in self._namespace.directory_renames
+            ],
+        }
+
+    async def concat(self, request: dict[str, Any], tell: Tell) -> dict[str, Any]:
+        """Make `target` of `sources`, in order, or add them to it with `append`."""
+        target, sources = request.get("target"), request.get("sources")
+        if not isinstance(target, str) or not isinstance(sources, list):
+            raise UserError("concat takes a target and sources", 2)
+        # All are looked up first: a name that is wrong must not leave half a file, and the target
+        # may be among them, as it is now.
+        contents = []
+        for number, source in enumerate(sources):
+            contents.append(await self._files.content_of(await self._find(str(source))))
+            if number % PROGRESS_EVERY == 0:
+                await tell({"stage": "looking up", "done": number, "of": len(sources)})
+        opened = await self._open_target(target)
+        assert opened.file is not None
+        try:
+            at = opened.file.size if request.get("append") else 0
+            for content in contents:
+                await opened.file.splice(at, content)
+                at += content.length
+            await opened.file.truncate(at)
+            await tell({"stage": "joining"})
+            await self._files.fsync(opened.node)
+        finally:
+            await self._files.release(opened)
+        return {"size": at}
+
+    async def _parent(self, path: str) -> tuple[Directory, str]:
+        *parts, name = path.split("/")
+        at: Directory = self._tree.root
+        for part in parts:
+            found = await self._tree.lookup(at, component_from_bytes(part.encode()))
+            if not isinstance(found, Directory):
+                raise NotDirectory(f"{part} in {path}")
+            at = found
+        return at, component_from_bytes(name.encode())
+
+    async def _find(self, path: str) -> File:
+        try:
+            parent, name = await self._parent(path)
+            node = await self._tree.lookup(parent, name)
+        except FileMissing:
+            raise FileMissing(f"{path}: no such file") from None
+        if not isinstance(node, File):
+            raise IsDirectory(f"{path} is a directory")
+        return node
+
+    async def _open_target(self, path: str) -> Handle:
+        try:
+            return await self._files.open(await self._find(path), os.O_WRONLY, 0)
+        except FileMissing:
+            parent, name = await self._parent(path)
+            return self._files.create(parent, name, FileMetadata())

@@ -1,0 +1,123 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""The control socket of a running mount: one JSON line asks, lines answer, the last one is final.
+
+It belongs to the daemon's user alone (mode 0600). A final line has ``result`` or ``error``; lines
+before it tell how far the command is.
+"""
+
+import json
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from kontenumfs.daemon.background import runtime_file
+from kontenumfs.protocol.errors import KontenumError, UserError
+
+log = logging.getLogger(__name__)
+
+LONGEST_REQUEST = 64 << 20
+"""Bytes: a concat of a million names."""
+REQUEST_SECONDS = 30.0
+"""How long a client may take to say what it wants."""
+
+Tell = Callable[[dict[str, Any]], Awaitable[None]]
+Command = Callable[[dict[str, Any], Tell], Awaitable[Any]]
+"""``command(request, tell)`` returns the result; `tell` sends a line of progress."""
+
+
+class Control:
+    """Serves the commands of one mount.
+
+    Args:
+        mountpoint: which mount.
+        commands: by name.
+    """
+
+    def __init__(self, mountpoint: Path, commands: Mapping[str, Command]) -> None:
+        self._path = runtime_file(mountpoint, "sock")
+        self._commands = commands
+
+    async def serve(self) -> None:
+        """Answer until cancelled; a mount works without, so a failure to begin is only logged."""
+        try:
+            listener = self._listen()
+        except OSError as error:
+            log.warning("no control socket: %s: %s", self._path, error.strerror)
+            return
+        try:
+            await trio.serve_listeners(self._answer, [trio.SocketListener(listener)])
+        finally:
+            self._path.unlink(missing_ok=True)
+
+    def _listen(self) -> trio.socket.SocketType:
+        self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self._path.unlink(missing_ok=True)
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        old = os.umask(0o177)
+        try:
+            made.bind(str(self._path))
+        finally:
+            os.umask(old)
+        made.listen()
+        return trio.socket.from_stdlib_socket(made)
+
+    async def _answer(self, stream: trio.SocketStream) -> None:
+        async with stream:
+            try:
+                await self._serve_one(stream)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                pass  # the client has gone
+            except Exception:
+                log.exception("a control command failed")
+
+    async def _serve_one(self, stream: trio.SocketStream) -> None:
+        async def tell(line: dict[str, Any]) -> None:
+            await stream.send_all(json.dumps(line).encode() + b"\n")
+
+        request = None
+        with trio.move_on_after(REQUEST_SECONDS):
+            request = await _read_line(stream)
+        if request is None:
+            return
+        command = self._commands.get(str(request.get("command")))
+        if command is None:
+            await tell({"error": f"unknown command {request.get('command')!r}"})
+            return
+        try:
+            await tell({"result": await command(request, tell)})
+        except KontenumError as error:
+            await tell({"error": str(error) or type(error).__name__})
+
+
+async def _read_line(stream: trio.SocketStream) -> dict[str, Any] | None:
+    received = bytearray()
+    while not received.endswith(b"\n"):
+        some = await stream.receive_some(65536)
+        received += some
+        if not some or len(received) > LONGEST_REQUEST:
+            return None
+    try:
+        request = json.loads(received)
+    except ValueError:
+        return None
+    return request if isinstance(request, dict) else None
+
+
+def ask(mountpoint: Path, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The lines that a mount answers with; raises UserError where no daemon answers."""
+    path = runtime_file(mountpoint, "sock")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        try:
+            client.connect(str(path))
+            client.sendall(json.dumps(request).encode() + b"\n")
+        except OSError as error:
+            raise UserError(f"{mountpoint}: {path}: {error.strerror}", 3) from None
+        with client.makefile("rb") as lines:
+            for line in lines:
+                yield json.loads(line)
