@@ -54,7 +54,8 @@ class OpenFiles:
 
     Args:
         environment: what every writer needs.
-        is_temporary: whether a new file of this name, created with O_EXCL, waits for a rename.
+        is_temporary: whether a new file of this name (created with O_EXCL or not) waits for a
+            rename.
         late_delay: seconds after which a temporary file is stored under the name that it has.
     """
 
@@ -65,7 +66,7 @@ class OpenFiles:
         deferred: DeferredMetadata,
         composer: Composer,
         *,
-        is_temporary: Callable[[str], bool] = is_temporary,
+        is_temporary: Callable[[str, bool], bool] = is_temporary,
         late_delay: float = 2.0,
     ) -> None:
         self._env = environment
@@ -111,7 +112,7 @@ class OpenFiles:
     ) -> Handle:
         """Open a new name; nothing is sent until something is written or it is closed."""
         self._tree.child_key(parent, name)
-        late = exclusive and self._is_temporary(name)
+        late = self._is_temporary(name, exclusive)
         node = self._tree.add_file(parent, name)
         file = self._begin(node, keep=False, metadata=metadata, late=late)
         return self._handle(node, file, append, pid)

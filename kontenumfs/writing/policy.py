@@ -40,6 +40,6 @@ RSYNC_TEMPORARY = re.compile(r"\..+\.[A-Za-z0-9]{6}")
 """How rsync names a file until it is whole: ``.name.XXXXXX`` (receiver.c, get_tmpname)."""
 
 
-def is_temporary(name: str) -> bool:
-    """Whether a program that creates `name` with O_EXCL will rename it when it is whole."""
-    return RSYNC_TEMPORARY.fullmatch(name) is not None
+def is_temporary(name: str, exclusive: bool) -> bool:
+    """Whether who creates `name` (with O_EXCL: `exclusive`) will rename it when it is whole."""
+    return exclusive and RSYNC_TEMPORARY.fullmatch(name) is not None
