@@ -165,24 +165,27 @@ class Mount:
         files = OpenFiles(environment, tree, deferred, composer, is_temporary=rules.is_temporary)
         memory.reclaim = files.reclaim
         namespace = Namespace(store, tree, files, deferred, markers, composer, wall_ns=wall_ns)
-        defaults = Defaults(
-            uid=options.uid,
-            gid=options.gid,
-            file_mode=options.file_mode & ~options.umask,
-            directory_mode=options.dir_mode & ~options.umask,
-            mtime_ns=wall_ns(),
-            symlinks=options.symlinks == "metadata",
-        )
         operations = Operations(
             tree,
             files,
             namespace,
-            defaults=defaults,
+            defaults=self._defaults(),
             deny_open=options.deny_open,
             capacity=options.capacity,
             wall_ns=wall_ns,
         )
         return files, deferred, operations, Commands(tree, files, namespace)
+
+    def _defaults(self) -> Defaults:
+        options = self._options
+        return Defaults(
+            uid=options.uid,
+            gid=options.gid,
+            file_mode=options.file_mode & ~options.umask,
+            directory_mode=options.dir_mode & ~options.umask,
+            mtime_ns=time.time_ns(),
+            symlinks=options.symlinks == "metadata",
+        )
 
     def _fuse_options(self) -> set[str]:
         words = set(pyfuse3.default_options)

@@ -13,7 +13,7 @@ from kontenumfs.protocol.errors import AttributeMissing, Unsupported
 from kontenumfs.tree.node import Directory, File
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.files import OpenFiles
-from kontenumfs.writing.xattrs import TOLD, change_attribute, read_attributes
+from kontenumfs.writing.xattrs import change_attribute, own_attributes, read_attributes
 
 
 class ExtendedAttributes(pyfuse3.Operations):
@@ -48,9 +48,7 @@ class ExtendedAttributes(pyfuse3.Operations):
             if not isinstance(node, File):
                 return []
             await self._tree.describe(node)
-            told = read_attributes(node)
-            # What only the mount tells is left out, or rsync -X would try to copy it.
-            return [os.fsencode(name) for name in told if not name.startswith(TOLD)]
+            return [os.fsencode(name) for name in own_attributes(node, self._files.named(node))]
 
     async def setxattr(self, inode: int, name: bytes, value: bytes, ctx: Any) -> None:
         async with translated("setxattr"):

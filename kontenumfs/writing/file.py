@@ -151,7 +151,8 @@ class WritableFile:
     @property
     def held_back(self) -> bool:
         """Whether all of it waits here for its final name."""
-        return self.late and self.state in (State.FRESH, State.BUFFERED)
+        waits = self.late and self.content.current is None
+        return waits and self.state in (State.FRESH, State.BUFFERED)
 
     @property
     def due(self) -> float:

@@ -4,7 +4,7 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
@@ -250,6 +250,10 @@ class OpenFiles:
             await handle.file.sync()
         finally:
             await self.release(handle)
+
+    def named(self, node: File) -> Mapping[str, str]:
+        """The headers that the name of `node` suggests."""
+        return self._composer.named(self._key(node))
 
     def set_metadata(self, node: File | Directory, metadata: FileMetadata) -> None:
         """Change mode, owner or time: carried by the next request, or sent a moment later."""

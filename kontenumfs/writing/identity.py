@@ -34,7 +34,7 @@ class Composer:
         self._prefix = prefix
         self._rules = rules
 
-    def _named(self, key: str) -> dict[str, str]:
+    def named(self, key: str) -> dict[str, str]:
         """The headers that a key suggests: its Content-Type, and the configuration's."""
         path = key.removeprefix(self._prefix)
         return {"content-type": guess_content_type(path), **self._rules(path)}
@@ -51,11 +51,11 @@ class Composer:
         """
         kept = known or Attributes()
         path = key.removeprefix(self._prefix)
-        named = self._named(key)
+        named = self.named(key)
         own_type = kept.headers.get("content-type", "")
         if own_type not in UNTYPED and "content-type" not in self._rules(path):
             named["content-type"] = own_type
-        return _composed({**kept.headers, **named}, kept.metadata, metadata, size)
+        return _composed({**kept.headers, **named}, self.named(key), kept, metadata, size)
 
     def copied(self, node: File, info: ObjectInfo, new_key: str | None = None) -> Attributes:
         """What a copy of the stored object `info` must carry so that the file stays what it is.
@@ -64,26 +64,32 @@ class Composer:
         LastModified told is written down, for the copy gets a LastModified of its own.
         """
         known = info.attributes or Attributes()
-        old, new = self._named(info.key), self._named(new_key or info.key)
+        old, new = self.named(info.key), self.named(new_key or info.key)
         own = {name: value for name, value in known.headers.items() if old.get(name) != value}
         shown = FileMetadata(mtime_ns=round(info.last_modified * NANOSECONDS))
         metadata = metadata_of(node).over(shown)
-        return _composed({**new, **own}, known.metadata, metadata, info.size)
+        return _composed({**new, **own}, new, known, metadata, info.size)
 
 
 def _composed(
-    headers: Mapping[str, str], user: Mapping[str, str], metadata: FileMetadata, size: int
+    headers: Mapping[str, str],
+    named: Mapping[str, str],
+    known: Attributes,
+    metadata: FileMetadata,
+    size: int,
 ) -> Attributes:
-    changed = _changed({k: v for k, v in user.items() if k not in OWN_NAMES}, metadata.user)
+    """All of it with what was set in place; what was removed is what the name suggests again."""
+    chosen = {**headers, **metadata.headers}
+    users = {name: value for name, value in known.metadata.items() if name not in OWN_NAMES}
+    changed = {**users, **metadata.user}
     return Attributes(
-        metadata={**changed, **encode(metadata, size=size)},
-        headers=_changed(headers, metadata.headers),
+        metadata={k: v for k, v in changed.items() if v is not None} | encode(metadata, size=size),
+        headers={
+            name: value
+            for name, given in chosen.items()
+            if (value := named.get(name) if given is None else given) is not None
+        },
     )
-
-
-def _changed(values: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
-    merged = {**values, **changes}
-    return {name: value for name, value in merged.items() if value is not None}
 
 
 def marker_attributes(metadata: FileMetadata) -> Attributes:

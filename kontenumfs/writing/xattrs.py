@@ -7,6 +7,7 @@ header, ``user.meta.NAME`` the user's metadata; ``user.kontenum.*`` tell what th
 """
 
 import re
+from collections.abc import Mapping
 
 from kontenumfs.protocol.errors import AttributeMissing, InvalidArgument, Unsupported
 from kontenumfs.protocol.metadata import OWN_NAMES, FileMetadata
@@ -33,7 +34,10 @@ META_NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,200}")
 
 
 def read_attributes(node: File) -> dict[str, str]:
-    """Every extended attribute of `node`, those included that wait to be sent."""
+    """Every extended attribute of `node`, those included that wait to be sent.
+
+    A header that was removed is what the name suggests again, once that was sent.
+    """
     known = node.info.attributes if node.info else None
     changes = metadata_of(node)
     headers: dict[str, str | None] = {**(known.headers if known else {}), **changes.headers}
@@ -49,6 +53,16 @@ def read_attributes(node: File) -> dict[str, str]:
         found[TOLD + "key"] = node.info.key
         found[TOLD + "etag"] = node.info.etag
     return found
+
+
+def own_attributes(node: File, named: Mapping[str, str]) -> list[str]:
+    """The names that a list shows: what somebody has chosen, for `named` is given by the name.
+
+    Else `rsync -X` would remove the Content-Type of every file, as the source has none.
+    """
+    given = {MIME_TYPE if name == "content-type" else HTTP + name: v for name, v in named.items()}
+    attributes = read_attributes(node).items()
+    return [n for n, value in attributes if not n.startswith(TOLD) and given.get(n) != value]
 
 
 def change_attribute(name: str, value: bytes | None) -> FileMetadata:

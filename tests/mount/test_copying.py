@@ -110,3 +110,16 @@ def test_two_mounts(mount: MountFactory, mounted: MountedBucket, tmp_path: Path)
         shutil.copyfile(mounted.path / "small", other.path / "copy")
     done = shell(f"cp small {other.path}/copy2", mounted.path, check=False)
     assert "Permission denied" in done.stderr
+
+
+def test_more_than_four_gigabytes(mounted: MountedBucket, emulator: Emulator) -> None:
+    """A source that arrives in pieces of 2 or 4 GiB is one range of one object again."""
+    size = (9 << 30) + 5
+    os.truncate(mounted.path / "small", size)
+    emulator.mark()
+    shell("cp small copy", mounted.path)
+    assert (mounted.path / "copy").stat().st_size == size
+    assert emulator.head(mounted.key("copy"))["content-length"] == str(size)
+    assert wire(emulator) < WIRE
+    assert emulator.counts()["ComposeObject"] == 1
+    assert "UploadPartCopy" not in emulator.counts()
