@@ -29,6 +29,18 @@ MAX_PUT = 5 * GIB
 MAX_KEY_BYTES = 1024
 MAX_DELETE_MANY = 1000
 
+SYSTEM_HEADERS = frozenset(
+    {
+        "cache-control",
+        "content-disposition",
+        "content-encoding",
+        "content-language",
+        "content-type",
+        "expires",
+    }
+)
+"""The headers that S3 keeps with an object (AWS, PutObject)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

@@ -14,6 +14,7 @@ import httpx
 import trio
 
 from kontenumfs.protocol.answers import error_from_answer
+from kontenumfs.protocol.dialect import SYSTEM_HEADERS
 from kontenumfs.protocol.errors import (
     AnswerLost,
     ServerError,
@@ -30,16 +31,6 @@ HASH_IN_THREAD = 1 << 20
 """Bodies of more bytes are hashed in a worker thread: the event loop must not stand still."""
 USER_AGENT = "kontenumfs"
 META = "x-amz-meta-"
-SYSTEM_HEADERS = frozenset(
-    {
-        "cache-control",
-        "content-disposition",
-        "content-encoding",
-        "content-language",
-        "content-type",
-        "expires",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ header, ``user.meta.NAME`` the user's metadata; ``user.kontenum.*`` tell what th
 import re
 from collections.abc import Mapping
 
+from kontenumfs.protocol.dialect import SYSTEM_HEADERS
 from kontenumfs.protocol.errors import AttributeMissing, InvalidArgument, Unsupported
 from kontenumfs.protocol.metadata import OWN_NAMES, FileMetadata
 from kontenumfs.tree.attributes import metadata_of
@@ -18,17 +19,6 @@ MIME_TYPE = "user.mime_type"
 HTTP = "user.http."
 META = "user.meta."
 TOLD = "user.kontenum."
-HEADERS = frozenset(
-    {
-        "cache-control",
-        "content-disposition",
-        "content-encoding",
-        "content-language",
-        "content-type",
-        "expires",
-    }
-)
-"""The headers that S3 keeps with an object."""
 META_NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,200}")
 """What may follow x-amz-meta- (RFC 9110, token); S3 keeps names in lower case."""
 
@@ -44,7 +34,7 @@ def read_attributes(node: File) -> dict[str, str]:
     user: dict[str, str | None] = {**(known.metadata if known else {}), **changes.user}
     found: dict[str, str] = {}
     for name, value in headers.items():
-        if value is not None and name in HEADERS:
+        if value is not None and name in SYSTEM_HEADERS:
             found[MIME_TYPE if name == "content-type" else HTTP + name] = value
     for name, value in user.items():
         if value is not None and name not in OWN_NAMES:
@@ -74,7 +64,7 @@ def change_attribute(name: str, value: bytes | None) -> FileMetadata:
     text = None if value is None else _text(name, value)
     if name == MIME_TYPE:
         return FileMetadata(headers={"content-type": text})
-    if name.startswith(HTTP) and name.removeprefix(HTTP) in HEADERS:
+    if name.startswith(HTTP) and name.removeprefix(HTTP) in SYSTEM_HEADERS:
         if text is not None and not text.isascii():
             raise InvalidArgument(f"{name}: a header is one line of ASCII text")
         return FileMetadata(headers={name.removeprefix(HTTP): text})
@@ -83,9 +73,8 @@ def change_attribute(name: str, value: bytes | None) -> FileMetadata:
         return FileMetadata(user={own: text})
     if value is None:
         raise AttributeMissing(name)
-    raise Unsupported(
-        f"{name}: an object has {MIME_TYPE}, {HTTP}{{{','.join(sorted(HEADERS))}}} and {META}*"
-    )
+    headers = ", ".join(sorted(SYSTEM_HEADERS))
+    raise Unsupported(f"{name}: an object has {MIME_TYPE}, {META}* and, as {HTTP}*, {headers}")
 
 
 def _text(name: str, value: bytes) -> str:
