@@ -25,6 +25,7 @@ from kontenumfs.protocol.errors import (
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.protocol.names import component_from_bytes
 from kontenumfs.tree.attributes import Defaults, stat_of
+from kontenumfs.tree.listing import Listing
 from kontenumfs.tree.node import Directory, File, Node
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.files import Handle, OpenFiles
@@ -44,10 +45,25 @@ DESCRIBE_AHEAD = 64
 
 @dataclass(eq=False, slots=True)
 class OpenDirectory:
-    """One opendir(): the entries as they were when reading began."""
+    """One opendir(): its entries, from memory or as the pages of a listing come."""
 
     node: Directory
-    entries: Sequence[Node] | None = None
+    entries: Sequence[Node] = ()
+    listing: Listing | None = None
+
+    async def rewind(self, tree: Tree) -> None:
+        """Begin anew."""
+        if tree.fresh(self.node.listed):
+            self.entries, self.listing = await tree.children(self.node), None
+        else:
+            self.listing = tree.listing(self.node)
+            self.entries = self.listing.entries
+
+    async def has(self, number: int) -> bool:
+        """Whether there is an entry of this number, once that is known."""
+        if self.listing is not None:
+            return await self.listing.read_beyond(number)
+        return number < len(self.entries)
 
 
 class Operations(ExtendedAttributes):
@@ -179,16 +195,19 @@ class Operations(ExtendedAttributes):
     async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
         async with translated("readdir"):
             opened = self._directories[fh]
-            if opened.entries is None or start_id == 0:
-                opened.entries = await self._tree.children(opened.node)
-            for begin in range(start_id, len(opened.entries), DESCRIBE_AHEAD):
-                batch = opened.entries[begin : begin + DESCRIBE_AHEAD]
+            if start_id == 0:
+                await opened.rewind(self._tree)
+            at = start_id
+            while await opened.has(at):
+                batch = opened.entries[at : at + DESCRIBE_AHEAD]
                 await self._describe_all(batch)
-                for number, node in enumerate(batch, begin + 1):
+                for node in batch:
+                    at += 1
                     if node.removed:
                         continue
-                    name = os.fsencode(node.name)
-                    if not pyfuse3.readdir_reply(token, name, self._entry(node), number):
+                    if not pyfuse3.readdir_reply(
+                        token, os.fsencode(node.name), self._entry(node), at
+                    ):
                         return
                     self._tree.remember(node)
 

@@ -61,9 +61,11 @@ class Directory(Node):
     """A prefix that ends with a slash, with or without a marker object."""
 
     __slots__ = (
+        "asked",
         "children",
         "hidden",
         "info",
+        "large",
         "listed",
         "marker_checked",
         "missing",
@@ -78,6 +80,10 @@ class Directory(Node):
         """Names known to be absent, and since when."""
         self.listed = float("-inf")
         """When the last complete listing began."""
+        self.asked = 0
+        """Names that the store was asked for one by one since then."""
+        self.large = False
+        """Whether a listing is more than one page: then names are asked for one by one."""
         self.hidden = 0
         """How many keys that listing could not show."""
         self.own = False

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 
 import trio
+from cachetools import LRUCache
 
 from kontenumfs.protocol.errors import (
     AccessDenied,
@@ -20,16 +21,21 @@ from kontenumfs.protocol.errors import (
     NotFound,
     StaleInode,
 )
-from kontenumfs.protocol.names import MAX_KEY_BYTES, RESERVED, is_mappable
+from kontenumfs.protocol.names import MAX_KEY_BYTES
 from kontenumfs.store.api import ListPage, ObjectInfo, Store
 from kontenumfs.store.tasks import open_flat_nursery
 from kontenumfs.tree.attributes import with_known_attributes
+from kontenumfs.tree.listing import Listing
 from kontenumfs.tree.node import Directory, File, Node
 
 log = logging.getLogger(__name__)
 
 ROOT_INODE = 1
 """The kernel's number for the root of a mount (FUSE_ROOT_ID)."""
+LISTINGS = 1024
+"""Listings that may be under way; one that is forgotten begins anew."""
+ASKED_SINGLY = 2
+"""Names of a directory that are asked for one by one before a page of its listing is fetched."""
 
 
 class Tree:
@@ -58,7 +64,7 @@ class Tree:
         self.clock = clock
         self._inodes = itertools.count(ROOT_INODE)
         self._nodes: dict[int, Node] = {}
-        self._listing_locks: dict[int, trio.Lock] = {}
+        self._listings: LRUCache[int, Listing] = LRUCache(LISTINGS)
         self._heads = trio.CapacityLimiter(heads)
         self._head_refused = float("-inf")
         self.root = Directory(next(self._inodes), None, "")
@@ -132,8 +138,24 @@ class Tree:
         """The node called `name` in `parent`; raises FileMissing.
 
         Costs nothing while the parent's listing or an earlier answer is fresh; else one HEAD and
-        one LIST of one key, side by side.
+        one LIST of one key, side by side. Who asks for many names (rsync does, of every file
+        that it will write) has the directory listed instead, where that is one page.
         """
+        known = self._known(parent, name)
+        if known is not None:
+            return known
+        parent.asked += 1
+        if parent.asked > ASKED_SINGLY and not parent.large:
+            listing = self.listing(parent)
+            await listing.read_beyond(len(listing.entries))
+            parent.large = not listing.complete
+            known = self._known(parent, name)
+            if known is not None:
+                return known
+        return await self._ask(parent, name)
+
+    def _known(self, parent: Directory, name: str) -> Node | None:
+        """What memory says of a name: the node, None where it cannot tell; raises FileMissing."""
         node = parent.children.get(name)
         if node is not None and (self.fresh(node.checked) or self._is_local(node)):
             return node
@@ -142,7 +164,7 @@ class Tree:
             self.fresh(parent.listed) or (absent is not None and self.fresh(absent))
         ):
             raise FileMissing(name)
-        return await self._ask(parent, name)
+        return None
 
     async def _ask(self, parent: Directory, name: str) -> Node:
         """Ask the store for one name, as an object and as a prefix."""
@@ -161,9 +183,9 @@ class Tree:
             info = await self._head(key)
         node: Node | None
         if page is not None and (page.objects or page.prefixes):
-            node = self._directory_seen(parent, name, asked)
+            node = self.directory_seen(parent, name, asked)
         elif info is not None:
-            node = self._file_seen(parent, name, info, asked)
+            node = self.file_seen(parent, name, info, asked)
         else:
             node = self._nothing_seen(parent, name, asked)
         if node is None:
@@ -197,57 +219,17 @@ class Tree:
     async def children(self, parent: Directory) -> list[Node]:
         """Everything in `parent`, in the order of names; lists it when the cache is stale."""
         if not self.fresh(parent.listed):
-            lock = self._listing_locks.setdefault(parent.inode, trio.Lock())
-            try:
-                async with lock:
-                    if not self.fresh(parent.listed):
-                        await self._list(parent)
-            finally:
-                if not lock.locked():
-                    self._listing_locks.pop(parent.inode, None)
+            await self.listing(parent).finish()
         return [parent.children[name] for name in sorted(parent.children)]
 
-    async def _list(self, parent: Directory) -> None:
-        began = self.clock()
-        prefix = self.key(parent)
-        seen: set[str] = set()
-        doubtful: dict[str, ObjectInfo] = {}  # their names were directories so far
-        hidden = 0
-        token: str | None = None
-        while True:
-            page = await self.store.list_page(prefix, delimiter="/", token=token)
-            for common in page.prefixes:
-                name = common[len(prefix) : -1]
-                if is_mappable(name):
-                    hidden += name in seen  # the object of an earlier page
-                    seen.add(name)
-                    self._directory_seen(parent, name, began)
-                else:
-                    hidden += name != RESERVED
-            for info in page.objects:
-                name = info.key[len(prefix) :]
-                if not name:
-                    self._marker_seen(parent, info, began)
-                elif not is_mappable(name):
-                    hidden += 1
-                elif isinstance(parent.children.get(name), Directory):
-                    doubtful[name] = info
-                else:
-                    seen.add(name)
-                    self._file_seen(parent, name, info, began)
-            token = page.next_token
-            if token is None:
-                break
-        hidden += len(doubtful.keys() & seen)
-        for name in doubtful.keys() - seen:
-            seen.add(name)
-            self._file_seen(parent, name, doubtful[name], began)
-        self._settle(parent, seen, began)
-        if hidden not in (0, parent.hidden):
-            log.warning("%s: %d keys cannot be file names and are hidden", prefix or "/", hidden)
-        parent.hidden = hidden
+    def listing(self, parent: Directory) -> Listing:
+        """The listing of `parent` that is under way, or a new one."""
+        found = self._listings.get(parent.inode)
+        if found is None or found.complete or not self.fresh(found.began):
+            found = self._listings[parent.inode] = Listing(self, parent)
+        return found
 
-    def _settle(self, parent: Directory, seen: set[str], began: float) -> None:
+    def listing_ended(self, parent: Directory, seen: set[str], began: float) -> None:
         """End a listing that began at `began`: what it did not name is gone."""
         for name, node in list(parent.children.items()):
             if name not in seen and node.checked <= began and not self._is_local(node):
@@ -255,12 +237,11 @@ class Tree:
         # What was removed here while the listing was under way stays removed.
         parent.missing = {n: when for n, when in parent.missing.items() if when > began}
         parent.listed = began
+        parent.asked = 0
 
     # What was seen
 
-    def _file_seen(
-        self, parent: Directory, name: str, info: ObjectInfo, when: float
-    ) -> Node | None:
+    def file_seen(self, parent: Directory, name: str, info: ObjectInfo, when: float) -> Node | None:
         """The node of an object that the store named at `when`; None if it has gone since."""
         node = self._replaced(parent, name, File, when)
         if isinstance(node, File) and node.local is None and node.checked <= when:
@@ -268,7 +249,7 @@ class Tree:
             node.checked = when
         return node
 
-    def _directory_seen(self, parent: Directory, name: str, when: float) -> Node | None:
+    def directory_seen(self, parent: Directory, name: str, when: float) -> Node | None:
         """The node of a prefix that the store named at `when`; None if it has gone since."""
         node = self._replaced(parent, name, Directory, when)
         if isinstance(node, Directory):
@@ -300,7 +281,7 @@ class Tree:
         parent.missing[name] = max(when, parent.missing.get(name, when))
         return None
 
-    def _marker_seen(self, directory: Directory, info: ObjectInfo, when: float) -> None:
+    def marker_seen(self, directory: Directory, info: ObjectInfo, when: float) -> None:
         if directory.marker_checked > when:
             return
         directory.info = with_known_attributes(info, directory.info)

@@ -10,7 +10,7 @@ from kontenumfs.protocol import errors as e
 from kontenumfs.store.faulty import Fault, FaultyStore
 from kontenumfs.tree.node import Directory, File, Node
 from kontenumfs.tree.tree import Tree
-from tests.tree.conftest import LIST, TTL, StagedStore
+from tests.tree.conftest import LIST, TTL, StagedStore, Written
 
 
 def names(nodes: list[Node]) -> list[str]:
@@ -48,8 +48,8 @@ async def test_listings_at_once_are_one(
     assert store.asked() == [LIST]
 
 
-async def test_a_listing_that_fails_half_way_is_begun_anew(store: StagedStore) -> None:
-    """The first page's names stay; nothing is taken for gone."""
+async def test_a_listing_that_fails_half_way_goes_on(store: StagedStore) -> None:
+    """The first page's names stay, nothing is taken for gone, and no page is fetched twice."""
     faulty = FaultyStore(store, Fault("list_page", e.ServerError(status=500), skip=1))
     tree = Tree(faulty)
     await store.fill(*(f"{number:04}" for number in range(1500)))
@@ -59,7 +59,32 @@ async def test_a_listing_that_fails_half_way_is_begun_anew(store: StagedStore) -
     listed = await tree.children(tree.root)
     assert len(listed) == 1500
     assert listed[0] is first
-    assert store.asked() == [LIST] * 3
+    assert store.asked() == [LIST] * 2
+
+
+async def test_a_reader_does_not_wait_for_later_pages(store: StagedStore) -> None:
+    """Entries come page by page; who wants the first only has the first page fetched."""
+    tree = Tree(store)
+    await store.fill(*(f"{number:04}" for number in range(2500)))
+    listing = tree.listing(tree.root)
+    assert await listing.read_beyond(0)
+    assert store.asked() == [LIST]
+    assert [node.name for node in listing.entries[:2]] == ["0000", "0001"]
+    assert await listing.read_beyond(2400)
+    assert store.asked() == [LIST] * 2
+    assert not await listing.read_beyond(2500)
+    assert names(await tree.children(tree.root)) == [node.name for node in listing.entries]
+    assert store.asked() == []
+
+
+async def test_what_is_made_while_a_listing_is_read_comes_at_its_end(store: StagedStore) -> None:
+    """A file of this mount that the store has not yet."""
+    tree = Tree(store)
+    await store.fill("a", "b")
+    listing = tree.listing(tree.root)
+    tree.add_file(tree.root, "new").local = Written()
+    await listing.finish()
+    assert [node.name for node in listing.entries] == ["a", "b", "new"]
 
 
 async def test_a_mount_of_a_prefix_sees_what_is_below_it(store: StagedStore) -> None:

@@ -128,9 +128,29 @@ async def test_heads_side_by_side_are_bounded(
     await store.fill(*(str(number) for number in range(10)))
     store.latency = 1.0
     async with trio.open_nursery() as nursery:
-        for number in range(10):
-            nursery.start_soon(tree.lookup, tree.root, str(number))
+        for node in await tree.children(tree.root):
+            nursery.start_soon(tree.describe, node)
     assert store.busiest == 3
+
+
+async def test_many_names_of_one_directory_are_one_listing(tree: Tree, store: StagedStore) -> None:
+    """rsync asks for every name that it will write: the third one has the directory listed."""
+    await store.fill("there")
+    for number in range(50):
+        with pytest.raises(e.FileMissing):
+            await tree.lookup(tree.root, f"new{number}")
+    await tree.lookup(tree.root, "there")
+    assert len(store.asked()) == 2 * 2 + 1
+
+
+async def test_names_of_a_large_directory_are_asked_for_one_by_one(
+    tree: Tree, store: StagedStore
+) -> None:
+    """One page is fetched to find out, and its names are known then."""
+    await store.fill(*(f"{number:04}" for number in range(1500)))
+    for number in (1490, 1491, 1492, 1493, 0, 1, 2):
+        await tree.lookup(tree.root, f"{number:04}")
+    assert len(store.asked()) == 2 * 4 + 1
 
 
 @pytest.mark.parametrize("verb", ["head", "list_page"])
