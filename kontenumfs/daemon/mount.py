@@ -6,7 +6,6 @@ import logging
 import os
 import platform
 import signal
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,27 +13,16 @@ from pathlib import Path
 import pyfuse3
 import trio
 
-from kontenumfs.daemon.commands import Commands
+from kontenumfs.daemon.assembly import assemble
 from kontenumfs.daemon.configuration import read_rules
 from kontenumfs.daemon.control import Control
 from kontenumfs.daemon.kernel import FSTYPE
 from kontenumfs.daemon.options import MountOptions
 from kontenumfs.daemon.preflight import Exit, check_store
 from kontenumfs.fuse import copy_range
-from kontenumfs.fuse.operations import Operations
 from kontenumfs.protocol.errors import UserError
 from kontenumfs.store.api import Store
-from kontenumfs.tree.attributes import Defaults
-from kontenumfs.tree.tree import Tree
-from kontenumfs.writing.capabilities import ProvenCapabilities
-from kontenumfs.writing.content import Environment
-from kontenumfs.writing.deferred import DeferredMetadata
-from kontenumfs.writing.execute import PlanRunner
 from kontenumfs.writing.files import OpenFiles
-from kontenumfs.writing.identity import Composer
-from kontenumfs.writing.markers import Markers
-from kontenumfs.writing.memory import MemoryBudget
-from kontenumfs.writing.namespace import Namespace
 from kontenumfs.writing.staging import Staging
 
 log = logging.getLogger(__name__)
@@ -114,13 +102,23 @@ class Mount:
                 await self._store.aclose()
 
     async def _serve(self, nursery: trio.Nursery) -> None:
-        files, deferred, operations, commands = self._assemble(nursery)
-        control = Control(self._mountpoint, commands.table())
-        pyfuse3.init(operations, str(self._mountpoint), self._fuse_options())
+        parts = assemble(
+            nursery,
+            self._store,
+            self._options,
+            self._rules,
+            prefix=self._source.prefix,
+            staging=self._staging.run,
+        )
+        files = parts.files
+        control = Control(self._mountpoint, parts.commands.table())
+        pyfuse3.init(parts.operations, str(self._mountpoint), self._fuse_options())
         try:
-            copy_range.install(operations.copy_range, nursery, at_once=REQUESTS_AT_ONCE)
-            nursery.start_soon(deferred.run)
+            copy_range.install(parts.operations.copy_range, nursery, at_once=REQUESTS_AT_ONCE)
+            nursery.start_soon(parts.deferred.run)
             nursery.start_soon(files.run)
+            nursery.start_soon(parts.tree.describer.run)
+            nursery.start_soon(parts.remembered.run)
             nursery.start_soon(self._staging.clear, self._store)
             nursery.start_soon(self._obey_signals, files)
             nursery.start_soon(control.serve)
@@ -130,62 +128,6 @@ class Mount:
             await self._drain(files)
         finally:
             pyfuse3.close(unmount=True)
-
-    def _assemble(
-        self, nursery: trio.Nursery
-    ) -> tuple[OpenFiles, DeferredMetadata, Operations, Commands]:
-        options, store = self._options, self._store
-        wall_ns = time.time_ns
-        tree = Tree(store, prefix=self._source.prefix, ttl=options.ttl)
-        rules, prefix = self._rules, self._source.prefix
-        capabilities = ProvenCapabilities(store, prefix)
-        composer = Composer(prefix, rules.headers_of)
-        memory = MemoryBudget(options.memory)
-        environment = Environment(
-            store=store,
-            runner=PlanRunner(
-                store,
-                self._staging.run,
-                conditional=capabilities.conditional,
-            ),
-            memory=memory,
-            nursery=nursery,
-            chunk_size=options.chunk_size,
-            capabilities=capabilities.get,
-            conditional=capabilities.conditional,
-            policy=lambda key: rules.policy(key.removeprefix(prefix)),
-            wall_ns=wall_ns,
-            spare=lambda remote: files.spare(remote),
-            wake=lambda: files.wake(),
-        )
-        markers = Markers(store, self._source.prefix)
-        deferred = DeferredMetadata(
-            store, tree, markers, composer, delay=options.metadata_delay, wall_ns=wall_ns
-        )
-        files = OpenFiles(environment, tree, deferred, composer, is_temporary=rules.is_temporary)
-        memory.reclaim = files.reclaim
-        namespace = Namespace(store, tree, files, deferred, markers, composer, wall_ns=wall_ns)
-        operations = Operations(
-            tree,
-            files,
-            namespace,
-            defaults=self._defaults(),
-            deny_open=options.deny_open,
-            capacity=options.capacity,
-            wall_ns=wall_ns,
-        )
-        return files, deferred, operations, Commands(tree, files, namespace)
-
-    def _defaults(self) -> Defaults:
-        options = self._options
-        return Defaults(
-            uid=options.uid,
-            gid=options.gid,
-            file_mode=options.file_mode & ~options.umask,
-            directory_mode=options.dir_mode & ~options.umask,
-            mtime_ns=time.time_ns(),
-            symlinks=options.symlinks == "metadata",
-        )
 
     def _fuse_options(self) -> set[str]:
         words = set(pyfuse3.default_options)

@@ -124,6 +124,11 @@ OPTIONS: dict[str, Option] = {
     "deadline": Option(seconds, 60.0, "seconds", "longest wait of one operation, retries included"),
     "connections": Option(number, 16, "count", "connections to the store at most"),
     "ttl": Option(seconds, 60.0, "seconds", "how long names and attributes are believed"),
+    "attributes": Option(
+        one_of("full", "list"), "full", "full|list", "stat by HEAD, or by what listings tell alone"
+    ),
+    "cache_entries": Option(number, 1_000_000, "count", "names in memory; about 400 bytes each"),
+    "cache_dir": Option(str, None, "path|none", "where attributes are kept over mounts"),
     "chunk_size": Option(size, 8 << 20, "bytes", "what is sent at once; from 5M"),
     "memory": Option(size, 64 << 20, "bytes", "unsent bytes in memory, over all files"),
     "publish": Option(
@@ -166,6 +171,9 @@ class MountOptions:
     deadline: float
     connections: int
     ttl: float
+    attributes: Literal["full", "list"]
+    cache_entries: int
+    cache_dir: str | None
     chunk_size: int
     memory: int
     publish: Literal["auto", "live", "atomic"]

@@ -37,10 +37,13 @@ BLOCK_SIZE = 512
 """What st_blocks counts in (POSIX)."""
 PREFERRED_IO = 1024 * 1024
 """st_blksize: what programs should write at once; the kernel's largest FUSE write."""
-ATTRIBUTE_TIMEOUT = 1.0
-"""Seconds that the kernel may answer stat from its own memory."""
+DIRECTORY_TIMEOUT = 1.0
+"""Seconds that the kernel may believe that a directory is there: it cannot be made to forget one,
+for a process may be in it."""
 DESCRIBE_AHEAD = 64
-"""Entries of a directory whose attributes are asked for side by side."""
+"""Entries of a directory that are told at once, where each has to be asked for."""
+LONGEST_LINK = 4096
+"""PATH_MAX: no larger object is a symbolic link."""
 
 
 @dataclass(eq=False, slots=True)
@@ -53,10 +56,10 @@ class OpenDirectory:
 
     async def rewind(self, tree: Tree) -> None:
         """Begin anew."""
-        if tree.fresh(self.node.listed):
-            self.entries, self.listing = await tree.children(self.node), None
+        self.listing = await tree.open_listing(self.node)
+        if self.listing is None:
+            self.entries = await tree.children(self.node)
         else:
-            self.listing = tree.listing(self.node)
             self.entries = self.listing.entries
 
     async def has(self, number: int) -> bool:
@@ -106,16 +109,36 @@ class Operations(ExtendedAttributes):
 
     async def lookup(self, parent_inode: int, name: bytes, ctx: Any) -> pyfuse3.EntryAttributes:
         async with translated("lookup"):
-            parent = self._tree.directory(parent_inode)
+            parent = self._tree.inodes.directory(parent_inode)
             if name == b".":
                 node: Node = parent
             elif name == b"..":
                 node = parent.parent or parent
             else:
-                node = await self._tree.lookup(parent, component_from_bytes(name))
-            await self._tree.describe(node)
-            self._tree.remember(node)
+                try:
+                    node = await self._tree.lookup(parent, component_from_bytes(name))
+                except FileMissing:
+                    return self._absent(parent, component_from_bytes(name))
+            if self._may_be_link(node):
+                await self._tree.describe(node)
+            self._tree.inodes.remember(node)
             return self._entry(node)
+
+    def _absent(self, parent: Directory, name: str) -> pyfuse3.EntryAttributes:
+        """The answer by which the kernel remembers that there is no such name."""
+        since = self._tree.absent_since(parent, name)
+        self._tree.told_missing(parent, name, since)
+        entry = pyfuse3.EntryAttributes()
+        entry.st_ino = 0
+        entry.entry_timeout = self._tree.freshness(since)
+        return entry
+
+    def _may_be_link(self, node: Node) -> bool:
+        """Whether only its attributes tell if it is a symbolic link, which stat must know first."""
+        if not self._defaults.symlinks or not isinstance(node, File):
+            return False
+        info = node.info
+        return info is not None and info.size <= LONGEST_LINK
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
         for inode, count in inode_list:
@@ -123,7 +146,7 @@ class Operations(ExtendedAttributes):
 
     async def getattr(self, inode: int, ctx: Any) -> pyfuse3.EntryAttributes:
         async with translated("getattr"):
-            node = self._tree.node(inode)
+            node = self._tree.inodes.node(inode)
             await self._revalidate(node)
             return self._entry(node)
 
@@ -145,7 +168,7 @@ class Operations(ExtendedAttributes):
         ctx: Any,
     ) -> pyfuse3.EntryAttributes:
         async with translated("setattr"):
-            node = self._tree.node(inode)
+            node = self._tree.inodes.node(inode)
             assert isinstance(node, File | Directory)
             if fields.update_size:
                 if not isinstance(node, File):
@@ -165,7 +188,7 @@ class Operations(ExtendedAttributes):
     def _entry(self, node: Node) -> pyfuse3.EntryAttributes:
         shown = stat_of(node, self._defaults)
         entry = pyfuse3.EntryAttributes()
-        entry.st_ino = node.inode
+        entry.st_ino = self._tree.inodes.number(node)
         kind = stat.S_IFDIR if shown.is_directory else stat.S_IFREG
         if shown.target is not None:
             kind = stat.S_IFLNK
@@ -177,11 +200,14 @@ class Operations(ExtendedAttributes):
         # With no blocks, cp takes a file for a hole and reads it instead of asking for a copy.
         entry.st_blocks = -(-shown.size // BLOCK_SIZE)
         entry.st_atime_ns = entry.st_mtime_ns = entry.st_ctime_ns = shown.mtime_ns
-        # A directory's generation and timeouts are one and the same for the whole mount.
-        entry.generation = 0
-        busy = isinstance(node, File) and node.local is not None
-        entry.entry_timeout = ATTRIBUTE_TIMEOUT
-        entry.attr_timeout = 0.0 if busy else ATTRIBUTE_TIMEOUT
+        entry.generation = self._tree.inodes.generation(node)
+        entry.entry_timeout = self._tree.freshness(node.checked)
+        # What nobody has asked for yet is asked for when somebody wants it.
+        if shown.is_directory:
+            entry.entry_timeout = DIRECTORY_TIMEOUT
+        entry.attr_timeout = entry.entry_timeout if self._tree.describer.knows(node) else 0.0
+        if isinstance(node, File) and node.local is not None:
+            entry.attr_timeout = 0.0
         return entry
 
     # Directories
@@ -189,7 +215,7 @@ class Operations(ExtendedAttributes):
     async def opendir(self, inode: int, ctx: Any) -> int:
         async with translated("opendir"):
             number = next(self._numbers)
-            self._directories[number] = OpenDirectory(self._tree.directory(inode))
+            self._directories[number] = OpenDirectory(self._tree.inodes.directory(inode))
             return number
 
     async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
@@ -200,19 +226,18 @@ class Operations(ExtendedAttributes):
             at = start_id
             while await opened.has(at):
                 batch = opened.entries[at : at + DESCRIBE_AHEAD]
-                await self._describe_all(batch)
+                await self._describe_links(batch)
                 for node in batch:
                     at += 1
                     if node.removed:
                         continue
-                    if not pyfuse3.readdir_reply(
-                        token, os.fsencode(node.name), self._entry(node), at
-                    ):
+                    name = os.fsencode(node.name)
+                    if not pyfuse3.readdir_reply(token, name, self._entry(node), at):
                         return
-                    self._tree.remember(node)
+                    self._tree.inodes.remember(node)
 
-    async def _describe_all(self, nodes: Sequence[Node]) -> None:
-        """Ask for the attributes that are not known, side by side; who has gone is skipped."""
+    async def _describe_links(self, nodes: Sequence[Node]) -> None:
+        """Ask for the attributes of what may be a link, side by side; who has gone is skipped."""
 
         async def describe(node: Node) -> None:
             try:
@@ -224,7 +249,7 @@ class Operations(ExtendedAttributes):
 
         failures: list[BaseException] = []
         async with trio.open_nursery() as nursery:
-            for node in nodes:
+            for node in filter(self._may_be_link, nodes):
                 nursery.start_soon(describe, node)
         if failures:
             raise failures[0]
@@ -240,11 +265,11 @@ class Operations(ExtendedAttributes):
     ) -> pyfuse3.EntryAttributes:
         async with translated("mkdir"):
             node = await self._namespace.make_directory(
-                self._tree.directory(parent_inode),
+                self._tree.inodes.directory(parent_inode),
                 component_from_bytes(name),
                 self._created(mode, ctx),
             )
-            self._tree.remember(node)
+            self._tree.inodes.remember(node)
             return self._entry(node)
 
     def _created(self, mode: int, ctx: Any) -> FileMetadata:
@@ -257,12 +282,12 @@ class Operations(ExtendedAttributes):
 
     async def rmdir(self, parent_inode: int, name: bytes, ctx: Any) -> None:
         async with translated("rmdir"):
-            parent = self._tree.directory(parent_inode)
+            parent = self._tree.inodes.directory(parent_inode)
             await self._namespace.remove_directory(parent, component_from_bytes(name))
 
     async def unlink(self, parent_inode: int, name: bytes, ctx: Any) -> None:
         async with translated("unlink"):
-            parent = self._tree.directory(parent_inode)
+            parent = self._tree.inodes.directory(parent_inode)
             await self._namespace.unlink(parent, component_from_bytes(name))
 
     async def rename(
@@ -278,9 +303,9 @@ class Operations(ExtendedAttributes):
             if flags & ~pyfuse3.RENAME_NOREPLACE:
                 raise InvalidArgument("names cannot be exchanged in one step")
             await self._namespace.rename(
-                self._tree.directory(parent_inode_old),
+                self._tree.inodes.directory(parent_inode_old),
                 component_from_bytes(name_old),
-                self._tree.directory(parent_inode_new),
+                self._tree.inodes.directory(parent_inode_new),
                 component_from_bytes(name_new),
                 overwrite=not flags & pyfuse3.RENAME_NOREPLACE,
             )
@@ -291,7 +316,7 @@ class Operations(ExtendedAttributes):
         self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: Any
     ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
         async with translated("create"):
-            parent = self._tree.directory(parent_inode)
+            parent = self._tree.inodes.directory(parent_inode)
             handle = self._files.create(
                 parent,
                 component_from_bytes(name),
@@ -300,7 +325,7 @@ class Operations(ExtendedAttributes):
                 exclusive=bool(flags & os.O_EXCL),
                 pid=ctx.pid,
             )
-            self._tree.remember(handle.node)
+            self._tree.inodes.remember(handle.node)
             return self._opened(handle), self._entry(handle.node)
 
     async def mknod(
@@ -309,7 +334,7 @@ class Operations(ExtendedAttributes):
         async with translated("mknod"):
             if not stat.S_ISREG(mode):
                 raise NotPermitted("an object store has no devices, pipes or sockets")
-            parent = self._tree.directory(parent_inode)
+            parent = self._tree.inodes.directory(parent_inode)
             handle = self._files.create(
                 parent,
                 component_from_bytes(name),
@@ -318,12 +343,12 @@ class Operations(ExtendedAttributes):
             )
             await self._files.fsync(handle.node)
             await self._files.release(handle)
-            self._tree.remember(handle.node)
+            self._tree.inodes.remember(handle.node)
             return self._entry(handle.node)
 
     async def open(self, inode: int, flags: int, ctx: Any) -> pyfuse3.FileInfo:
         async with translated("open"):
-            node = self._tree.node(inode)
+            node = self._tree.inodes.node(inode)
             if not isinstance(node, File):
                 raise IsDirectory(node.name)
             if self._deny_open and flags & os.O_ACCMODE == os.O_RDONLY:
@@ -377,18 +402,18 @@ class Operations(ExtendedAttributes):
             except UnicodeDecodeError:
                 raise InvalidName(f"{target!r} is not UTF-8") from None
             node = await self._namespace.make_symlink(
-                self._tree.directory(parent_inode),
+                self._tree.inodes.directory(parent_inode),
                 component_from_bytes(name),
                 path,
                 self._created(0o777, ctx),
             )
-            self._tree.remember(node)
+            self._tree.inodes.remember(node)
             return self._entry(node)
 
     async def readlink(self, inode: int, ctx: Any) -> bytes:
         async with translated("readlink"):
-            node = self._tree.node(inode)
-            await self._tree.describe(node)
+            node = self._tree.inodes.node(inode)
+            await self._tree.describe(node, exact=True)
             target = stat_of(node, self._defaults).target
             if target is None:
                 raise InvalidArgument(f"{node.name} is no symbolic link")

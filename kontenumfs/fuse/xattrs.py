@@ -25,18 +25,18 @@ class ExtendedAttributes(pyfuse3.Operations):
         self._files = files
 
     def _file(self, inode: int) -> File:
-        node = self._tree.node(inode)
+        node = self._tree.inodes.node(inode)
         if not isinstance(node, File):
             raise Unsupported("a directory has no extended attributes")
         return node
 
     async def getxattr(self, inode: int, name: bytes, ctx: Any) -> bytes:
         # The kernel asks for security.* all day: answered without a look at the store.
-        if not name.startswith(b"user.") or isinstance(self._tree.node(inode), Directory):
+        if not name.startswith(b"user.") or isinstance(self._tree.inodes.node(inode), Directory):
             raise pyfuse3.FUSEError(pyfuse3.ENOATTR)
         async with translated("getxattr"):
             node = self._file(inode)
-            await self._tree.describe(node)
+            await self._tree.describe(node, exact=True)
             try:
                 return read_attributes(node)[os.fsdecode(name)].encode()
             except KeyError:
@@ -44,10 +44,10 @@ class ExtendedAttributes(pyfuse3.Operations):
 
     async def listxattr(self, inode: int, ctx: Any) -> Sequence[bytes]:
         async with translated("listxattr"):
-            node = self._tree.node(inode)
+            node = self._tree.inodes.node(inode)
             if not isinstance(node, File):
                 return []
-            await self._tree.describe(node)
+            await self._tree.describe(node, exact=True)
             return [os.fsencode(name) for name in own_attributes(node, self._files.named(node))]
 
     async def setxattr(self, inode: int, name: bytes, value: bytes, ctx: Any) -> None:
@@ -57,7 +57,7 @@ class ExtendedAttributes(pyfuse3.Operations):
     async def removexattr(self, inode: int, name: bytes, ctx: Any) -> None:
         async with translated("removexattr"):
             node = self._file(inode)
-            await self._tree.describe(node)
+            await self._tree.describe(node, exact=True)
             if os.fsdecode(name) not in read_attributes(node):
                 raise AttributeMissing(os.fsdecode(name))
             await self._change_attribute(inode, os.fsdecode(name), None)
@@ -65,5 +65,5 @@ class ExtendedAttributes(pyfuse3.Operations):
     async def _change_attribute(self, inode: int, name: str, value: bytes | None) -> None:
         node = self._file(inode)
         change = change_attribute(name, value)
-        await self._tree.describe(node)
+        await self._tree.describe(node, exact=True)
         self._files.set_metadata(node, change)

@@ -123,8 +123,14 @@ class Store(Protocol):
         delimiter: str = "",
         max_keys: int = 1000,
         token: str | None = None,
+        start_after: str = "",
     ) -> ListPage:
-        """One page of the keys that start with `prefix`; `token` is the last page's next_token."""
+        """One page of the keys that start with `prefix`.
+
+        Args:
+            token: the last page's next_token.
+            start_after: without a token: the key after which the listing begins.
+        """
 
     async def put(
         self,

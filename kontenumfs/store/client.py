@@ -122,12 +122,14 @@ class HTTPStore:
         delimiter: str = "",
         max_keys: int = 1000,
         token: str | None = None,
+        start_after: str = "",
     ) -> ListPage:
         """One page of a listing."""
         query = [("list-type", "2"), ("encoding-type", "url"), ("max-keys", str(max_keys))]
         query += [("prefix", prefix)] if prefix else []
         query += [("delimiter", delimiter)] if delimiter else []
         query += [("continuation-token", token)] if token else []
+        query += [("start-after", start_after)] if start_after and not token else []
         response = await self._send(Call("ListObjectsV2", "GET", prefix, query=tuple(query)))
         listing = xml.parse_listing(response.content)
         objects = tuple(

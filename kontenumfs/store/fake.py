@@ -111,12 +111,13 @@ class FakeStore:
         delimiter: str = "",
         max_keys: int = 1000,
         token: str | None = None,
+        start_after: str = "",
     ) -> ListPage:
         """One page, in byte order; a common prefix counts as one key."""
         await self._enter("ListObjectsV2", prefix)
         objects: list[ObjectInfo] = []
         prefixes: list[str] = []
-        last = token or ""
+        last = token or start_after
         limit = min(max_keys, 1000)
         for key in sorted(self.objects) if limit > 0 else ():
             if not key.startswith(prefix) or key <= last or _below(key, last, prefix, delimiter):

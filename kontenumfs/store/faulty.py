@@ -100,13 +100,18 @@ class FaultyStore:
         delimiter: str = "",
         max_keys: int = 1000,
         token: str | None = None,
+        start_after: str = "",
     ) -> ListPage:
         """See Store."""
         return await self._through(
             "list_page",
             prefix,
             lambda: self._inner.list_page(
-                prefix, delimiter=delimiter, max_keys=max_keys, token=token
+                prefix,
+                delimiter=delimiter,
+                max_keys=max_keys,
+                token=token,
+                start_after=start_after,
             ),
         )
 

@@ -57,15 +57,16 @@ class Stat:
 def stat_of(node: Node, defaults: Defaults) -> Stat:
     """What is known of `node` now; asks nobody (Tree.describe does)."""
     assert isinstance(node, File | Directory)
-    metadata = metadata_of(node)
+    info = node.info
+    metadata = _metadata_over(node, info)
     directory = isinstance(node, Directory)
     size = 0
     if isinstance(node, File):
-        size = node.local.size if node.local else node.info.size if node.info else 0
+        size = node.local.size if node.local else info.size if info else 0
     fallback_mode = defaults.directory_mode if directory else defaults.file_mode
     fallback_time = defaults.mtime_ns
-    if node.info is not None:
-        fallback_time = round(node.info.last_modified * NANOSECONDS)
+    if info is not None:
+        fallback_time = round(info.last_modified * NANOSECONDS)
     return Stat(
         is_directory=directory,
         mode=fallback_mode if metadata.mode is None else metadata.mode,
@@ -79,7 +80,11 @@ def stat_of(node: Node, defaults: Defaults) -> Stat:
 
 def metadata_of(node: File | Directory) -> FileMetadata:
     """Mode, owner and time of `node`: what waits to be sent over what the store keeps."""
-    stored = stored_metadata(node.info)
+    return _metadata_over(node, node.info)
+
+
+def _metadata_over(node: File | Directory, info: ObjectInfo | None) -> FileMetadata:
+    stored = stored_metadata(info)
     if isinstance(node, File) and node.local is not None:
         return node.local.metadata.over(stored)
     return node.pending.over(stored) if node.pending is not None else stored
@@ -92,11 +97,30 @@ def stored_metadata(info: ObjectInfo | None) -> FileMetadata:
     return decode(info.attributes.metadata, size=info.size)
 
 
+def same_object(info: ObjectInfo, known: ObjectInfo) -> bool:
+    """Whether what a listing shows is the object that was known: ETag, size and LastModified.
+
+    The store tells whole seconds; of what this mount wrote itself, its own clock tells the time.
+    """
+    if (info.etag, info.size) != (known.etag, known.size):
+        return False
+    if known.last_modified.is_integer():
+        return int(info.last_modified) == int(known.last_modified)
+    return abs(info.last_modified - known.last_modified) <= CLOCK_TOLERANCE
+
+
 def with_known_attributes(info: ObjectInfo, known: ObjectInfo | None) -> ObjectInfo:
-    """`info` of a listing, with the attributes that an equal object is known to have."""
-    if info.attributes is not None or known is None or known.attributes is None:
-        return info
-    same = (info.etag, info.size) == (known.etag, known.size)
-    if same and abs(info.last_modified - known.last_modified) <= CLOCK_TOLERANCE:
+    """`info` of a listing, with the attributes that the same object is known to have."""
+    if info.attributes is None and known is not None and same_object(info, known):
         return replace(info, attributes=known.attributes)
     return info
+
+
+def confirm(node: Node, info: ObjectInfo) -> bool:
+    """Take what a listing says of the object of `node`; returns whether something changed.
+
+    The attributes that are known stay where it is still the same object.
+    """
+    known = node.info
+    node.info = info = with_known_attributes(info, known)
+    return known is None or not same_object(info, known) or info.attributes != known.attributes

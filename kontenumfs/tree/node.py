@@ -1,11 +1,14 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""One name of the tree: a file or a directory, with an inode number for life."""
+"""One name of the tree: a file or a directory. There can be a million, so each is kept small."""
 
 from typing import Protocol
 
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import ObjectInfo
+from kontenumfs.tree.packed import pack_attributes, pack_facts, unpack_facts
+
+NEVER = float("-inf")
 
 
 class LocalContent(Protocol):
@@ -24,33 +27,75 @@ class Node:
     """A name; its meaning is in the subclass.
 
     Args:
-        inode: the number that the kernel knows it by; never reused within a mount.
         parent: the directory that holds it, or None for the root.
-        name: one path component.
+        name: one path component; of the root, what every key of the mount starts with.
     """
 
-    __slots__ = ("checked", "inode", "lookups", "name", "parent", "removed")
+    __slots__ = (
+        "_attributes",
+        "_facts",
+        "checked",
+        "inode",
+        "lookups",
+        "name",
+        "parent",
+        "removed",
+    )
 
-    def __init__(self, inode: int, parent: "Directory | None", name: str) -> None:
-        self.inode = inode
+    def __init__(self, parent: "Directory | None", name: str) -> None:
+        self.inode = 0
+        """The number that the kernel knows it by; 0 until it was told one (see InodeTable)."""
         self.parent = parent
         self.name = name
         self.lookups = 0
         """How often the kernel was told of this inode, less what it forgot."""
-        self.checked = float("-inf")
+        self.checked = NEVER
         """When the store last confirmed that the name exists, on the tree's clock."""
         self.removed = False
+        self._facts: bytes | None = None
+        self._attributes: bytes | None = None
+
+    @property
+    def key(self) -> str:
+        """The object key of a file, or the prefix (with its slash) of a directory."""
+        parts: list[str] = []
+        at: Node = self
+        while at.parent is not None:
+            parts.append(at.name)
+            at = at.parent
+        return at.name + "/".join(reversed(parts))
+
+    @property
+    def info(self) -> ObjectInfo | None:
+        """The object (of a directory: its marker) as last seen; None where there is none."""
+        if self._facts is None:
+            return None
+        return unpack_facts(self.key, self._facts, self._attributes)
+
+    @info.setter
+    def info(self, info: ObjectInfo | None) -> None:
+        known = info.attributes if info is not None else None
+        self._facts = pack_facts(info) if info is not None else None
+        self._attributes = pack_attributes(known) if known is not None else None
+
+    @property
+    def has_object(self) -> bool:
+        """Whether there is an object (of a directory: a marker)."""
+        return self._facts is not None
+
+    @property
+    def is_described(self) -> bool:
+        """Whether there is an object, and its attributes are known."""
+        return self._attributes is not None
 
 
 class File(Node):
     """An object, or one that is about to be."""
 
-    __slots__ = ("info", "local", "pending")
+    __slots__ = ("local", "pending")
 
-    def __init__(self, inode: int, parent: "Directory", name: str) -> None:
-        super().__init__(inode, parent, name)
-        self.info: ObjectInfo | None = None
-        """The object as last seen; None while it exists only here."""
+    def __init__(self, parent: "Directory", name: str) -> None:
+        super().__init__(parent, name)
         self.local: LocalContent | None = None
         """Set while the file is open for writing."""
         self.pending: FileMetadata | None = None
@@ -64,31 +109,39 @@ class Directory(Node):
         "asked",
         "children",
         "hidden",
-        "info",
         "large",
+        "legacy",
         "listed",
+        "losses",
         "marker_checked",
         "missing",
         "own",
         "pending",
     )
 
-    def __init__(self, inode: int, parent: "Directory | None", name: str) -> None:
-        super().__init__(inode, parent, name)
+    def __init__(self, parent: "Directory | None", name: str) -> None:
+        super().__init__(parent, name)
         self.children: dict[str, Node] = {}
         self.missing: dict[str, float] = {}
         """Names known to be absent, and since when."""
-        self.listed = float("-inf")
+        self.listed = NEVER
         """When the last complete listing began."""
         self.asked = 0
         """Names that the store was asked for one by one since then."""
         self.large = False
-        """Whether a listing is more than one page: then names are asked for one by one."""
+        """Whether its listing is more than a page."""
+        self.losses = 0
+        """How often names were forgotten to make room: a listing under way is not whole then."""
         self.hidden = 0
         """How many keys that listing could not show."""
         self.own = False
         """Made or emptied by this mount: exists until rmdir, whatever listings say."""
-        self.info: ObjectInfo | None = None
-        """The marker object, where there is one."""
-        self.marker_checked = float("-inf")
+        self.legacy = False
+        """Whether an object `NAME_$folder$` stands for it, as old Hadoop tools write."""
+        self.marker_checked = NEVER
         self.pending: FileMetadata | None = None
+
+    @property
+    def key(self) -> str:
+        """The prefix that all keys in it start with: empty, or ends with a slash."""
+        return super().key + "/" if self.parent is not None else self.name

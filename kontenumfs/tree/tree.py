@@ -6,36 +6,30 @@ A directory is a prefix, a file is an object. What this mount does itself is see
 others do is seen within `ttl` seconds.
 """
 
-import itertools
-import logging
 from collections.abc import Callable
 
 import trio
 from cachetools import LRUCache
 
-from kontenumfs.protocol.errors import (
-    AccessDenied,
-    FileMissing,
-    NameTooLong,
-    NotDirectory,
-    NotFound,
-    StaleInode,
-)
+from kontenumfs.protocol.errors import FileMissing, NameTooLong
 from kontenumfs.protocol.names import MAX_KEY_BYTES
 from kontenumfs.store.api import ListPage, ObjectInfo, Store
 from kontenumfs.store.tasks import open_flat_nursery
-from kontenumfs.tree.attributes import with_known_attributes
+from kontenumfs.tree.attributes import confirm
+from kontenumfs.tree.describe import Describer
+from kontenumfs.tree.flights import Flights
+from kontenumfs.tree.inodes import InodeTable
+from kontenumfs.tree.kernel import Kernel, NoKernel
 from kontenumfs.tree.listing import Listing
-from kontenumfs.tree.node import Directory, File, Node
+from kontenumfs.tree.node import NEVER, Directory, File, Node
+from kontenumfs.tree.remembered import RememberedAttributes
+from kontenumfs.tree.room import Room
+from kontenumfs.tree.walk import Walks
 
-log = logging.getLogger(__name__)
-
-ROOT_INODE = 1
-"""The kernel's number for the root of a mount (FUSE_ROOT_ID)."""
 LISTINGS = 1024
 """Listings that may be under way; one that is forgotten begins anew."""
-ASKED_SINGLY = 2
-"""Names of a directory that are asked for one by one before a page of its listing is fetched."""
+MISSING = 4096
+"""Absent names that are remembered of one directory, beside what its listing tells."""
 
 
 class Tree:
@@ -45,7 +39,11 @@ class Tree:
         store: the bucket.
         prefix: what every key of this mount starts with: empty, or ends with a slash.
         ttl: seconds that an answer of the store is believed.
+        entries: names that are kept in memory.
         heads: how many HEAD requests run side by side at most.
+        trust_listings: stat() shows what listings tell, and no HEAD is sent for it.
+        remembered: attributes that earlier mounts have learnt.
+        kernel: is told of changes that the kernel did not ask for.
         clock: monotonic seconds.
     """
 
@@ -55,67 +53,42 @@ class Tree:
         *,
         prefix: str = "",
         ttl: float = 60.0,
+        entries: int = 1_000_000,
         heads: int = 16,
+        trust_listings: bool = False,
+        remembered: RememberedAttributes | None = None,
+        kernel: Kernel | None = None,
         clock: Callable[[], float] = trio.current_time,
     ) -> None:
         self.store = store
-        self.prefix = prefix
         self.ttl = ttl
         self.clock = clock
-        self._inodes = itertools.count(ROOT_INODE)
-        self._nodes: dict[int, Node] = {}
-        self._listings: LRUCache[int, Listing] = LRUCache(LISTINGS)
-        self._heads = trio.CapacityLimiter(heads)
-        self._head_refused = float("-inf")
-        self.root = Directory(next(self._inodes), None, "")
+        self.kernel: Kernel = kernel or NoKernel()
+        self.remembered = remembered or RememberedAttributes(None, limit=0)
+        self.root = Directory(None, prefix)
         self.root.own = True
-        self.remember(self.root)
+        self.inodes = InodeTable(self.root)
+        self.describer = Describer(self, parallel=heads, trust_listings=trust_listings)
+        self.room = Room(entries, self.kernel)
+        self._listings: LRUCache[Directory, Listing] = LRUCache(LISTINGS)
+        self._walks = Walks(self)
+        self._flights = Flights()
 
     # What the kernel holds
 
-    def remember(self, node: Node) -> None:
-        """Count one more lookup of `node` by the kernel."""
-        self._nodes[node.inode] = node
-        node.lookups += 1
-
     def forget(self, inode: int, count: int) -> None:
-        """The kernel drops `count` lookups of `inode`; the last one frees it."""
-        node = self._nodes.get(inode)
-        if node is None or node is self.root:
-            return
-        node.lookups -= count
-        if node.lookups <= 0:
-            del self._nodes[inode]
-
-    def node(self, inode: int) -> Node:
-        """The node of an inode number; raises StaleInode for one that was forgotten."""
-        try:
-            return self._nodes[inode]
-        except KeyError:
-            raise StaleInode(f"inode {inode} is not known to this mount") from None
-
-    def directory(self, inode: int) -> Directory:
-        """The directory of an inode number; raises NotDirectory for a file's."""
-        node = self.node(inode)
-        if not isinstance(node, Directory):
-            raise NotDirectory(self.key(node))
-        return node
+        """The kernel drops `count` lookups of `inode`."""
+        node = self.inodes.forget(inode, count)
+        if node is not None:
+            self.room.forgotten(node)
 
     def key(self, node: Node) -> str:
         """The object key of a file, or the prefix (with its slash) of a directory."""
-        parts: list[str] = []
-        at: Node = node
-        while at.parent is not None:
-            parts.append(at.name)
-            at = at.parent
-        path = "/".join(reversed(parts))
-        if isinstance(node, Directory) and path:
-            path += "/"
-        return self.prefix + path
+        return node.key
 
     def child_key(self, parent: Directory, name: str, *, directory: bool = False) -> str:
         """The key that `name` has in `parent`; raises NameTooLong past S3's 1,024 bytes."""
-        key = self.key(parent) + name + ("/" if directory else "")
+        key = parent.key + name + ("/" if directory else "")
         if len(key.encode()) > MAX_KEY_BYTES:
             raise NameTooLong(f"the key would be longer than {MAX_KEY_BYTES} bytes: {key[:80]}...")
         return key
@@ -125,6 +98,14 @@ class Tree:
     def fresh(self, when: float) -> bool:
         """Whether an answer that was given at `when` is still believed."""
         return self.clock() - when < self.ttl
+
+    def freshness(self, when: float) -> float:
+        """Seconds that an answer of `when` is still believed."""
+        return max(0.0, when + self.ttl - self.clock())
+
+    def absent_since(self, parent: Directory, name: str) -> float:
+        """When the store last said that there is no `name`."""
+        return max(parent.missing.get(name, NEVER), parent.listed)
 
     def _is_local(self, node: Node) -> bool:
         """Whether the name exists because of this mount, whatever the store lists."""
@@ -137,37 +118,55 @@ class Tree:
     async def lookup(self, parent: Directory, name: str) -> Node:
         """The node called `name` in `parent`; raises FileMissing.
 
-        Costs nothing while the parent's listing or an earlier answer is fresh; else one HEAD and
-        one LIST of one key, side by side. Who asks for many names (rsync does, of every file
-        that it will write) has the directory listed instead, where that is one page.
+        Costs nothing while an earlier answer is fresh; else the directory is listed where that
+        is one page. Where it is more, there are one HEAD and one LIST of one key, side by side,
+        and who asks for many names has page after page listed as well.
         """
+        self.room.use(parent)
         known = self._known(parent, name)
         if known is not None:
             return known
-        parent.asked += 1
-        if parent.asked > ASKED_SINGLY and not parent.large:
-            listing = self.listing(parent)
-            await listing.read_beyond(len(listing.entries))
-            parent.large = not listing.complete
+        self.child_key(parent, name)
+        if self.ttl and not self.fresh(parent.listed):
+            await self.look_into(parent)
             known = self._known(parent, name)
-            if known is not None:
-                return known
-        return await self._ask(parent, name)
+        while known is None:
+            async with self._flights.first((parent, name)) as first:
+                if first:
+                    return await self._ask(parent, name)
+            known = self._known(parent, name)
+        return known
+
+    async def look_into(self, parent: Directory) -> None:
+        """Learn more of what is in `parent`: all of it, or a page in proportion to what was asked.
+
+        For each two names that are asked for one by one, a page of a large directory is fetched:
+        that costs half as much again if no other name is wanted, and is soon whole if many are.
+        """
+        if not parent.large:
+            if await self._walks.fill(parent):
+                return
+            listing = self.listing(parent)
+            await listing.read_to_page(1)
+            parent.large = not listing.complete
+        elif self.listing(parent).pages < parent.asked // 2:
+            await self.listing(parent).read_to_page(parent.asked // 2)
 
     def _known(self, parent: Directory, name: str) -> Node | None:
         """What memory says of a name: the node, None where it cannot tell; raises FileMissing."""
         node = parent.children.get(name)
         if node is not None and (self.fresh(node.checked) or self._is_local(node)):
             return node
-        absent = parent.missing.get(name)
-        if node is None and (
-            self.fresh(parent.listed) or (absent is not None and self.fresh(absent))
-        ):
-            raise FileMissing(name)
+        if node is None:
+            listing = self._listings.get(parent)
+            listed = listing is not None and self.fresh(listing.began) and listing.covers(name)
+            if listed or self.fresh(self.absent_since(parent, name)):
+                raise FileMissing(name)
         return None
 
     async def _ask(self, parent: Directory, name: str) -> Node:
         """Ask the store for one name, as an object and as a prefix."""
+        parent.asked += 1
         key = self.child_key(parent, name)
         asked = self.clock()
         info: ObjectInfo | None = None
@@ -175,78 +174,93 @@ class Tree:
 
         async def as_prefix() -> None:
             nonlocal page
-            page = await self.store.list_page(key + "/", max_keys=1)
+            page = await self.list_page(key + "/", max_keys=1)
 
         async with open_flat_nursery() as nursery:
             if len(key.encode()) < MAX_KEY_BYTES:  # no key is longer, so nothing is below it
                 nursery.start_soon(as_prefix)
-            info = await self._head(key)
+            info = await self.describer.head(key)
         node: Node | None
         if page is not None and (page.objects or page.prefixes):
             node = self.directory_seen(parent, name, asked)
         elif info is not None:
             node = self.file_seen(parent, name, info, asked)
         else:
-            node = self._nothing_seen(parent, name, asked)
+            node = self.nothing_seen(parent, name, asked)
+        self.room.make(parent)
         if node is None:
             raise FileMissing(name)
         return node
 
-    async def _head(self, key: str) -> ObjectInfo | None:
-        """HEAD, or None where there is no object.
-
-        Some servers deny HEAD together with GET: then a listing tells size and time, and HEAD is
-        not tried again within the ttl. What refuses listings too is raised.
-        """
-        if not self.fresh(self._head_refused):
-            try:
-                async with self._heads:
-                    return await self.store.head(key)
-            except NotFound:
-                return None
-            except AccessDenied as error:
-                found = await self._head_by_listing(key)
-                if self._head_refused == float("-inf"):
-                    log.warning("HEAD is refused, so times and modes are the listings': %s", error)
-                self._head_refused = self.clock()
-                return found
-        return await self._head_by_listing(key)
-
-    async def _head_by_listing(self, key: str) -> ObjectInfo | None:
-        page = await self.store.list_page(key, max_keys=1)
-        return next((info for info in page.objects if info.key == key), None)
+    async def list_page(
+        self,
+        prefix: str,
+        *,
+        delimiter: str = "",
+        max_keys: int = 1000,
+        token: str | None = None,
+        start_after: str = "",
+    ) -> ListPage:
+        """One page of the store's listing, with the attributes that are remembered."""
+        page = await self.store.list_page(
+            prefix, delimiter=delimiter, max_keys=max_keys, token=token, start_after=start_after
+        )
+        return await self.remembered.recall(page)
 
     async def children(self, parent: Directory) -> list[Node]:
         """Everything in `parent`, in the order of names; lists it when the cache is stale."""
-        if not self.fresh(parent.listed):
-            await self.listing(parent).finish()
+        listing = await self.open_listing(parent)
+        if listing is not None:
+            await listing.finish()
         return [parent.children[name] for name in sorted(parent.children)]
+
+    async def open_listing(self, parent: Directory) -> Listing | None:
+        """The listing of `parent` to read from; None where `children` needs no request."""
+        self.room.use(parent)
+        if self.fresh(parent.listed) or await self._walks.fill(parent):
+            return None
+        return self.listing(parent)
 
     def listing(self, parent: Directory) -> Listing:
         """The listing of `parent` that is under way, or a new one."""
-        found = self._listings.get(parent.inode)
+        found = self._listings.get(parent)
         if found is None or found.complete or not self.fresh(found.began):
-            found = self._listings[parent.inode] = Listing(self, parent)
+            found = self._listings[parent] = Listing(self, parent)
+            parent.asked = 0
         return found
 
-    def listing_ended(self, parent: Directory, seen: set[str], began: float) -> None:
-        """End a listing that began at `began`: what it did not name is gone."""
+    def forget_listings(self) -> None:
+        """Listings that are under way count for nobody who comes from now on."""
+        self._listings.clear()
+        self._walks = Walks(self)
+
+    async def describe(self, node: Node, *, exact: bool = False) -> None:
+        """Make sure that the attributes of `node` are known, by one HEAD where they are not.
+
+        With `exact`, so well that a request may replace them: what listings tell is not enough.
+        Raises FileMissing when the object has gone meanwhile.
+        """
+        await self.describer.describe(node, exact=exact)
+
+    # What the store said
+
+    def listing_ended(self, parent: Directory, began: float) -> None:
+        """End a listing that began at `began`: what it did not confirm is gone."""
         for name, node in list(parent.children.items()):
-            if name not in seen and node.checked <= began and not self._is_local(node):
-                self._drop(parent, name)
+            if node.checked < began and not self._is_local(node):
+                self._lose(parent, name)
         # What was removed here while the listing was under way stays removed.
         parent.missing = {n: when for n, when in parent.missing.items() if when > began}
         parent.listed = began
-        parent.asked = 0
-
-    # What was seen
+        self.room.count(parent)
 
     def file_seen(self, parent: Directory, name: str, info: ObjectInfo, when: float) -> Node | None:
         """The node of an object that the store named at `when`; None if it has gone since."""
         node = self._replaced(parent, name, File, when)
         if isinstance(node, File) and node.local is None and node.checked <= when:
-            node.info = with_known_attributes(info, node.info)
             node.checked = when
+            if confirm(node, info):
+                self.changed(node)
         return node
 
     def directory_seen(self, parent: Directory, name: str, when: float) -> Node | None:
@@ -262,94 +276,94 @@ class Tree:
         """The node called `name`, made a `kind` unless what is known of it is younger."""
         old = parent.children.get(name)
         if old is None:
-            if max(parent.missing.get(name, when), parent.listed) > when:
+            if self.absent_since(parent, name) > when:
                 return None
+            if name in parent.missing:
+                self.kernel.entry_changed(parent.inode, name)
         elif isinstance(old, kind) or old.checked > when or self._is_local(old):
             return old
         else:
-            self._drop(parent, name)
-        node = parent.children[name] = kind(next(self._inodes), parent, name)
+            self._lose(parent, name)
+        node = parent.children[name] = kind(parent, name)
         parent.missing.pop(name, None)
         return node
 
-    def _nothing_seen(self, parent: Directory, name: str, when: float) -> Node | None:
+    def nothing_seen(self, parent: Directory, name: str, when: float) -> Node | None:
         """Drop what the store did not know at `when`; a node that is younger stays."""
         node = parent.children.get(name)
         if node is not None and (node.checked > when or self._is_local(node)):
             return node
-        self._drop(parent, name)
-        parent.missing[name] = max(when, parent.missing.get(name, when))
+        self._lose(parent, name)
+        self.told_missing(parent, name, when)
         return None
 
+    def told_missing(self, parent: Directory, name: str, when: float) -> None:
+        """Somebody knows that there was no `name` at `when`."""
+        missing = parent.missing
+        missing[name] = max(when, missing.get(name, when))
+        if len(missing) > MISSING:
+            del missing[next(iter(missing))]
+
     def marker_seen(self, directory: Directory, info: ObjectInfo, when: float) -> None:
+        """The store has a marker of `directory`."""
         if directory.marker_checked > when:
             return
-        directory.info = with_known_attributes(info, directory.info)
-        if directory.info.attributes is not None:
+        if confirm(directory, info):
+            self.changed(directory)
+        if directory.is_described:
             directory.marker_checked = when
+
+    def no_marker_seen(self, directory: Directory, when: float) -> None:
+        """A whole listing has shown no marker."""
+        if directory.marker_checked <= when and directory.parent is not None:
+            directory.info, directory.marker_checked = None, when
+
+    def described(self, node: File, info: ObjectInfo, when: float) -> None:
+        """HEAD has described `node` at `when`."""
+        before, node.info, node.checked = node.info, info, when
+        if before != info:
+            self.changed(node)
+
+    def changed(self, node: Node) -> None:
+        """What stat() says of `node` is not what the kernel may remember."""
+        if node.lookups:
+            self.kernel.attributes_changed(node.inode)
+
+    def _lose(self, parent: Directory, name: str) -> None:
+        """Others have deleted what was called `name`."""
+        node = parent.children.get(name)
+        if node is not None:
+            self._drop(parent, name)
+            if node.lookups:
+                self.kernel.entry_changed(parent.inode, name)
 
     def _drop(self, parent: Directory, name: str) -> None:
         node = parent.children.pop(name, None)
         if node is not None:
             node.removed = True
-
-    async def describe(self, node: Node) -> None:
-        """Make sure that the attributes of `node` are known, by one HEAD where they are not.
-
-        Raises FileMissing when the object has gone meanwhile.
-        """
-        if isinstance(node, Directory):
-            if node.parent is not None or self.prefix:
-                await self._describe_directory(node)
-            return
-        assert isinstance(node, File)
-        if node.local is not None or node.removed or self._is_described(node.info):
-            return
-        asked = self.clock()
-        info = await self._head(self.key(node))
-        if node.local is not None or node.removed:
-            return
-        if node.checked > asked:
-            # Stored, moved or listed meanwhile: the answer counts if it is of the same object.
-            if info is not None and node.info is not None and info.key == node.info.key:
-                node.info = with_known_attributes(node.info, info)
-        elif info is not None:
-            node.info, node.checked = info, asked
-        elif node.parent is not None:
-            self._nothing_seen(node.parent, node.name, asked)
-            raise FileMissing(node.name)
-
-    def _is_described(self, info: ObjectInfo | None) -> bool:
-        """Whether all is known of an object that can be."""
-        return info is not None and (info.attributes is not None or self.fresh(self._head_refused))
-
-    async def _describe_directory(self, node: Directory) -> None:
-        if self.fresh(node.marker_checked) and (node.info is None or self._is_described(node.info)):
-            return
-        asked = self.clock()
-        try:
-            info = await self._head(self.key(node))
-        except AccessDenied:
-            info = node.info  # it exists all the same, and stat of a mountpoint should not fail
-        if node.marker_checked <= asked:
-            node.info, node.marker_checked = info, asked
+            self.room.dropped(node)
 
     # What this mount changed itself
 
     def add_file(self, parent: Directory, name: str) -> File:
         """A new file that exists only here until it is stored."""
-        node = File(next(self._inodes), parent, name)
+        node = File(parent, name)
         self._adopt(parent, name, node)
         return node
 
     def add_directory(self, parent: Directory, name: str, info: ObjectInfo) -> Directory:
         """A directory that this mount has made: it is empty, and stays until rmdir."""
-        node = Directory(next(self._inodes), parent, name)
+        node = Directory(parent, name)
         node.own = True
-        node.info = info
-        node.listed = node.marker_checked = self.clock()
+        node.listed = self.clock()
+        self.marker_stored(node, info)
         self._adopt(parent, name, node)
         return node
+
+    def marker_stored(self, node: Directory, info: ObjectInfo) -> None:
+        """The store has taken the marker of `node` as `info` says."""
+        node.info, node.marker_checked = info, self.clock()
+        self.remembered.learn(info, own=True)
 
     def _adopt(self, parent: Directory, name: str, node: Node) -> None:
         old = parent.children.get(name)
@@ -360,11 +374,13 @@ class Tree:
         parent.own = True
         node.parent, node.name, node.removed = parent, name, False
         node.checked = self.clock()
+        self.room.make(parent)
 
     def stored(self, node: File, info: ObjectInfo) -> None:
         """The store has taken `node` as `info` says."""
         node.info = info
         node.checked = self.clock()
+        self.remembered.learn(info, own=True)
 
     def remove(self, node: Node) -> None:
         """`node` was deleted; the directory that held it stays, even when it is empty now."""
@@ -372,10 +388,13 @@ class Tree:
         if parent is None or node.removed:
             return
         self._drop(parent, node.name)
-        parent.missing[node.name] = self.clock()
+        self.told_missing(parent, node.name, self.clock())
         parent.own = True
 
     def move(self, node: Node, parent: Directory, name: str) -> None:
         """`node` has a new name, over whatever had it; its inode number is kept."""
-        self.remove(node)
+        if node.parent is not None and not node.removed:
+            node.parent.children.pop(node.name, None)
+            node.parent.own = True
+            self.told_missing(node.parent, node.name, self.clock())
         self._adopt(parent, name, node)

@@ -117,17 +117,17 @@ class DeferredMetadata:
         if not key:
             node.pending = None
             return
-        await self._tree.describe(node)
+        await self._tree.describe(node, exact=True)
         attributes = marker_attributes(metadata_of(node))
         sent = node.pending
         etag = await self._markers.replace(key, attributes)
         if node.pending is sent:
             node.pending = None
-        node.info = ObjectInfo(key, 0, etag, self._wall_ns() / 1e9, attributes)
-        node.marker_checked = self._tree.clock()
+        now = self._wall_ns() / 1e9
+        self._tree.marker_stored(node, ObjectInfo(key, 0, etag, now, attributes))
 
     async def _send_file(self, node: File) -> None:
-        await self._tree.describe(node)
+        await self._tree.describe(node, exact=True)
         info, sent = node.info, node.pending
         if info is None or sent is None:
             return
@@ -135,7 +135,7 @@ class DeferredMetadata:
         written = await self._store.copy(info.key, info.key, attributes)
         if node.pending is sent:
             node.pending = None
-        if node.info is info:
+        if node.info == info:
             now = self._wall_ns() / 1e9
             self._tree.stored(node, ObjectInfo(info.key, info.size, written.etag, now, attributes))
         log.info("copied key=%r metadata only, request_id=%s", info.key, written.request_id)

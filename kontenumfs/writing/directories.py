@@ -83,7 +83,7 @@ class DirectoryRename:
                 copied = await self._copy_all(node, progress)
                 await self._delete_all(list(copied))
                 self._tree.move(node, new_parent, new_name)
-                self._follow(node, copied)
+                self._follow(node, progress, copied)
         finally:
             self.running.remove(progress)
         log.info("renamed key=%r to=%r objects=%d", old, new, progress.copied)
@@ -113,7 +113,7 @@ class DirectoryRename:
     async def _copy_all(self, node: Directory, progress: Progress) -> dict[str, Written]:
         """Copy page by page; returns the receipts by old key."""
         copied: dict[str, Written] = {}
-        known = {file.info.key: file for file in files_below(node) if file.info is not None}
+        known = {file.key: file for file in files_below(node) if file.has_object}
         limit = trio.CapacityLimiter(PARALLEL_COPIES)
 
         async def copy(info: ObjectInfo) -> None:
@@ -149,20 +149,20 @@ class DirectoryRename:
             key, reason = next(iter(failed.items()))
             raise WriteError(f"{len(failed)} objects are under both names: {key!r}: {reason}")
 
-    def _follow(self, node: Directory, copied: dict[str, Written]) -> None:
+    def _follow(self, node: Directory, progress: Progress, copied: dict[str, Written]) -> None:
         """The nodes below have new keys."""
         now = self._wall_ns() / 1e9
         for file in files_below(node):
-            info = file.info
-            written = copied.get(info.key) if info is not None else None
+            old = progress.source + file.key[len(progress.target) :]
+            info, written = file.info, copied.get(old)
             if info is None or written is None:
                 continue
-            key = self._tree.key(file)
             if file.local is None and info.attributes is not None:
-                info = replace(info, attributes=self._composer.copied(file, info, key))
+                was = replace(info, key=old)
+                info = replace(info, attributes=self._composer.copied(file, was, file.key))
                 self._deferred.carried(file)
-            self._files.renamed(file, key, written.etag)
-            file.info = replace(info, key=key, etag=written.etag, last_modified=now)
+            self._files.renamed(file, old, file.key, written.etag)
+            self._tree.stored(file, replace(info, etag=written.etag, last_modified=now))
 
 
 def files_below(directory: Directory) -> list[File]:

@@ -79,7 +79,7 @@ class OpenFiles:
         self._late: dict[File, float] = {}
         """Closed files that wait for a rename, and until when."""
         self._wake = trio.Event()
-        self._remotes: WeakValueDictionary[int, RemoteObject] = WeakValueDictionary()
+        self._remotes: WeakValueDictionary[str, RemoteObject] = WeakValueDictionary()
         self._failed_readers: LRUCache[int, bool] = LRUCache(1024)
 
     @property
@@ -125,7 +125,7 @@ class OpenFiles:
         append = bool(flags & os.O_APPEND)
         if node not in self._files:
             # The new object keeps the old one's mode, owner and headers, as a file does.
-            await self._tree.describe(node)
+            await self._tree.describe(node, exact=True)
         if node not in self._files and append and not truncate and node.info and node.info.size:
             # Shells do not look at what close() says, so what cannot work is refused here.
             await self._require_append(node)
@@ -176,18 +176,20 @@ class OpenFiles:
         info = node.info
         if info is None:
             return None
-        known = self._remotes.get(node.inode)
+        known = self._remotes.get(info.key)
         if known and (known.key, known.size, known.etag) == (info.key, info.size, info.etag):
             return known
         made = RemoteObject(info.key, info.size, info.etag)
-        self._remotes[node.inode] = made
+        self._remotes[info.key] = made
         return made
 
-    def renamed(self, node: File, key: str, etag: str) -> None:
+    def renamed(self, node: File, old: str, new: str, etag: str) -> None:
         """The object of `node` was copied to another key, where it has this ETag."""
-        remote = self.remote(node)
+        file = self._files.get(node)
+        remote = self._remotes.pop(old, None) if file is None else file.content.current
         if remote is not None:
-            remote.key, remote.etag = key, etag
+            remote.key, remote.etag = new, etag
+            self._remotes[new] = remote
 
     async def before_loss(self, node: File) -> None:
         """The object of `node` will be replaced or deleted: keep what others have of it."""
@@ -310,7 +312,7 @@ class OpenFiles:
         del self._files[node]
         self._late.pop(node, None)
         if file.content.current is not None:
-            self._remotes[node.inode] = file.content.current
+            self._remotes[file.content.current.key] = file.content.current
         self._settle(node, file)  # at once: what is set from here on is the node's own
         await file.close()
 

@@ -170,7 +170,7 @@ class Namespace:
         """Bring the object of `node` to its new key; returns whether there is one."""
         writer = self._files.writer(node)
         if writer is None:
-            await self._tree.describe(node)
+            await self._tree.describe(node, exact=True)
             await self._copy(node, new_key)
         elif writer.content.current is None:
             if writer.untouched and writer.handles and not writer.late:
@@ -205,5 +205,5 @@ class Namespace:
         if node.pending is pending:
             self._deferred.carried(node)
         now = self._wall_ns() / 1e9
-        self._files.renamed(node, new_key, written.etag)
-        node.info = ObjectInfo(new_key, info.size, written.etag, now, attributes)
+        self._files.renamed(node, info.key, new_key, written.etag)
+        self._tree.stored(node, ObjectInfo(new_key, info.size, written.etag, now, attributes))

@@ -99,6 +99,7 @@ class MountedBucket:
                     f"credentials_file={self.credentials}",
                     f"log_file={self.log}",
                     "log_level=debug",
+                    f"cache_dir={directory / 'cache'}",
                     *options,
                 )
             ),

@@ -72,8 +72,15 @@ class StagedStore(FakeStore):
         delimiter: str = "",
         max_keys: int = 1000,
         token: str | None = None,
+        start_after: str = "",
     ) -> ListPage:
-        page = await super().list_page(prefix, delimiter=delimiter, max_keys=max_keys, token=token)
+        page = await super().list_page(
+            prefix,
+            delimiter=delimiter,
+            max_keys=max_keys,
+            token=token,
+            start_after=start_after,
+        )
         await self._play(LIST)
         return page
 

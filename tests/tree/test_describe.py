@@ -31,7 +31,8 @@ async def only_file(tree: Tree) -> File:
     return node
 
 
-async def test_a_lookup_has_told_all(tree: Tree, store: StagedStore) -> None:
+async def test_a_lookup_in_a_large_directory_has_told_all(tree: Tree, store: StagedStore) -> None:
+    tree.root.large = True
     await put(store, "file", b"12345", KNOWN)
     node = await tree.lookup(tree.root, "file")
     store.asked()
@@ -167,6 +168,7 @@ async def test_a_time_that_was_written_for_other_bytes_is_not_shown(
     autojump_clock.jump(5)
     await store.append("file", [b"67"])
     node = await tree.lookup(tree.root, "file")
+    await tree.describe(node)
     assert stat_of(node, DEFAULTS) == Stat(False, 0o600, 10, 20, 7, STORED_AT + 5_000_000_000)
 
 
@@ -176,6 +178,7 @@ async def test_what_is_not_sent_yet_is_shown_over_what_is_stored(
     await put(store, "file", b"12345", KNOWN)
     node = await tree.lookup(tree.root, "file")
     assert isinstance(node, File)
+    await tree.describe(node)
     node.pending = FileMetadata(mode=0o400)
     assert stat_of(node, DEFAULTS) == Stat(False, 0o400, 10, 20, 5, 30)
     node.local = Written(size=9, metadata=FileMetadata(uid=99, mtime_ns=77))

@@ -6,9 +6,10 @@ import pytest
 from trio.testing import MockClock
 
 from kontenumfs.protocol import errors as e
+from kontenumfs.tree.inodes import ROOT_INODE
 from kontenumfs.tree.node import Directory, File
-from kontenumfs.tree.tree import ROOT_INODE, Tree
-from tests.tree.conftest import HEAD, LIST, TTL, StagedStore, Written, info
+from kontenumfs.tree.tree import Tree
+from tests.tree.conftest import LIST, TTL, StagedStore, Written, info
 
 
 @pytest.mark.parametrize("ttl", [0, TTL])
@@ -38,7 +39,7 @@ async def test_a_stored_file_is_believed_for_the_ttl(
     autojump_clock.jump(1)
     with pytest.raises(e.FileMissing):
         await tree.lookup(tree.root, "file")
-    assert store.asked() == [HEAD, LIST]
+    assert store.asked() == [LIST]
 
 
 async def test_a_created_name_is_no_longer_absent(tree: Tree, store: StagedStore) -> None:
@@ -128,19 +129,33 @@ async def test_a_moved_file_keeps_its_inode_and_leaves_its_name(
 async def test_the_kernel_holds_a_node_until_it_forgot_each_lookup(
     tree: Tree, store: StagedStore
 ) -> None:
-    """Also one that was deleted; an inode number is never given to another."""
+    """Also one that was deleted; who gets its number then is of another generation."""
     node = tree.add_file(tree.root, "file")
     for _ in range(3):
-        tree.remember(node)
+        tree.inodes.remember(node)
     tree.remove(node)
     tree.forget(node.inode, 2)
-    assert tree.node(node.inode) is node
+    assert tree.inodes.node(node.inode) is node
     tree.forget(node.inode, 1)
     with pytest.raises(e.StaleInode):
-        tree.node(node.inode)
+        tree.inodes.node(node.inode)
     tree.forget(node.inode, 1)
     again = tree.add_file(tree.root, "file")
-    assert again.inode > node.inode
+    assert tree.inodes.number(again) == node.inode
+    assert tree.inodes.generation(again) == 1
+
+
+async def test_what_is_still_known_keeps_its_number_to_itself(tree: Tree) -> None:
+    """A deleted file that is open, and one that was renamed, whatever has the old name."""
+    for change in (tree.remove, lambda node: tree.move(node, tree.root, "new")):
+        node = tree.add_file(tree.root, "file")
+        tree.inodes.remember(node)
+        number = node.inode
+        change(node)
+        other = tree.add_file(tree.root, "file")
+        tree.inodes.remember(other)
+        assert tree.inodes.number(node) == number != other.inode
+        assert tree.inodes.node(number) is node
 
 
 async def test_a_forgotten_name_is_the_same_inode_when_it_is_looked_up_again(
@@ -148,25 +163,25 @@ async def test_a_forgotten_name_is_the_same_inode_when_it_is_looked_up_again(
 ) -> None:
     await store.fill("file")
     node = await tree.lookup(tree.root, "file")
-    tree.remember(node)
+    tree.inodes.remember(node)
     tree.forget(node.inode, 1)
     assert await tree.lookup(tree.root, "file") is node
-    tree.remember(node)
-    assert tree.node(node.inode) is node
+    tree.inodes.remember(node)
+    assert tree.inodes.node(node.inode) is node
 
 
 async def test_the_root_is_never_forgotten(tree: Tree) -> None:
     tree.forget(ROOT_INODE, 100)
-    assert tree.directory(ROOT_INODE) is tree.root
+    assert tree.inodes.directory(ROOT_INODE) is tree.root
     tree.remove(tree.root)
     assert not tree.root.removed
 
 
 async def test_a_file_is_no_directory(tree: Tree) -> None:
     node = tree.add_file(tree.root, "file")
-    tree.remember(node)
+    tree.inodes.remember(node)
     with pytest.raises(e.NotDirectory):
-        tree.directory(node.inode)
+        tree.inodes.directory(node.inode)
 
 
 async def test_keys_are_paths_below_the_prefix(store: StagedStore) -> None:

@@ -1,0 +1,134 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""The parts of a mount, put together from its options."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import trio
+
+from kontenumfs.daemon.cache import cache_file
+from kontenumfs.daemon.commands import Commands
+from kontenumfs.daemon.configuration import Rules
+from kontenumfs.daemon.options import MountOptions
+from kontenumfs.fuse.kernel import FuseKernel
+from kontenumfs.fuse.operations import Operations
+from kontenumfs.store.api import Store
+from kontenumfs.tree.attributes import Defaults
+from kontenumfs.tree.remembered import RememberedAttributes
+from kontenumfs.tree.tree import Tree
+from kontenumfs.writing.capabilities import ProvenCapabilities
+from kontenumfs.writing.content import Environment
+from kontenumfs.writing.deferred import DeferredMetadata
+from kontenumfs.writing.execute import PlanRunner
+from kontenumfs.writing.files import OpenFiles
+from kontenumfs.writing.identity import Composer
+from kontenumfs.writing.markers import Markers
+from kontenumfs.writing.memory import MemoryBudget
+from kontenumfs.writing.namespace import Namespace
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a mount is made of."""
+
+    tree: Tree
+    files: OpenFiles
+    deferred: DeferredMetadata
+    remembered: RememberedAttributes
+    operations: Operations
+    commands: Commands
+
+
+def assemble(
+    nursery: trio.Nursery,
+    store: Store,
+    options: MountOptions,
+    rules: Rules,
+    *,
+    prefix: str,
+    staging: str,
+) -> Parts:
+    """Put a mount together.
+
+    Args:
+        nursery: for uploads; it lives as long as the mount.
+        prefix: what every key starts with: empty, or ends with a slash.
+        staging: the prefix of this run's helper objects.
+    """
+    remembered = RememberedAttributes(
+        cache_file(options.cache_dir, options.endpoint, store.bucket, os.environ),
+        limit=options.cache_entries,
+    )
+    tree = Tree(
+        store,
+        prefix=prefix,
+        ttl=options.ttl,
+        entries=options.cache_entries,
+        trust_listings=options.attributes == "list",
+        remembered=remembered,
+        kernel=FuseKernel(),
+    )
+    wall_ns: Callable[[], int] = time.time_ns
+    composer = Composer(prefix, rules.headers_of)
+    markers = Markers(store, prefix)
+    deferred = DeferredMetadata(
+        store, tree, markers, composer, delay=options.metadata_delay, wall_ns=wall_ns
+    )
+    files = _open_files(nursery, store, options, rules, tree, deferred, composer, prefix, staging)
+    namespace = Namespace(store, tree, files, deferred, markers, composer, wall_ns=wall_ns)
+    operations = Operations(
+        tree,
+        files,
+        namespace,
+        defaults=_defaults(options),
+        deny_open=options.deny_open,
+        capacity=options.capacity,
+        wall_ns=wall_ns,
+    )
+    commands = Commands(tree, files, namespace)
+    return Parts(tree, files, deferred, remembered, operations, commands)
+
+
+def _open_files(
+    nursery: trio.Nursery,
+    store: Store,
+    options: MountOptions,
+    rules: Rules,
+    tree: Tree,
+    deferred: DeferredMetadata,
+    composer: Composer,
+    prefix: str,
+    staging: str,
+) -> OpenFiles:
+    capabilities = ProvenCapabilities(store, prefix)
+    memory = MemoryBudget(options.memory)
+    environment = Environment(
+        store=store,
+        runner=PlanRunner(store, staging, conditional=capabilities.conditional),
+        memory=memory,
+        nursery=nursery,
+        chunk_size=options.chunk_size,
+        capabilities=capabilities.get,
+        conditional=capabilities.conditional,
+        policy=lambda key: rules.policy(key.removeprefix(prefix)),
+        wall_ns=time.time_ns,
+        spare=lambda remote: files.spare(remote),
+        wake=lambda: files.wake(),
+    )
+    files = OpenFiles(environment, tree, deferred, composer, is_temporary=rules.is_temporary)
+    memory.reclaim = files.reclaim
+    return files
+
+
+def _defaults(options: MountOptions) -> Defaults:
+    return Defaults(
+        uid=options.uid,
+        gid=options.gid,
+        file_mode=options.file_mode & ~options.umask,
+        directory_mode=options.dir_mode & ~options.umask,
+        mtime_ns=time.time_ns(),
+        symlinks=options.symlinks == "metadata",
+    )

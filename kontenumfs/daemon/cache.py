@@ -1,0 +1,35 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""Where what is known of a bucket's objects is kept over mounts."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def cache_file(
+    option: str | None, endpoint: str, bucket: str, environment: Mapping[str, str]
+) -> Path | None:
+    """The file of one bucket, or None where nothing is to be kept.
+
+    Args:
+        option: cache_dir as given: a directory, ``none``, or None for the usual place: what
+            systemd's CacheDirectory= says, /var/cache for root, else XDG's cache directory.
+    """
+    directory = _usual_directory(environment) if option is None else Path(option)
+    if option == "none" or directory is None:
+        return None
+    digest = hashlib.sha256(f"{endpoint}/{bucket}".encode()).hexdigest()[:12]
+    return directory / f"{bucket}-{digest}.sqlite"
+
+
+def _usual_directory(environment: Mapping[str, str]) -> Path | None:
+    if given := environment.get("CACHE_DIRECTORY"):
+        return Path(given.split(":")[0])
+    if os.geteuid() == 0:
+        return Path("/var/cache/kontenumfs")
+    if given := environment.get("XDG_CACHE_HOME"):
+        return Path(given) / "kontenumfs"
+    home = environment.get("HOME")
+    return Path(home) / ".cache" / "kontenumfs" if home else None

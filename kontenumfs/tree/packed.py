@@ -1,0 +1,48 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""What is known of an object in as few bytes as will do: a mount remembers a million of them."""
+
+import json
+import struct
+
+from kontenumfs.store.api import Attributes, ObjectInfo
+
+_FACTS = struct.Struct("<qd?")  # size, LastModified, whether the ETag is an MD5
+_MD5_HEX = 32
+
+
+def pack_facts(info: ObjectInfo) -> bytes:
+    """Size, LastModified and ETag in one bytes object; the key is the name's, and not kept."""
+    etag = info.etag
+    if len(etag) == _MD5_HEX and etag.islower():
+        try:
+            return _FACTS.pack(info.size, info.last_modified, True) + bytes.fromhex(etag)
+        except ValueError:
+            pass  # not an MD5 after all
+    return _FACTS.pack(info.size, info.last_modified, False) + etag.encode()
+
+
+def unpack_facts(key: str, facts: bytes, attributes: bytes | None) -> ObjectInfo:
+    """The object called `key` that was packed."""
+    size, modified, is_md5 = _FACTS.unpack_from(facts)
+    etag = facts[_FACTS.size :]
+    known = None if attributes is None else unpack_attributes(attributes)
+    return ObjectInfo(key, size, etag.hex() if is_md5 else etag.decode(), modified, known)
+
+
+def pack_attributes(attributes: Attributes) -> bytes:
+    """Metadata and headers as JSON."""
+    return json.dumps(
+        [dict(attributes.metadata), dict(attributes.headers)],
+        separators=(",", ":"),
+        ensure_ascii=False,
+    ).encode("utf-8", "surrogatepass")
+
+
+def unpack_attributes(packed: bytes) -> Attributes:
+    """The reverse; raises ValueError for what `pack_attributes` did not make."""
+    metadata, headers = json.loads(packed)
+    for table in (metadata, headers):
+        if not isinstance(table, dict) or not all(isinstance(v, str) for v in table.values()):
+            raise ValueError("not attributes")
+    return Attributes(metadata, headers)
