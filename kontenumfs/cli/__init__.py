@@ -14,6 +14,7 @@ COMMANDS = {
     "mount": "mount a bucket",
     "unmount": "unmount, and wait until everything is stored",
     "concat": "join files of a mount, inside the store",
+    "refresh": "see at once what others have changed",
     "status": "what a running mount is doing",
     "demo": "show the main job on this machine, with an emulator",
     "emulator": "run a Kontenum of your own on this machine, for tests",

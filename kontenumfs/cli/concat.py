@@ -33,8 +33,8 @@ def main(argv: Sequence[str]) -> int:
     mountpoint = mount_of(arguments.target)
     request = {
         "command": "concat",
-        "target": _inside(mountpoint, arguments.target),
-        "sources": [_inside(mountpoint, source) for source in arguments.sources],
+        "target": _file_in(mountpoint, arguments.target),
+        "sources": [_file_in(mountpoint, source) for source in arguments.sources],
         "append": arguments.append,
     }
     bar = sys.stderr.isatty()
@@ -59,13 +59,18 @@ def mount_of(path: str) -> Path:
     raise UserError(f"{path}: no kontenumfs is mounted here", Exit.MOUNTPOINT)
 
 
-def _inside(mountpoint: Path, path: str) -> str:
+def inside(mountpoint: Path, path: str) -> str:
+    """`path` relative to the mount, which itself is empty; raises UserError outside of it."""
     if mount_of(path) != mountpoint:
         raise UserError(f"{path}: is not in the same mount, {mountpoint}", Exit.USAGE)
-    inside = os.path.relpath(os.path.abspath(path), mountpoint)
-    if inside == ".":
+    relative = os.path.relpath(os.path.abspath(path), mountpoint)
+    return "" if relative == "." else relative
+
+
+def _file_in(mountpoint: Path, path: str) -> str:
+    if not (found := inside(mountpoint, path)):
         raise UserError(f"{path}: is the mount itself, not a file in it", Exit.USAGE)
-    return inside
+    return found
 
 
 def _show(line: dict[str, Any]) -> None:

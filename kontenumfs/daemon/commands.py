@@ -10,6 +10,7 @@ from kontenumfs.protocol.errors import FileMissing, IsDirectory, NotDirectory, U
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.protocol.names import component_from_bytes
 from kontenumfs.tree.node import Directory, File
+from kontenumfs.tree.refresh import refresh_path
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.files import Handle, OpenFiles
 from kontenumfs.writing.namespace import Namespace
@@ -28,11 +29,15 @@ class Commands:
 
     def table(self) -> dict[str, Command]:
         """The commands by name."""
-        return {"concat": self.concat, "status": self.status}
+        return {"concat": self.concat, "refresh": self.refresh, "status": self.status}
 
     async def status(self, request: dict[str, Any], tell: Tell) -> dict[str, Any]:
-        """What is under way."""
+        """What is under way, and what is known."""
+        directories = self._tree.room.directories
         return {
+            "entries": self._tree.room.entries,
+            "inodes": len(self._tree.inodes),
+            "hidden": {d.key or "/": d.hidden for d in directories if d.hidden},
             "pending_bytes": self._files.pending,
             "open_files": self._files.count,
             "renames": [
@@ -40,6 +45,13 @@ class Commands:
                 for at in self._namespace.directory_renames
             ],
         }
+
+    async def refresh(self, request: dict[str, Any], tell: Tell) -> dict[str, Any]:
+        """Believe nothing any more of `path`, and with `recursive` of all that is below it."""
+        path, recursive = str(request.get("path", "")), bool(request.get("recursive"))
+        entries = refresh_path(self._tree, path, recursive=recursive)
+        await self._tree.kernel.entries_changed(entries)
+        return {"refreshed": len(entries)}
 
     async def concat(self, request: dict[str, Any], tell: Tell) -> dict[str, Any]:
         """Make `target` of `sources`, in order, or add them to it with `append`."""
@@ -92,4 +104,5 @@ class Commands:
             return await self._files.open(await self._find(path), os.O_WRONLY, 0)
         except FileMissing:
             parent, name = await self._parent(path)
+            self._tree.kernel.entry_changed(parent.inode, name)
             return self._files.create(parent, name, FileMetadata())

@@ -11,9 +11,13 @@ import pyfuse3
 from kontenumfs.fuse.errors import translated
 from kontenumfs.protocol.errors import AttributeMissing, Unsupported
 from kontenumfs.tree.node import Directory, File
+from kontenumfs.tree.refresh import refresh
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.files import OpenFiles
-from kontenumfs.writing.xattrs import change_attribute, own_attributes, read_attributes
+from kontenumfs.writing.xattrs import TOLD, change_attribute, own_attributes, read_attributes
+
+REFRESH = f"{TOLD}refresh"
+"""Set it to forget what is remembered of a file or directory: see kontenumfs refresh."""
 
 
 class ExtendedAttributes(pyfuse3.Operations):
@@ -35,12 +39,16 @@ class ExtendedAttributes(pyfuse3.Operations):
         if not name.startswith(b"user.") or isinstance(self._tree.inodes.node(inode), Directory):
             raise pyfuse3.FUSEError(pyfuse3.ENOATTR)
         async with translated("getxattr"):
-            node = self._file(inode)
-            await self._tree.describe(node, exact=True)
+            node, text = self._file(inode), os.fsdecode(name)
+            if text.startswith(TOLD):
+                found = self._files.told(node)
+            else:
+                await self._tree.describe(node, exact=True)
+                found = read_attributes(node)
             try:
-                return read_attributes(node)[os.fsdecode(name)].encode()
+                return found[text.removeprefix(TOLD)].encode()
             except KeyError:
-                raise AttributeMissing(os.fsdecode(name)) from None
+                raise AttributeMissing(text) from None
 
     async def listxattr(self, inode: int, ctx: Any) -> Sequence[bytes]:
         async with translated("listxattr"):
@@ -52,7 +60,15 @@ class ExtendedAttributes(pyfuse3.Operations):
 
     async def setxattr(self, inode: int, name: bytes, value: bytes, ctx: Any) -> None:
         async with translated("setxattr"):
-            await self._change_attribute(inode, os.fsdecode(name), value)
+            if os.fsdecode(name) == REFRESH:
+                self._refresh(inode, recursive=value == b"recursive")
+            else:
+                await self._change_attribute(inode, os.fsdecode(name), value)
+
+    def _refresh(self, inode: int, *, recursive: bool) -> None:
+        node = self._tree.inodes.node(inode)
+        for parent, name in refresh(self._tree, node, recursive=recursive):
+            self._tree.kernel.entry_changed(parent, name)
 
     async def removexattr(self, inode: int, name: bytes, ctx: Any) -> None:
         async with translated("removexattr"):

@@ -110,6 +110,9 @@ class Store(Protocol):
 
     bucket: str
 
+    def request_id(self, key: str) -> str:
+        """Of the last request that wrote `key`, while it is remembered; else empty."""
+
     async def head_bucket(self) -> None:
         """Return if the bucket exists and these keys may see it."""
 

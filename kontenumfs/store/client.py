@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Sequence
 
 import httpx
+from cachetools import LRUCache
 
 from kontenumfs.protocol import dialect, xml
 from kontenumfs.protocol.errors import (
@@ -84,6 +85,10 @@ def _trust(ca_file: str | None) -> ssl.SSLContext:
         raise ConfigurationError(f"ca_file {ca_file}: {error.strerror or error}", 8) from None
 
 
+REQUEST_IDS = 4096
+"""Objects whose last request's id is remembered."""
+
+
 class HTTPStore:
     """One bucket of a Kontenum or S3 endpoint; see `store.api.Store` for the promises."""
 
@@ -95,14 +100,22 @@ class HTTPStore:
         self._endpoint = endpoint
         self._origin = endpoint.origin(bucket)
         self._retry = retry
+        self._request_ids: LRUCache[str, str] = LRUCache(REQUEST_IDS)
 
     async def _send(self, call: Call, repeat: Repeat = Repeat.ALWAYS) -> httpx.Response:
         prepared = await prepare(self._endpoint, self._origin, self.bucket, call)
         if call.once:
             repeat = Repeat.UNSENT
-        return await self._retry.run(
+        response = await self._retry.run(
             lambda: exchange(self._client, prepared.request(), call), repeat
         )
+        if call.method == "PUT" or call.method == "POST":
+            self._request_ids[call.key] = response.headers.get("x-amz-request-id", "")
+        return response
+
+    def request_id(self, key: str) -> str:
+        """Of the last request that wrote `key`, while it is remembered; else empty."""
+        return str(self._request_ids.get(key, ""))
 
     async def head_bucket(self) -> None:
         """Return if the bucket exists and these keys may see it; tried once."""

@@ -94,6 +94,10 @@ class FakeStore:
         """The bytes of an object, which no client of the real store can read; raises NoSuchKey."""
         return bytes(self._find(key, "TestOnly").data)
 
+    def request_id(self, key: str) -> str:
+        """None: nothing crosses a wire."""
+        return ""
+
     async def head_bucket(self) -> None:
         """Return, for the bucket exists."""
         await self._enter("HeadBucket", self.bucket)

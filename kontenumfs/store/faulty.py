@@ -85,6 +85,10 @@ class FaultyStore:
             await call()
         raise fault.error
 
+    def request_id(self, key: str) -> str:
+        """See Store."""
+        return self._inner.request_id(key)
+
     async def head_bucket(self) -> None:
         """See Store."""
         return await self._through("head_bucket", "", self._inner.head_bucket)

@@ -129,6 +129,8 @@ class Describer:
             info = await self.head(node.key)
         except AccessDenied:
             info = node.info  # it exists all the same, and stat of a mountpoint should not fail
+        if info is None:
+            tree.remembered.learn_unmarked(node.key)
         if node.marker_checked <= asked:
             node.info, node.marker_checked = info, asked
 

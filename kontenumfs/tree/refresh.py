@@ -5,33 +5,55 @@
 from kontenumfs.tree.node import NEVER, Directory, File, Node
 from kontenumfs.tree.tree import Tree
 
+Entries = list[tuple[int, str]]
+"""Inodes of directories and names in them, which the kernel is to look up again."""
 
-def refresh(tree: Tree, node: Node, *, recursive: bool = False) -> list[tuple[int, str]]:
+
+def refresh_path(tree: Tree, path: str, *, recursive: bool = False) -> Entries:
+    """Believe nothing any more of what is at `path`, relative to the mount; see `refresh`.
+
+    Asks nobody: what is not known needs no refreshing.
+    """
+    node: Node = tree.root
+    for name in path.split("/") if path else ():
+        child = node.children.get(name) if isinstance(node, Directory) else None
+        if child is None:
+            return _forget_name(node, name) if isinstance(node, Directory) else []
+        node = child
+    return refresh(tree, node, recursive=recursive)
+
+
+def refresh(tree: Tree, node: Node, *, recursive: bool = False) -> Entries:
     """Believe nothing any more of `node`, and of what is in it, if it is a directory.
 
-    Returns the entries that the kernel is to let go of: of directories only the attributes,
-    which it was told already, for a process may be in one.
+    Returns what the kernel is to let go of: of directories it is told here that their attributes
+    may have changed, but it cannot forget one, for a process may be in it.
     """
-    entries: list[tuple[int, str]] = []
-    waiting = [node]
     tree.forget_listings()
+    entries = _forget_name(node.parent, node.name) if node.parent is not None else []
+    waiting = [node]
     while waiting:
         at = waiting.pop()
         at.checked = NEVER
-        if at.parent is not None and isinstance(at, File) and at.lookups:
-            entries.append((at.parent.inode, at.name))
-        if not isinstance(at, Directory):
+        if isinstance(at, File):
+            if at.lookups and at.parent is not None:
+                entries.append((at.parent.inode, at.name))
             continue
+        assert isinstance(at, Directory)
         tree.changed(at)
         entries += [(at.inode, name) for name in at.missing]
         at.missing.clear()
         at.listed = at.marker_checked = NEVER
         at.losses += 1  # or what is being listed would count as a listing of now
-        children = at.children.values()
-        if recursive:
-            waiting += children
-        else:
-            waiting += [child for child in children if isinstance(child, File)]
-            for child in children:
-                child.checked = NEVER
+        for child in at.children.values():
+            child.checked = NEVER
+            if recursive or isinstance(child, File):
+                waiting.append(child)
     return entries
+
+
+def _forget_name(parent: Directory, name: str) -> Entries:
+    parent.missing.pop(name, None)
+    parent.listed = NEVER
+    parent.losses += 1
+    return [(parent.inode, name)] if not isinstance(parent.children.get(name), Directory) else []

@@ -58,7 +58,7 @@ class RememberedAttributes:
         self._limit = limit
         self._wall = wall
         self._database: sqlite3.Connection | None = None
-        self._waiting: dict[str, ObjectInfo] = {}
+        self._waiting: dict[str, ObjectInfo | None] = {}
         self._one_at_a_time = trio.CapacityLimiter(1)
         if path is not None:
             self._database = self._open(path)
@@ -89,6 +89,11 @@ class RememberedAttributes:
             return
         if len(self._waiting) < WAITING:
             self._waiting[info.key] = info
+
+    def learn_unmarked(self, key: str) -> None:
+        """A directory has no marker: its listing will tell whether that is still so."""
+        if self._database is not None and len(self._waiting) < WAITING:
+            self._waiting[key] = None
 
     async def recall(self, page: ListPage) -> ListPage:
         """`page` with the attributes of the objects that are what they were."""
@@ -135,11 +140,7 @@ class RememberedAttributes:
         if self._waiting and self._database is not None:
             waiting, self._waiting = self._waiting, {}
             day = int(self._wall() // DAY)
-            rows = [
-                (_blob(key), pack_facts(info), pack_attributes(info.attributes), day)
-                for key, info in waiting.items()
-                if info.attributes is not None
-            ]
+            rows = [(_blob(key), *_packed(info), day) for key, info in waiting.items()]
             await self._run(_insert, rows, self._limit)
 
     async def _run(
@@ -225,6 +226,12 @@ def _insert(
         database.execute("ROLLBACK")
         raise
     database.execute("COMMIT")
+
+
+def _packed(info: ObjectInfo | None) -> tuple[bytes, bytes]:
+    if info is None or info.attributes is None:
+        return b"", b""
+    return pack_facts(info), pack_attributes(info.attributes)
 
 
 def _blob(key: str) -> bytes:

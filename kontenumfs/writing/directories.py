@@ -17,11 +17,13 @@ from kontenumfs.protocol.errors import (
 )
 from kontenumfs.store.api import Attributes, ObjectInfo, Store, Written
 from kontenumfs.store.tasks import open_flat_nursery
+from kontenumfs.tree.attributes import metadata_of
 from kontenumfs.tree.node import Directory, File, Node
+from kontenumfs.tree.sightings import LEGACY_MARKER
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.deferred import DeferredMetadata
 from kontenumfs.writing.files import OpenFiles
-from kontenumfs.writing.identity import Composer
+from kontenumfs.writing.identity import Composer, marker_attributes
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +83,8 @@ class DirectoryRename:
                 for _, writer in self._files.below(node):
                     await stack.enter_async_context(writer.settled(empty=False))
                 copied = await self._copy_all(node, progress)
+                if node.legacy:
+                    copied |= await self._replace_legacy_marker(node, progress)
                 await self._delete_all(list(copied))
                 self._tree.move(node, new_parent, new_name)
                 self._follow(node, progress, copied)
@@ -142,6 +146,14 @@ class DirectoryRename:
         if attributes is None:
             attributes = (await self._store.head(info.key)).attributes or Attributes()
         return await self._store.compose(new_key, [info.key], attributes)
+
+    async def _replace_legacy_marker(
+        self, node: Directory, progress: Progress
+    ) -> dict[str, Written]:
+        """A directory that stood by another object's name has a marker of its own from now on."""
+        written = await self._store.put(progress.target, [], marker_attributes(metadata_of(node)))
+        node.legacy = False
+        return {progress.source.removesuffix("/") + LEGACY_MARKER: written}
 
     async def _delete_all(self, keys: list[str]) -> None:
         failed = await self._store.delete_many(keys) if keys else {}

@@ -149,6 +149,11 @@ class WritableFile:
         return self.state is State.FRESH
 
     @property
+    def is_stored(self) -> bool:
+        """Whether the store has all of it, metadata included."""
+        return self.state in (State.FRESH, State.STORED) and not self.unsent_metadata
+
+    @property
     def held_back(self) -> bool:
         """Whether all of it waits here for its final name."""
         waits = self.late and self.content.current is None

@@ -81,6 +81,7 @@ class OpenFiles:
         self._wake = trio.Event()
         self._remotes: WeakValueDictionary[str, RemoteObject] = WeakValueDictionary()
         self._failed_readers: LRUCache[int, bool] = LRUCache(1024)
+        self._failures: LRUCache[str, str] = LRUCache(1024)
 
     @property
     def pending(self) -> int:
@@ -257,6 +258,22 @@ class OpenFiles:
         """The headers that the name of `node` suggests."""
         return self._composer.named(self._key(node))
 
+    def told(self, node: File) -> dict[str, str]:
+        """What is true of a file: what the store has of it, and what it has not."""
+        file, key = self._files.get(node), self._key(node)
+        error = self._failures.get(key) if file is None else file.error
+        pending = file.pending if file is not None else 0
+        state = "failed" if error else f"pending {pending} bytes" if pending else "clean"
+        waits = node.pending is not None or (file is not None and not file.is_stored)
+        told = {"state": "pending 0 bytes" if waits and state == "clean" else state, "key": key}
+        if node.has_object and node.info is not None:
+            told["etag"] = node.info.etag
+        if error:
+            told["last_error"] = str(error)
+        if request_id := self._env.store.request_id(key):
+            told["request_id"] = request_id
+        return told
+
     def set_metadata(self, node: File | Directory, metadata: FileMetadata) -> None:
         """Change mode, owner or time: carried by the next request, or sent a moment later."""
         file = self._files.get(node) if isinstance(node, File) else None
@@ -313,6 +330,10 @@ class OpenFiles:
         self._late.pop(node, None)
         if file.content.current is not None:
             self._remotes[file.content.current.key] = file.content.current
+        if file.error is None:
+            self._failures.pop(self._key(node), None)
+        else:
+            self._failures[self._key(node)] = str(file.error)
         self._settle(node, file)  # at once: what is set from here on is the node's own
         await file.close()
 
@@ -355,6 +376,7 @@ class OpenFiles:
             self._tree.remove(node)
         elif file.error is not None:
             node.checked = float("-inf")
+            self._tree.changed(node)
         elif file.unsent_metadata:
             self._deferred.set(node, file.explicit_metadata)
 

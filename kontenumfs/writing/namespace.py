@@ -17,6 +17,7 @@ from kontenumfs.protocol.errors import (
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import ObjectInfo, Store, Written
 from kontenumfs.tree.node import Directory, File, Node
+from kontenumfs.tree.sightings import LEGACY_MARKER
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.deferred import DeferredMetadata
 from kontenumfs.writing.directories import DirectoryRename, Progress
@@ -103,6 +104,8 @@ class Namespace:
         await self._require_empty(node)
         key = self._tree.key(node)
         await self._markers.delete(key)
+        if node.legacy:
+            await self._store.delete(key.removesuffix("/") + LEGACY_MARKER)
         log.info("deleted key=%r directory", key)
         self._deferred.carried(node)
         self._tree.remove(node)

@@ -24,7 +24,7 @@ META_NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,200}")
 
 
 def read_attributes(node: File) -> dict[str, str]:
-    """Every extended attribute of `node`, those included that wait to be sent.
+    """The headers and metadata of `node`, those included that wait to be sent.
 
     A header that was removed is what the name suggests again, once that was sent.
     """
@@ -39,9 +39,6 @@ def read_attributes(node: File) -> dict[str, str]:
     for name, value in user.items():
         if value is not None and name not in OWN_NAMES:
             found[META + name] = value
-    if node.info is not None:
-        found[TOLD + "key"] = node.info.key
-        found[TOLD + "etag"] = node.info.etag
     return found
 
 
@@ -51,8 +48,7 @@ def own_attributes(node: File, named: Mapping[str, str]) -> list[str]:
     Else `rsync -X` would remove the Content-Type of every file, as the source has none.
     """
     given = {MIME_TYPE if name == "content-type" else HTTP + name: v for name, v in named.items()}
-    attributes = read_attributes(node).items()
-    return [n for n, value in attributes if not n.startswith(TOLD) and given.get(n) != value]
+    return [name for name, value in read_attributes(node).items() if given.get(name) != value]
 
 
 def change_attribute(name: str, value: bytes | None) -> FileMetadata:

@@ -4,14 +4,16 @@
 
 import json
 import re
+import sqlite3
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +69,16 @@ class Emulator:
         """End it in good order."""
         self._process.terminate()
         self._end()
+
+    def fill(self, keys: Iterable[str], *, size: int = 0) -> None:
+        """Give the bucket objects without bytes, by the hundred thousand: straight to its file."""
+        etag, now = "d41d8cd98f00b204e9800998ecf8427e", time.time() - 60
+        rows = ((BUCKET, key.encode(), 0, size, etag, now, "{}", 0) for key in keys)
+        with (
+            closing(sqlite3.connect(self.directory / "data" / "meta.sqlite")) as database,
+            database,
+        ):
+            database.executemany("INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def check_log(self) -> None:
         """Fail where the emulator reported an error of its own since the last check."""

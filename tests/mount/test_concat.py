@@ -65,4 +65,6 @@ def test_status(mounted: MountedBucket) -> None:
         assert told["pending_bytes"] in (0, 4)  # 0 once append_interval has passed
         assert told["open_files"] == 1
     told = json.loads(kontenumfs("status", mounted.path).stdout)
-    assert told == {"pending_bytes": 0, "open_files": 0, "renames": []}
+    assert told["pending_bytes"] == told["open_files"] == 0
+    assert told["renames"] == []
+    assert told["entries"] < told["inodes"]

@@ -1,0 +1,35 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""``kontenumfs refresh``: see at once what others have changed."""
+
+import argparse
+from collections.abc import Sequence
+
+from kontenumfs.cli.concat import inside, mount_of
+from kontenumfs.daemon.control import ask
+from kontenumfs.daemon.preflight import Exit
+from kontenumfs.protocol.errors import UserError
+
+
+def main(argv: Sequence[str]) -> int:
+    """Return when nothing that was known before is believed any more."""
+    parser = argparse.ArgumentParser(
+        prog="kontenumfs refresh",
+        description="Forget what is remembered of a file or directory, so that what others have "
+        "changed is seen now and not within the ttl. Nothing is sent until somebody looks.",
+    )
+    parser.add_argument("-r", "--recursive", action="store_true", help="and all that is below")
+    parser.add_argument("path", metavar="PATH")
+    arguments = parser.parse_args(argv)
+    mountpoint = mount_of(arguments.path)
+    request = {
+        "command": "refresh",
+        "path": inside(mountpoint, arguments.path),
+        "recursive": arguments.recursive,
+    }
+    for line in ask(mountpoint, request):
+        if "error" in line:
+            raise UserError(f"{arguments.path}: {line['error']}", Exit.FAILED)
+        if "result" in line:
+            return Exit.OK
+    raise UserError(f"{mountpoint}: the daemon has ended: see its log", Exit.FAILED)
