@@ -126,7 +126,7 @@ class Entries(ExtendedAttributes):
             while await opened.has(at):
                 batch = opened.entries[at : at + DESCRIBE_AHEAD]
                 await self._describe_links(batch)
-                for node in batch:
+                for node in map(self._tree.current, batch):
                     at += 1
                     if node.removed:
                         continue

@@ -122,5 +122,6 @@ def confirm(node: Node, info: ObjectInfo) -> bool:
     The attributes that are known stay where it is still the same object.
     """
     known = node.info
-    node.info = info = with_known_attributes(info, known)
+    info = with_known_attributes(info, None if node.is_young else known)
+    node.info = info
     return known is None or not same_object(info, known) or info.attributes != known.attributes

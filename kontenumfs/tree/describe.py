@@ -109,7 +109,8 @@ class Describer:
             # Stored, moved or listed meanwhile: the answer counts if it is of the same object.
             now = node.info
             if info is not None and now is not None and info.key == now.key:
-                node.info = with_known_attributes(now, info)
+                known = with_known_attributes(now, info)
+                node.learn(known, young=self._tree.remembered.is_young(known))
         elif info is not None:
             self._tree.described(node, info, asked)
         elif node.parent is not None:
@@ -131,8 +132,13 @@ class Describer:
             info = node.info  # it exists all the same, and stat of a mountpoint should not fail
         if info is None:
             tree.remembered.learn_unmarked(node.key)
-        if node.marker_checked <= asked:
-            node.info, node.marker_checked = info, asked
+        if node.marker_checked > asked:
+            return
+        node.marker_checked = asked
+        if info is None:
+            node.info = None
+        else:
+            node.learn(info, young=tree.remembered.is_young(info))
 
     async def run(self) -> None:
         """Ask for attributes ahead of who wants one after another, until cancelled."""

@@ -89,8 +89,9 @@ class Listing:
     def _end(self) -> None:
         self.entries += self._sightings.end()
         known = set(map(id, self.entries))
-        children = self._directory.children.values()
-        self.entries.extend(node for node in children if id(node) not in known)  # only here so far
+        for node in self._directory.children.values():  # what is only here so far
+            if id(node) not in known and self._tree.confirmed(node, self.began):
+                self.entries.append(node)
         self._directory.large = self.pages > 1
         self.complete = True
 

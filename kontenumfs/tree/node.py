@@ -6,7 +6,7 @@ from typing import Protocol
 
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import ObjectInfo
-from kontenumfs.tree.packed import pack_attributes, pack_facts, unpack_facts
+from kontenumfs.tree.packed import is_young, pack_attributes, pack_facts, unpack_facts
 
 NEVER = float("-inf")
 
@@ -77,6 +77,17 @@ class Node:
         known = info.attributes if info is not None else None
         self._facts = pack_facts(info) if info is not None else None
         self._attributes = pack_attributes(known) if known is not None else None
+
+    def learn(self, info: ObjectInfo, *, young: bool) -> None:
+        """HEAD has told all of the object; when it was `young`, no listing proves it later on."""
+        self.info = info
+        if young:
+            self._facts = pack_facts(info, young=True)
+
+    @property
+    def is_young(self) -> bool:
+        """Whether the attributes were learnt too early to be proved by a listing."""
+        return self._facts is not None and is_young(self._facts)
 
     @property
     def has_object(self) -> bool:

@@ -7,27 +7,35 @@ import struct
 
 from kontenumfs.store.api import Attributes, ObjectInfo
 
-_FACTS = struct.Struct("<qd?")  # size, LastModified, whether the ETag is an MD5
+_FACTS = struct.Struct("<qdB")  # size, LastModified, flags
 _MD5_HEX = 32
+_IS_MD5, _IS_YOUNG = 1, 2
 
 
-def pack_facts(info: ObjectInfo) -> bytes:
+def pack_facts(info: ObjectInfo, *, young: bool = False) -> bytes:
     """Size, LastModified and ETag in one bytes object; the key is the name's, and not kept."""
+    flags = _IS_YOUNG if young else 0
     etag = info.etag
     if len(etag) == _MD5_HEX and etag.islower():
         try:
-            return _FACTS.pack(info.size, info.last_modified, True) + bytes.fromhex(etag)
+            packed = bytes.fromhex(etag)
+            return _FACTS.pack(info.size, info.last_modified, flags | _IS_MD5) + packed
         except ValueError:
             pass  # not an MD5 after all
-    return _FACTS.pack(info.size, info.last_modified, False) + etag.encode()
+    return _FACTS.pack(info.size, info.last_modified, flags) + etag.encode()
+
+
+def is_young(facts: bytes) -> bool:
+    """Whether the attributes beside these facts were learnt too early to be proved by them."""
+    return bool(facts[_FACTS.size - 1] & _IS_YOUNG)
 
 
 def unpack_facts(key: str, facts: bytes, attributes: bytes | None) -> ObjectInfo:
     """The object called `key` that was packed."""
-    size, modified, is_md5 = _FACTS.unpack_from(facts)
+    size, modified, flags = _FACTS.unpack_from(facts)
     etag = facts[_FACTS.size :]
     known = None if attributes is None else unpack_attributes(attributes)
-    return ObjectInfo(key, size, etag.hex() if is_md5 else etag.decode(), modified, known)
+    return ObjectInfo(key, size, etag.hex() if flags & _IS_MD5 else etag.decode(), modified, known)
 
 
 def pack_attributes(attributes: Attributes) -> bytes:

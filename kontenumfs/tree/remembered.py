@@ -75,6 +75,10 @@ class RememberedAttributes:
             log.warning("attributes are not remembered over mounts: %s: %s", path, error)
         return None
 
+    def is_young(self, info: ObjectInfo) -> bool:
+        """Whether an object was written so lately that another write might look the same."""
+        return self._wall() - info.last_modified < CLOCK_TOLERANCE
+
     def learn(self, info: ObjectInfo, *, own: bool = False) -> None:
         """Remember the attributes of an object, if they can be told from later ones.
 
@@ -84,8 +88,9 @@ class RememberedAttributes:
         Args:
             own: this mount wrote it, and nobody else's answer is believed.
         """
-        young = self._wall() - info.last_modified < CLOCK_TOLERANCE
-        if self._database is None or info.attributes is None or (young and not own):
+        if self._database is None or info.attributes is None:
+            return
+        if self.is_young(info) and not own:
             return
         if len(self._waiting) < WAITING:
             self._waiting[info.key] = info

@@ -6,7 +6,8 @@ A directory is a prefix, a file is an object. What this mount does itself is see
 others do is seen within `ttl` seconds.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from operator import attrgetter
 
 import trio
 from cachetools import LRUCache
@@ -115,6 +116,16 @@ class Tree:
             return node.own or any(self._is_local(child) for child in node.children.values())
         return False
 
+    def confirmed(self, node: Node, since: float) -> bool:
+        """Whether the name is known to exist since then, or exists because of this mount."""
+        return node.checked >= since or self._is_local(node)
+
+    def current(self, node: Node) -> Node:
+        """The node that has the name of `node`, for it may have been forgotten to make room."""
+        if node.parent is None or node.removed:
+            return node
+        return node.parent.children.setdefault(node.name, node)
+
     async def lookup(self, parent: Directory, name: str) -> Node:
         """The node called `name` in `parent`; raises FileMissing.
 
@@ -185,6 +196,8 @@ class Tree:
             node = self.directory_seen(parent, name, asked)
         elif info is not None:
             node = self.file_seen(parent, name, info, asked)
+            if isinstance(node, File) and node.checked == asked:
+                self.described(node, info, asked)
         else:
             node = self.nothing_seen(parent, name, asked)
         self.room.make(parent)
@@ -210,9 +223,11 @@ class Tree:
     async def children(self, parent: Directory) -> list[Node]:
         """Everything in `parent`, in the order of names; lists it when the cache is stale."""
         listing = await self.open_listing(parent)
+        found: Iterable[Node] = parent.children.values()
         if listing is not None:
             await listing.finish()
-        return [parent.children[name] for name in sorted(parent.children)]
+            found = (n for n in listing.entries if n.parent is parent and not n.removed)
+        return sorted(found, key=attrgetter("name"))
 
     async def open_listing(self, parent: Directory) -> Listing | None:
         """The listing of `parent` to read from; None where `children` needs no request."""
@@ -247,7 +262,7 @@ class Tree:
     def listing_ended(self, parent: Directory, began: float) -> None:
         """End a listing that began at `began`: what it did not confirm is gone."""
         for name, node in list(parent.children.items()):
-            if node.checked < began and not self._is_local(node):
+            if not self.confirmed(node, began):
                 self._lose(parent, name)
         # What was removed here while the listing was under way stays removed.
         parent.missing = {n: when for n, when in parent.missing.items() if when > began}
@@ -320,7 +335,9 @@ class Tree:
 
     def described(self, node: File, info: ObjectInfo, when: float) -> None:
         """HEAD has described `node` at `when`."""
-        before, node.info, node.checked = node.info, info, when
+        before = node.info
+        node.learn(info, young=self.remembered.is_young(info))
+        node.checked = when
         if before != info:
             self.changed(node)
 
