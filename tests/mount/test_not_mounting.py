@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kontenumfs.daemon.kernel import is_mountpoint
-from kontenumfs.daemon.options import OPTIONS
+from kontenumfs.daemon.options import mount_options
 from kontenumfs.daemon.preflight import Exit
 from tests.harness.emulator import ACCESS, BUCKET, SECRET, Emulator, running_emulator
 from tests.harness.mounts import MountFactory, kontenumfs, run, wait_until
@@ -272,7 +272,7 @@ def test_every_reason_has_its_own_exit_code() -> None:
 def test_help_shows_every_option() -> None:
     """With its default and its unit."""
     said = kontenumfs("mount", "--help").stdout
-    for name, option in OPTIONS.items():
+    for name, option in mount_options().items():
         line = next(line for line in said.splitlines() if line.strip().startswith(name))
         assert option.unit in line
         assert option.help in line
