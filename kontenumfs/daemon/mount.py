@@ -16,6 +16,7 @@ from kontenumfs.daemon.assembly import assemble
 from kontenumfs.daemon.control import Control
 from kontenumfs.daemon.ending import Ending
 from kontenumfs.daemon.kernel import FSTYPE
+from kontenumfs.daemon.listing import Listing
 from kontenumfs.daemon.live import LiveSettings
 from kontenumfs.daemon.preflight import check_store
 from kontenumfs.daemon.source import Source
@@ -88,7 +89,11 @@ class Mount:
         )
         files = parts.files
         ending = Ending(parts.commands.pending)
-        control = Control(self._mountpoint, parts.commands.table() | {"end": ending.follow})
+        listing = Listing(self._store, self._source.prefix)
+        control = Control(
+            self._mountpoint,
+            parts.commands.table() | {"end": ending.follow, "ls": listing.command},
+        )
         pyfuse3.init(parts.operations, str(self._mountpoint), self._fuse_options())
         try:
             copy_range.install(parts.operations.copy_range, nursery, at_once=REQUESTS_AT_ONCE)

@@ -97,12 +97,12 @@ OPTIONS: dict[str, Option] = {
     "credentials_file": Option(
         text, None, "path", "key pairs, ACCESS:SECRET a line, mode 0600", "credentials"
     ),
-    "access_key": Option(text, None, "key", "the first key pair, and", "credentials", SEEN),
+    "access_key": Option(text, None, "key", "access key of the first pair", "credentials", SEEN),
     "secret_key": Option(
-        text, None, "key", "its secret; the file needs mode 0600", "credentials", SEEN
+        text, None, "key", "its secret key; the file needs mode 0600", "credentials", SEEN
     ),
-    "access_key_2": Option(text, None, "key", "the second key pair, and", "credentials", SEEN),
-    "secret_key_2": Option(text, None, "key", "its secret", "credentials", SEEN),
+    "access_key_2": Option(text, None, "key", "access key of the second pair", "credentials", SEEN),
+    "secret_key_2": Option(text, None, "key", "its secret key", "credentials", SEEN),
     "ttl": Option(seconds, 60.0, "seconds", "how long names and attributes are believed", "cache"),
     "attributes": Option(
         one_of("full", "list"),
