@@ -15,12 +15,13 @@ import trio
 from kontenumfs.daemon.assembly import assemble
 from kontenumfs.daemon.control import Control
 from kontenumfs.daemon.ending import Ending
-from kontenumfs.daemon.kernel import FSTYPE
+from kontenumfs.daemon.kernel import FSTYPE, refusals
 from kontenumfs.daemon.listing import Listing
 from kontenumfs.daemon.live import LiveSettings
 from kontenumfs.daemon.preflight import check_store
 from kontenumfs.daemon.source import Source
 from kontenumfs.fuse import copy_range
+from kontenumfs.protocol.errors import UserError
 from kontenumfs.store.api import Store
 from kontenumfs.writing.files import OpenFiles
 from kontenumfs.writing.staging import Staging
@@ -71,6 +72,11 @@ class Mount:
             async with trio.open_nursery() as nursery:
                 await self._serve(nursery)
                 nursery.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            told = _user_error(group)
+            if told is None:
+                raise
+            raise told from None
         finally:
             with trio.CancelScope(shield=True):
                 await self._store.aclose()
@@ -94,7 +100,8 @@ class Mount:
             self._mountpoint,
             parts.commands.table() | {"end": ending.follow, "ls": listing.command},
         )
-        pyfuse3.init(parts.operations, str(self._mountpoint), self._fuse_options())
+        with refusals(self._mountpoint):
+            pyfuse3.init(parts.operations, str(self._mountpoint), self._fuse_options())
         try:
             copy_range.install(parts.operations.copy_range, nursery, at_once=REQUESTS_AT_ONCE)
             nursery.start_soon(parts.deferred.run)
@@ -149,3 +156,13 @@ class Mount:
             self.lost = files.unsent()
         for line in self.lost:
             log.error("not stored: %s", line)
+
+
+def _user_error(group: BaseException) -> BaseException | None:
+    """The one line for the user, however deep in the nursery it was raised."""
+    found: BaseException | None = group
+    if isinstance(found, BaseExceptionGroup):
+        found = found.subgroup(UserError)
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found

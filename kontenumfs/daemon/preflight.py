@@ -105,10 +105,13 @@ def check_mountpoint(path: Path, *, nonempty: bool) -> None:
     except FileNotFoundError:
         raise e.UserError(f"{path}: no such directory: create it first", Exit.MOUNTPOINT) from None
     except NotADirectoryError:
-        raise e.UserError(f"{path}: not a directory", Exit.MOUNTPOINT) from None
+        raise e.UserError(
+            f"{path}: not a directory: name one that is empty", Exit.MOUNTPOINT
+        ) from None
     except OSError as error:
         if error.errno != errno.ENOTCONN:
-            raise e.UserError(f"{path}: {error.strerror}", Exit.MOUNTPOINT) from None
+            hint = ": mount as its owner or as root" if error.errno == errno.EACCES else ""
+            raise e.UserError(f"{path}: {error.strerror}{hint}", Exit.MOUNTPOINT) from None
         # "Transport endpoint is not connected": the daemon of an earlier mount has died.
         detach(path)
         check_mountpoint(path, nonempty=nonempty)

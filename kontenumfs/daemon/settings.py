@@ -28,7 +28,9 @@ from kontenumfs.protocol.errors import ConfigurationError, UserError
 DIRECTORY = "/etc/kontenumfs"
 RULES = ("files", "headers")
 """The arrays of tables beside the options' sections."""
-PATHS = ("config", "credentials_file", "ca_file", "log_file")
+NO_PATH = {None, "none"}
+"""cache_dir=none keeps nothing."""
+PATHS = ("config", "credentials_file", "ca_file", "cache_dir", "log_file")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ def read_settings(
         values |= _from_file(file)
     values |= variables | words
     for option in PATHS:
-        if (setting := values[option]).value is not None:
+        if (setting := values[option]).value not in NO_PATH:
             base = file.path.parent if file and setting.layer == "file" else directory
             values[option] = replace(setting, value=os.path.join(base, setting.value))
     _check(values)
@@ -207,7 +209,7 @@ def _value(file: TOMLFile, place: tuple[str, str], value: Any) -> Any:
     if name == "temporary" and isinstance(value, list):
         value = ":".join(str(item) for item in value)
     shown = "(hidden)" if name.startswith("secret_key") else repr(value)
-    if isinstance(value, bool | list | dict) or value == "":
+    if isinstance(value, bool | list | dict) or (value == "" and name != "prefix"):
         raise file.error(place, f"{name} = {shown} is not a value: write {name} = {option.unit!r}")
     if option.parse is octal and not isinstance(value, str):
         raise file.error(place, f'{name} = {shown} needs quotes, such as "0644"')
