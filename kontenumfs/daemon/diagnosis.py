@@ -10,6 +10,7 @@ from typing import Literal
 
 import trio
 
+from kontenumfs.daemon.live import WRONG_CLOCK_SECONDS
 from kontenumfs.daemon.preflight import Exit, verdict
 from kontenumfs.protocol import errors as e
 from kontenumfs.protocol.signing import KeyPair
@@ -20,8 +21,6 @@ from kontenumfs.store.keys import KeyRing
 from kontenumfs.store.probe import CLEAN_UP_SECONDS, STAGING_PREFIX
 from kontenumfs.store.wire import Endpoint
 
-TOLERATED_SKEW = 60.0
-"""Seconds that clocks may differ before it is worth a word."""
 UNABLE = (e.NotImplementedByStore, e.InvalidRequest, e.Conflict)
 
 
@@ -187,7 +186,7 @@ class Diagnosis:
         if self._clock.measured is None:
             return Finding("clock", "warning", "the store does not tell its time")
         skew = self._clock.measured.total_seconds()
-        if abs(skew) < TOLERATED_SKEW:
+        if abs(skew) < WRONG_CLOCK_SECONDS:
             return f"differs by {abs(skew):.0f} s"
         corrected = " (requests are signed with the store's time)" if self._clock.correction else ""
         return Finding(

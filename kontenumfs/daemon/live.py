@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 WATCH_SECONDS = 2.0
 """Between two looks at the files of keys: one stat(2) each. A refused key looks at once."""
+WRONG_CLOCK_SECONDS = 60.0
 AT_ONCE = frozenset({"publish", "append_interval", "temporary", "log_level"})
 """What a reload changes in a running mount, with the rules and the keys; the rest at its start."""
 
@@ -70,6 +71,12 @@ class LiveSettings:
             said += f"; these count from the next start on: {', '.join(late)}"
         log.info("%s", said)
         return said
+
+    def report_clock(self) -> None:
+        """Warn of a clock that is wrong, though the store may not refuse it yet."""
+        skew = self.clock.measured
+        if skew is not None and abs(skew.total_seconds()) > WRONG_CLOCK_SECONDS:
+            log.warning("this machine's clock is wrong: the store's differs by %s", skew)
 
     async def watch_keys(self) -> None:
         """Read the keys anew whenever their file changes, until cancelled."""

@@ -69,6 +69,7 @@ class Mount:
         try:
             with trio.fail_after(max(PREFLIGHT_SECONDS, self._options.deadline)):
                 await check_store(self._store, self._source.prefix, self._options.endpoint)
+            self._live.report_clock()
             async with trio.open_nursery() as nursery:
                 await self._serve(nursery)
                 nursery.cancel_scope.cancel()
