@@ -12,7 +12,7 @@ from kontenumfs.daemon.credentials import find_keys
 from kontenumfs.daemon.settings import Settings
 from kontenumfs.protocol.errors import ConfigurationError
 from kontenumfs.store.auth import Clock
-from kontenumfs.store.keys import KeyRing
+from kontenumfs.store.keys import Found, KeyRing
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +35,9 @@ class LiveSettings:
 
     def __init__(self, read: Callable[[], Settings], environment: Mapping[str, str]) -> None:
         self._read = read
+        self._environment = environment
         self.settings = read()
-        self.keys = KeyRing.of(lambda: find_keys(self.settings, environment))
+        self.keys = KeyRing.of(self._find_keys)
         self.clock = Clock()
         """What the store's answers say of this machine's clock."""
 
@@ -44,6 +45,11 @@ class LiveSettings:
     def rules(self) -> Rules:
         """What the mount does with files by name, as last read."""
         return self.settings.rules
+
+    def _find_keys(self) -> Found:
+        # Keys that stand in the file itself are as new as it is.
+        inline = self.settings.values["secret_key"].value is not None
+        return find_keys(self._read() if inline else self.settings, self._environment)
 
     def reload(self) -> str:
         """Read the configuration and the keys again; what cannot be used stays as it was.
