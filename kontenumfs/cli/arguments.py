@@ -35,6 +35,14 @@ def parser(command: str, description: str, epilog: str | None = None) -> Parser:
 
 def add_settings(made: argparse.ArgumentParser) -> None:
     """The arguments that settings come from: ``-o`` and ``--name``."""
+    add_options(made)
+    made.add_argument(
+        "--name", metavar="NAME", help="take the settings of /etc/kontenumfs/NAME.toml"
+    )
+
+
+def add_options(made: argparse.ArgumentParser) -> None:
+    """``-o``, as mount(8) has it."""
     made.add_argument(
         "-o",
         dest="options",
@@ -42,9 +50,6 @@ def add_settings(made: argparse.ArgumentParser) -> None:
         default=[],
         metavar="OPT,...",
         help="mount options, such as endpoint=URL (kontenumfs mount --help has them all)",
-    )
-    made.add_argument(
-        "--name", metavar="NAME", help="take the settings of /etc/kontenumfs/NAME.toml"
     )
 
 

@@ -98,14 +98,7 @@ def parser() -> argparse.ArgumentParser:
         "Show the settings of a mount, and where each comes from: an option, the environment,\n"
         "the file with its line, or the default. Secrets are masked.",
     )
-    made.add_argument(
-        "-o",
-        dest="options",
-        action="append",
-        default=[],
-        metavar="OPT,...",
-        help="mount options, as kontenumfs mount takes them",
-    )
+    given.add_options(made)
     given.add_json(made)
     made.add_argument(
         "name",
