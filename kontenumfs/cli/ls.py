@@ -4,7 +4,6 @@
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import trio
 
 from kontenumfs.cli import arguments as given
-from kontenumfs.cli.concat import mount_of
+from kontenumfs.cli.concat import inside, mount_of
 from kontenumfs.daemon.control import ask
 from kontenumfs.daemon.listing import entries, hidden
 from kontenumfs.daemon.preflight import Exit, verdict
@@ -35,8 +34,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _of_mount(place: str, only_hidden: bool, show: Show) -> None:
     mountpoint = mount_of(place)
-    inside = os.path.relpath(os.path.abspath(place), mountpoint)
-    path = "" if inside == "." else inside
+    path = inside(mountpoint, place)
     for line in ask(mountpoint, {"command": "ls", "path": path, "hidden": only_hidden}):
         if "error" in line:
             raise UserError(f"{place}: {line['error']}", Exit.FAILED)
