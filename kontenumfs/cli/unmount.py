@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
     daemon = Running(mountpoint)
     pid = daemon.pid()
     until = time.monotonic() + arguments.timeout
-    with closing(_Progress(mountpoint)) as progress:
+    with closing(_Progress(mountpoint, arguments.timeout)) as progress:
         if arguments.force:
             # Out of the tree first, so that nothing new comes in; open files go on until they
             # are stored or the daemon gives them up.
@@ -61,10 +61,15 @@ def main(argv: Sequence[str]) -> int:
 
 
 class _Progress:
-    """What the daemon says of what is pending, from before the unmount to its end."""
+    """What the daemon says of what is pending, from before the unmount to its end.
 
-    def __init__(self, mountpoint: Path) -> None:
-        self._lines = ask(mountpoint, {"command": "end"}, timeout=SILENT_SECONDS)
+    Args:
+        patience: seconds after which a daemon that says nothing is given up, at most.
+    """
+
+    def __init__(self, mountpoint: Path, patience: float) -> None:
+        silent = min(SILENT_SECONDS, max(0.1, patience))
+        self._lines = ask(mountpoint, {"command": "end"}, timeout=silent)
         self._show = sys.stderr.isatty()
         self.left = ""
         """What was pending when it was last heard of, for messages."""
