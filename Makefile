@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # `make demo` and `make test` install what they need themselves.
 
-.PHONY: demo test lint bench lock setup
+.PHONY: demo test lint bench docs lock setup
 
 demo: setup
 	.venv/bin/python -m kontenumfs demo
@@ -17,6 +17,10 @@ lint: setup
 
 bench: setup
 	.venv/bin/python -m bench.writing
+
+# The manual pages and the tables in docs/, from the parsers and the table of options.
+docs: setup
+	.venv/bin/python -m kontenumfs manual --write docs
 
 setup:
 	@.ci/setup

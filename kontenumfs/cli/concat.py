@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kontenumfs.cli import arguments as given
 from kontenumfs.daemon.control import ask
 from kontenumfs.daemon.kernel import FSTYPE, mounts
 from kontenumfs.daemon.preflight import Exit
@@ -20,16 +21,7 @@ BAR = 40
 
 def main(argv: Sequence[str]) -> int:
     """Return when the target is in the store."""
-    parser = argparse.ArgumentParser(
-        prog="kontenumfs concat",
-        description="Join files of one mount. The store does it: no byte of them is sent or read.",
-    )
-    parser.add_argument(
-        "-a", "--append", action="store_true", help="add to TARGET instead of replacing it"
-    )
-    parser.add_argument("target", metavar="TARGET")
-    parser.add_argument("sources", metavar="SOURCE", nargs="+")
-    arguments = parser.parse_args(argv)
+    arguments = parser().parse_args(argv)
     mountpoint = mount_of(arguments.target)
     request = {
         "command": "concat",
@@ -79,3 +71,16 @@ def _show(line: dict[str, Any]) -> None:
     print(f"\r[{'#' * full}{' ' * (BAR - full)}] {line['stage']:<12}", end="", file=sys.stderr)
     if line["stage"] == "joining":
         print(file=sys.stderr)
+
+
+def parser() -> argparse.ArgumentParser:
+    """What ``kontenumfs concat`` takes."""
+    made = given.parser(
+        "concat", "Join files of one mount. The store does it: no byte of them is sent or read."
+    )
+    made.add_argument(
+        "-a", "--append", action="store_true", help="add to TARGET instead of replacing it"
+    )
+    made.add_argument("target", metavar="TARGET")
+    made.add_argument("sources", metavar="SOURCE", nargs="+")
+    return made

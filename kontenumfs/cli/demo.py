@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kontenumfs.cli import arguments as given
 from kontenumfs.daemon.kernel import detach, is_mountpoint
 from kontenumfs.protocol.errors import UserError
 
@@ -26,16 +27,20 @@ MOST_FILES = 300
 
 def main(argv: Sequence[str]) -> int:
     """Start an emulator, mount it, write, append, list, and fetch everything back."""
-    parser = argparse.ArgumentParser(
-        prog="kontenumfs demo",
-        description="Mount an emulator of Kontenum, write real files, and fetch them back.",
-    )
-    parser.add_argument("source", nargs="?", default="/usr/share/doc", help="files to copy in")
-    source = Path(parser.parse_args(argv).source)
+    source = Path(parser().parse_args(argv).source)
     if not source.is_dir():
         raise UserError(f"{source}: no such directory: name one with files to copy")
     with tempfile.TemporaryDirectory(prefix="kontenumfs-demo-") as directory:
         return Demo(Path(directory), source).run()
+
+
+def parser() -> argparse.ArgumentParser:
+    """What ``kontenumfs demo`` takes."""
+    made = given.parser(
+        "demo", "Mount an emulator of Kontenum, write real files, and fetch them back."
+    )
+    made.add_argument("source", nargs="?", default="/usr/share/doc", help="files to copy in")
+    return made
 
 
 class Demo:

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``kontenumfs emulator``: a Kontenum of your own on this machine."""
 
+import argparse
 from collections.abc import Sequence
 
 from kontenumfs.protocol.errors import UserError
@@ -16,3 +17,10 @@ def main(argv: Sequence[str]) -> int:
             f"the emulator needs {error.name}: pip install 'kontenumfs[emulator]'"
         ) from None
     return serve(argv)
+
+
+def parser() -> argparse.ArgumentParser:
+    """What ``kontenumfs emulator`` takes."""
+    from kontenumfs.emulator import options
+
+    return options.parser()

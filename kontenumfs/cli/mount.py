@@ -3,76 +3,80 @@
 """``kontenumfs mount``: mount a bucket."""
 
 import argparse
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import trio
 
+from kontenumfs.cli import arguments as given
 from kontenumfs.daemon.background import Running, run_in_background
+from kontenumfs.daemon.live import LiveSettings
 from kontenumfs.daemon.logs import set_up_logging
-from kontenumfs.daemon.mount import Mount, Source
-from kontenumfs.daemon.options import options_help, parse_options
+from kontenumfs.daemon.mount import Mount
+from kontenumfs.daemon.options import options_help
 from kontenumfs.daemon.preflight import Exit, check_fuse, check_mountpoint
+from kontenumfs.daemon.source import Source
 from kontenumfs.protocol.errors import UserError
 from kontenumfs.store.client import open_store
-from kontenumfs.store.keys import load_keys
-from kontenumfs.store.wire import Endpoint
 
 
 def main(argv: Sequence[str]) -> int:
     """Return when the mount answers a stat, or with -f when it has ended."""
-    arguments = _parser().parse_args(argv)
-    options = parse_options(arguments.options, os.environ)
-    source = Source.parse(arguments.source)
-    mountpoint = Path(os.path.abspath(arguments.mountpoint))
-    check_mountpoint(mountpoint, nonempty=options.nonempty)
+    arguments = parser().parse_args(argv)
+    if arguments.name and arguments.source and not arguments.mountpoint:
+        # With a name the file says the bucket: one argument alone could be either.
+        raise UserError("with --name give BUCKET and MOUNTPOINT, or none of them", Exit.USAGE)
+    settings = given.settings_of(arguments)
+    source = settings.source(arguments.source)
+    mountpoint = settings.mountpoint(arguments.mountpoint)
+    check_mountpoint(mountpoint, nonempty=settings.options.nonempty)
     check_fuse()
-    keys = load_keys(options.credentials_file, os.environ)
-    endpoint = Endpoint(
-        url=options.endpoint,
-        addressing=options.addressing,
-        signature=options.signature,
-        region=options.region,
-        ca_file=options.ca_file,
-    )
+    live = given.live_settings(arguments)
+    serve_mount(source, mountpoint, live, foreground=arguments.foreground)
+    return Exit.OK
+
+
+def serve_mount(source: Source, mountpoint: Path, live: LiveSettings, *, foreground: bool) -> None:
+    """Mount; returns when the mount answers, or in the foreground when it has ended.
+
+    Raises UserError, also where not everything could be stored at the end.
+    """
+    options = live.settings.options
 
     async def life(ready: Callable[[], None]) -> list[str]:
         store = open_store(
-            endpoint,
+            given.endpoint_of(live.settings),
             source.bucket,
-            keys,
+            live.keys,
             deadline=options.deadline,
             connections=options.connections,
+            clock=live.clock,
         )
-        mount = Mount(source, mountpoint, options, store, ready)
+        mount = Mount(source, mountpoint, live, store, ready)
         await mount.run()
         return mount.lost
 
     def serve(ready: Callable[[], None]) -> None:
-        set_up_logging(options.log_level, options.log_file, foreground=arguments.foreground)
+        set_up_logging(options.log_level, options.log_file, foreground=foreground)
         Running(mountpoint).hold()
         if lost := trio.run(life, ready):
             raise UserError(f"{len(lost)} files could not be stored: {lost[0]}", Exit.FAILED)
 
-    if arguments.foreground:
+    if foreground:
         serve(lambda: None)
     else:
         run_in_background(serve)
-    return Exit.OK
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="kontenumfs mount",
-        description="Mount a bucket, or the keys below a prefix of it, write-only.",
-        epilog="mount options:\n" + options_help(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def parser() -> argparse.ArgumentParser:
+    """What ``kontenumfs mount`` takes."""
+    made = given.parser(
+        "mount",
+        "Mount a bucket, or the keys below a prefix of it, write-only.",
+        "mount options:\n" + options_help(),
     )
-    parser.add_argument("-f", "--foreground", action="store_true", help="stay in the foreground")
-    parser.add_argument(
-        "-o", dest="options", action="append", default=[], metavar="OPT,...", help="mount options"
-    )
-    parser.add_argument("source", metavar="BUCKET[/PREFIX]")
-    parser.add_argument("mountpoint", metavar="MOUNTPOINT")
-    return parser
+    made.add_argument("-f", "--foreground", action="store_true", help="stay in the foreground")
+    given.add_settings(made)
+    made.add_argument("source", metavar="BUCKET[/PREFIX]", nargs="?", help="default: of the file")
+    made.add_argument("mountpoint", metavar="MOUNTPOINT", nargs="?", help="default: of the file")
+    return made

@@ -5,6 +5,7 @@
 import argparse
 from collections.abc import Sequence
 
+from kontenumfs.cli import arguments as given
 from kontenumfs.cli.concat import inside, mount_of
 from kontenumfs.daemon.control import ask
 from kontenumfs.daemon.preflight import Exit
@@ -13,14 +14,7 @@ from kontenumfs.protocol.errors import UserError
 
 def main(argv: Sequence[str]) -> int:
     """Return when nothing that was known before is believed any more."""
-    parser = argparse.ArgumentParser(
-        prog="kontenumfs refresh",
-        description="Forget what is remembered of a file or directory, so that what others have "
-        "changed is seen now and not within the ttl. Nothing is sent until somebody looks.",
-    )
-    parser.add_argument("-r", "--recursive", action="store_true", help="and all that is below")
-    parser.add_argument("path", metavar="PATH")
-    arguments = parser.parse_args(argv)
+    arguments = parser().parse_args(argv)
     mountpoint = mount_of(arguments.path)
     request = {
         "command": "refresh",
@@ -33,3 +27,15 @@ def main(argv: Sequence[str]) -> int:
         if "result" in line:
             return Exit.OK
     raise UserError(f"{mountpoint}: the daemon has ended: see its log", Exit.FAILED)
+
+
+def parser() -> argparse.ArgumentParser:
+    """What ``kontenumfs refresh`` takes."""
+    made = given.parser(
+        "refresh",
+        "Forget what is remembered of a file or directory, so that what others have changed is\n"
+        "seen now and not within the ttl. Nothing is sent until somebody looks.",
+    )
+    made.add_argument("-r", "--recursive", action="store_true", help="and all that is below")
+    made.add_argument("path", metavar="PATH")
+    return made

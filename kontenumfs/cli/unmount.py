@@ -4,34 +4,143 @@
 
 import argparse
 import os
+import signal
+import sys
+import time
 from collections.abc import Sequence
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
+from kontenumfs.cli import arguments as given
 from kontenumfs.daemon.background import Running
-from kontenumfs.daemon.kernel import FSTYPE, is_mountpoint, unmount
+from kontenumfs.daemon.control import ask
+from kontenumfs.daemon.kernel import FSTYPE, detach, is_mountpoint, unmount
 from kontenumfs.daemon.preflight import Exit
 from kontenumfs.protocol.errors import UserError
+
+SILENT_SECONDS = 10.0
+"""A daemon that says nothing for so long is not listened to any more."""
+KILLED_SECONDS = 10.0
+"""How long a killed process takes at most to be gone."""
 
 
 def main(argv: Sequence[str]) -> int:
     """Return when the mount is gone and its daemon has ended."""
-    parser = argparse.ArgumentParser(
-        prog="kontenumfs unmount",
-        description="Unmount, and wait until everything is stored.",
-    )
-    parser.add_argument(
-        "--timeout", type=float, default=300.0, help="seconds to wait for the daemon (default 300)"
-    )
-    parser.add_argument("mountpoint", metavar="MOUNTPOINT")
-    arguments = parser.parse_args(argv)
+    arguments = parser().parse_args(argv)
     mountpoint = Path(os.path.abspath(arguments.mountpoint))
     if not is_mountpoint(mountpoint, FSTYPE):
         raise UserError(f"{mountpoint}: no kontenumfs is mounted here", Exit.MOUNTPOINT)
-    unmount(mountpoint)
-    if not Running(mountpoint).wait_for_end(arguments.timeout):
-        raise UserError(
-            f"{mountpoint}: unmounted, but the daemon still stores data after "
-            f"{arguments.timeout:g} s: see its log",
-            Exit.DEADLINE,
-        )
+    daemon = Running(mountpoint)
+    pid = daemon.pid()
+    until = time.monotonic() + arguments.timeout
+    with closing(_Progress(mountpoint, arguments.timeout)) as progress:
+        if arguments.force:
+            # Out of the tree first, so that nothing new comes in; open files go on until they
+            # are stored or the daemon gives them up.
+            detach(mountpoint)
+            _signal(pid, signal.SIGTERM)
+        else:
+            _unmount(mountpoint)
+        lost = progress.until_the_end(until)
+    if not daemon.wait_for_end(max(0.0, until - time.monotonic())):
+        if not arguments.force:
+            raise UserError(
+                f"{mountpoint}: unmounted, but the daemon still stores data after "
+                f"{arguments.timeout:g} s{progress.left}: see its log",
+                Exit.DEADLINE,
+            )
+        _signal(pid, signal.SIGKILL)
+        daemon.wait_for_end(KILLED_SECONDS)
+        raise UserError(f"{mountpoint}: the daemon was killed{progress.left}", Exit.FAILED)
+    if lost:
+        for line in lost[1:]:
+            print(f"not stored: {line}", file=sys.stderr)
+        raise UserError(f"{len(lost)} files could not be stored: {lost[0]}", Exit.FAILED)
     return Exit.OK
+
+
+class _Progress:
+    """What the daemon says of what is pending, from before the unmount to its end.
+
+    Args:
+        patience: seconds after which a daemon that says nothing is given up, at most.
+    """
+
+    def __init__(self, mountpoint: Path, patience: float) -> None:
+        silent = min(SILENT_SECONDS, max(0.1, patience))
+        self._lines = ask(mountpoint, {"command": "end"}, timeout=silent)
+        self._show = sys.stderr.isatty()
+        self.left = ""
+        """What was pending when it was last heard of, for messages."""
+        # A dead mount and one of another user have no control socket for us: only the lock tells.
+        self._hear()
+
+    def _hear(self) -> dict[str, Any] | None:
+        try:
+            line = next(self._lines, None)
+        except (UserError, OSError, ValueError):
+            return None
+        if line is not None and "pending_bytes" in line:
+            pending, count = line["pending_bytes"], line["open_files"]
+            self.left = f", {pending:,} bytes of {count} files pending" if count else ""
+            if self._show and count:
+                print(f"\rstoring {pending:,} bytes of {count} files ", end="", file=sys.stderr)
+        return line
+
+    def until_the_end(self, until: float) -> list[str]:
+        """What could not be stored; empty where the daemon does not say."""
+        lost: list[str] = []
+        while time.monotonic() < until and (line := self._hear()) is not None:
+            if "lost" in line:
+                lost = line["lost"]
+                break
+        if self._show and self.left:
+            print(file=sys.stderr)
+        return lost
+
+    def close(self) -> None:
+        """Hang up."""
+        self._lines.close()
+
+
+def _unmount(mountpoint: Path) -> None:
+    try:
+        unmount(mountpoint)
+    except UserError as error:
+        if "busy" not in str(error):
+            raise
+        raise UserError(
+            f"{mountpoint}: programs use it: end them (fuser -vm {mountpoint} lists them), "
+            "or use --force",
+            Exit.MOUNTPOINT,
+        ) from None
+
+
+def _signal(pid: int | None, number: signal.Signals) -> None:
+    if pid is not None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def parser() -> argparse.ArgumentParser:
+    """What ``kontenumfs unmount`` takes."""
+    made = given.parser(
+        "unmount",
+        "Unmount, and wait until everything is stored.\n"
+        "What is pending is shown on a terminal; what could not be stored is named.",
+    )
+    made.add_argument(
+        "--force",
+        action="store_true",
+        help="although programs use it; a daemon that has not ended in time is killed",
+    )
+    made.add_argument(
+        "--timeout",
+        type=float,
+        default=300.0,
+        metavar="SECONDS",
+        help="how long to wait for the daemon (default 300)",
+    )
+    made.add_argument("mountpoint", metavar="MOUNTPOINT")
+    return made

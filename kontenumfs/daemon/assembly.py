@@ -11,7 +11,7 @@ import trio
 
 from kontenumfs.daemon.cache import cache_file
 from kontenumfs.daemon.commands import Commands
-from kontenumfs.daemon.configuration import Rules
+from kontenumfs.daemon.live import LiveSettings
 from kontenumfs.daemon.options import MountOptions
 from kontenumfs.fuse.kernel import FuseKernel
 from kontenumfs.fuse.operations import Operations
@@ -45,8 +45,7 @@ class Parts:
 def assemble(
     nursery: trio.Nursery,
     store: Store,
-    options: MountOptions,
-    rules: Rules,
+    live: LiveSettings,
     *,
     prefix: str,
     staging: str,
@@ -55,9 +54,11 @@ def assemble(
 
     Args:
         nursery: for uploads; it lives as long as the mount.
+        live: the settings; those that may change are asked for whenever they are needed.
         prefix: what every key starts with: empty, or ends with a slash.
         staging: the prefix of this run's helper objects.
     """
+    options = live.settings.options
     remembered = RememberedAttributes(
         cache_file(options.cache_dir, options.endpoint, store.bucket, os.environ),
         limit=options.cache_entries,
@@ -72,12 +73,12 @@ def assemble(
         kernel=FuseKernel(),
     )
     wall_ns: Callable[[], int] = time.time_ns
-    composer = Composer(prefix, rules.headers_of)
+    composer = Composer(prefix, lambda path: live.rules.headers_of(path))
     markers = Markers(store, prefix)
     deferred = DeferredMetadata(
         store, tree, markers, composer, delay=options.metadata_delay, wall_ns=wall_ns
     )
-    files = _open_files(nursery, store, options, rules, tree, deferred, composer, prefix, staging)
+    files = _open_files(nursery, store, live, tree, deferred, composer, prefix, staging)
     namespace = Namespace(store, tree, files, deferred, markers, composer, wall_ns=wall_ns)
     operations = Operations(
         tree,
@@ -88,15 +89,14 @@ def assemble(
         capacity=options.capacity,
         wall_ns=wall_ns,
     )
-    commands = Commands(tree, files, namespace)
+    commands = Commands(tree, files, namespace, live)
     return Parts(tree, files, deferred, remembered, operations, commands)
 
 
 def _open_files(
     nursery: trio.Nursery,
     store: Store,
-    options: MountOptions,
-    rules: Rules,
+    live: LiveSettings,
     tree: Tree,
     deferred: DeferredMetadata,
     composer: Composer,
@@ -104,21 +104,27 @@ def _open_files(
     staging: str,
 ) -> OpenFiles:
     capabilities = ProvenCapabilities(store, prefix)
-    memory = MemoryBudget(options.memory)
+    memory = MemoryBudget(live.settings.options.memory)
     environment = Environment(
         store=store,
         runner=PlanRunner(store, staging, conditional=capabilities.conditional),
         memory=memory,
         nursery=nursery,
-        chunk_size=options.chunk_size,
+        chunk_size=live.settings.options.chunk_size,
         capabilities=capabilities.get,
         conditional=capabilities.conditional,
-        policy=lambda key: rules.policy(key.removeprefix(prefix)),
+        policy=lambda key: live.rules.policy(key.removeprefix(prefix)),
         wall_ns=time.time_ns,
         spare=lambda remote: files.spare(remote),
         wake=lambda: files.wake(),
     )
-    files = OpenFiles(environment, tree, deferred, composer, is_temporary=rules.is_temporary)
+    files = OpenFiles(
+        environment,
+        tree,
+        deferred,
+        composer,
+        is_temporary=lambda name, exclusive: live.rules.is_temporary(name, exclusive),
+    )
     memory.reclaim = files.reclaim
     return files
 

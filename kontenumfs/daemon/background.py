@@ -15,6 +15,9 @@ from kontenumfs.protocol.errors import UserError
 
 log = logging.getLogger(__name__)
 
+MOUNTPOINT_EXIT = 3
+"""The exit code for a mountpoint that is taken."""
+
 
 def run_in_background(serve: Callable[[Callable[[], None]], None]) -> None:
     """Return when `serve` has called its argument, while it goes on in a process of its own.
@@ -85,13 +88,36 @@ class Running:
     """
 
     def __init__(self, mountpoint: Path) -> None:
+        self._mountpoint = mountpoint
         self._path = runtime_file(mountpoint, "lock")
 
     def hold(self) -> None:
-        """Take the lock until the process ends."""
+        """Take the lock until the process ends; raises UserError where another daemon has it."""
         self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise UserError(
+                f"{self._mountpoint}: the daemon of the last mount here (process {self.pid()}) "
+                "has not ended: it may still store data, so wait for it",
+                MOUNTPOINT_EXIT,
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+
+    def pid(self) -> int | None:
+        """The process that holds the lock, or None."""
+        try:
+            with open(self._path, encoding="ascii") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return int(file.read() or 0) or None
+        except FileNotFoundError:
+            pass
+        return None
 
     def wait_for_end(self, deadline: float) -> bool:
         """Whether the daemon has ended within `deadline` seconds."""

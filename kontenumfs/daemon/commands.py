@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from kontenumfs.daemon.control import Command, Tell
+from kontenumfs.daemon.live import LiveSettings
 from kontenumfs.protocol.errors import FileMissing, IsDirectory, NotDirectory, UserError
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.protocol.names import component_from_bytes
@@ -22,24 +23,33 @@ PROGRESS_EVERY = 50
 class Commands:
     """The commands of one mount; paths in them are relative to the mountpoint."""
 
-    def __init__(self, tree: Tree, files: OpenFiles, namespace: Namespace) -> None:
+    def __init__(
+        self, tree: Tree, files: OpenFiles, namespace: Namespace, live: LiveSettings
+    ) -> None:
         self._tree = tree
         self._files = files
         self._namespace = namespace
+        self._live = live
 
     def table(self) -> dict[str, Command]:
         """The commands by name."""
         return {"concat": self.concat, "refresh": self.refresh, "status": self.status}
 
+    def pending(self) -> dict[str, Any]:
+        """What is not stored yet."""
+        return {"pending_bytes": self._files.pending, "open_files": self._files.count}
+
     async def status(self, request: dict[str, Any], tell: Tell) -> dict[str, Any]:
         """What is under way, and what is known."""
         directories = self._tree.room.directories
+        skew = self._live.clock.measured
         return {
             "entries": self._tree.room.entries,
             "inodes": len(self._tree.inodes),
             "hidden": {d.key or "/": d.hidden for d in directories if d.hidden},
-            "pending_bytes": self._files.pending,
-            "open_files": self._files.count,
+            **self.pending(),
+            "access_key": self._live.keys.current.access_key,
+            "clock_skew_seconds": None if skew is None else round(skew.total_seconds(), 1),
             "renames": [
                 {"from": at.source, "to": at.target, "copied": at.copied}
                 for at in self._namespace.directory_renames

@@ -3,21 +3,21 @@
 """The configuration file: rules by file name, for what one mount option cannot say."""
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import translate
-from pathlib import Path
 from typing import Any
 
-from kontenumfs.daemon.options import MountOptions, seconds
-from kontenumfs.protocol.errors import ConfigurationError
+from kontenumfs.daemon.options import OPTIONS, MountOptions, nearest
+from kontenumfs.daemon.toml_file import Place, TOMLFile
 from kontenumfs.writing.policy import FilePolicy, Publish, is_temporary
 
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 """RFC 9110, token."""
 OURS = ("x-amz-meta-", "x-amz-copy-", "x-amz-content-", "x-amz-date", "authorization", "host")
 """Headers that requests carry for other reasons, by how they begin."""
+FILE_RULES = ("match", "publish", "append_interval")
+"""The keys of [[files]]."""
 
 
 class Globs:
@@ -69,73 +69,66 @@ class Rules:
         return is_temporary(name, exclusive) or self.temporary.match(name)
 
 
-def read_rules(options: MountOptions) -> Rules:
-    """The rules of a mount; raises ConfigurationError, which names the file and the place."""
+def read_rules(options: MountOptions, file: TOMLFile | None) -> Rules:
+    """The rules of a mount; raises ConfigurationError, which names the file and the line."""
     default = FilePolicy(Publish(options.publish), options.append_interval)
     temporary = Globs(options.temporary.split(":") if options.temporary else ())
-    table: dict[str, Any] = {}
-    if options.config is not None:
-        table = _read(Path(options.config))
-    place = options.config or ""
-    unknown = table.keys() - {"files", "headers"}
-    if unknown:
-        raise ConfigurationError(f"{place}: [{min(unknown)}] is unknown; there are files, headers")
-    files = tuple(_file_rule(place, at, rule) for at, rule in _tables(place, table, "files"))
-    headers = tuple(_headers_rule(place, at, rule) for at, rule in _tables(place, table, "headers"))
-    return Rules(default, files, headers, temporary)
+    files: list[tuple[Globs, Mapping[str, Any]]] = []
+    headers: list[tuple[Globs, Mapping[str, str]]] = []
+    if file is not None:
+        files = [_file_rule(file, *rule) for rule in _tables(file, "files")]
+        headers = [_headers_rule(file, *rule) for rule in _tables(file, "headers")]
+    return Rules(default, tuple(files), tuple(headers), temporary)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"config={path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"config={path}: {error}") from None
-
-
-def _tables(place: str, table: dict[str, Any], name: str) -> list[tuple[str, dict[str, Any]]]:
-    rules = table.get(name, [])
+def _tables(file: TOMLFile, name: str) -> list[tuple[Place, dict[str, Any]]]:
+    rules = file.table.get(name, [])
     if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
-        raise ConfigurationError(f"{place}: write [[{name}]], once for each rule")
-    return [(f"[[{name}]] number {at}", dict(rule)) for at, rule in enumerate(rules, 1)]
+        raise file.error((name,), f"write [[{name}]], once for each rule")
+    return [((name, number), dict(rule)) for number, rule in enumerate(rules)]
 
 
-def _globs(place: str, at: str, rule: dict[str, Any]) -> Globs:
+def _globs(file: TOMLFile, at: Place, rule: dict[str, Any]) -> Globs:
     patterns = rule.pop("match", None)
+    if patterns is None:
+        raise file.error(at, f"[[{at[0]}]]: match is missing, such as match = '*.log'")
     if isinstance(patterns, str):
         patterns = [patterns]
-    if not isinstance(patterns, list) or not patterns:
-        raise ConfigurationError(f"{place}: {at}: match is missing, such as match = '*.log'")
-    if not all(isinstance(pattern, str) and pattern for pattern in patterns):
-        raise ConfigurationError(f"{place}: {at}: match takes patterns, such as '*.log'")
+    if (
+        not isinstance(patterns, list)
+        or not patterns
+        or not all(isinstance(pattern, str) and pattern for pattern in patterns)
+    ):
+        raise file.error((*at, "match"), "match takes patterns, such as '*.log'")
     return Globs(patterns)
 
 
-def _file_rule(place: str, at: str, rule: dict[str, Any]) -> tuple[Globs, dict[str, Any]]:
-    globs = _globs(place, at, rule)
+def _file_rule(file: TOMLFile, at: Place, rule: dict[str, Any]) -> tuple[Globs, dict[str, Any]]:
+    globs = _globs(file, at, rule)
     changes: dict[str, Any] = {}
     for name, value in rule.items():
+        if name not in FILE_RULES:
+            hint = nearest(name, FILE_RULES, f"there are {', '.join(FILE_RULES)}")
+            raise file.error((*at, name), f"unknown key {name!r} in [[files]]; {hint}")
+        parse = OPTIONS[name].parse
+        assert parse is not None
         try:
-            if name == "publish":
-                changes[name] = Publish(value)
-            elif name == "append_interval":
-                changes[name] = seconds(str(value))
-            else:
-                raise ConfigurationError(f"{place}: {at}: {name} is unknown")
-        except ValueError:
-            raise ConfigurationError(f"{place}: {at}: {name} = {value!r} is not valid") from None
+            changes[name] = parse(str(value))
+        except ValueError as error:
+            raise file.error((*at, name), f"{name} = {value!r} {error}") from None
+    if "publish" in changes:
+        changes["publish"] = Publish(changes["publish"])
     return globs, changes
 
 
-def _headers_rule(place: str, at: str, rule: dict[str, Any]) -> tuple[Globs, dict[str, str]]:
-    globs = _globs(place, at, rule)
+def _headers_rule(file: TOMLFile, at: Place, rule: dict[str, Any]) -> tuple[Globs, dict[str, str]]:
+    globs = _globs(file, at, rule)
     headers: dict[str, str] = {}
     for name, value in rule.items():
         lower = name.lower()
         if not HEADER_NAME.fullmatch(name) or lower.startswith(OURS):
-            raise ConfigurationError(f"{place}: {at}: {name} is no header that can be set")
+            raise file.error((*at, name), f"{name} is no header that can be set")
         if not isinstance(value, str) or not value.isprintable() or not value.isascii():
-            raise ConfigurationError(f"{place}: {at}: {name} takes one line of ASCII text")
+            raise file.error((*at, name), f"{name} takes one line of ASCII text")
         headers[lower] = value
     return globs, headers

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -109,10 +109,17 @@ async def _read_line(stream: trio.SocketStream) -> dict[str, Any] | None:
     return request if isinstance(request, dict) else None
 
 
-def ask(mountpoint: Path, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The lines that a mount answers with; raises UserError where no daemon answers."""
+def ask(
+    mountpoint: Path, request: dict[str, Any], *, timeout: float | None = None
+) -> Generator[dict[str, Any], None, None]:
+    """The lines that a mount answers with; raises UserError where no daemon answers.
+
+    Args:
+        timeout: seconds without a line after which TimeoutError is raised; None for no limit.
+    """
     path = runtime_file(mountpoint, "sock")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.settimeout(timeout)
         try:
             client.connect(str(path))
             client.sendall(json.dumps(request).encode() + b"\n")

@@ -7,18 +7,19 @@ import os
 import platform
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyfuse3
 import trio
 
 from kontenumfs.daemon.assembly import assemble
-from kontenumfs.daemon.configuration import read_rules
 from kontenumfs.daemon.control import Control
-from kontenumfs.daemon.kernel import FSTYPE
-from kontenumfs.daemon.options import MountOptions
-from kontenumfs.daemon.preflight import Exit, check_store
+from kontenumfs.daemon.ending import Ending
+from kontenumfs.daemon.kernel import FSTYPE, refusals
+from kontenumfs.daemon.listing import Listing
+from kontenumfs.daemon.live import LiveSettings
+from kontenumfs.daemon.preflight import check_store
+from kontenumfs.daemon.source import Source
 from kontenumfs.fuse import copy_range
 from kontenumfs.protocol.errors import UserError
 from kontenumfs.store.api import Store
@@ -33,55 +34,29 @@ REQUESTS_AT_ONCE = 32
 """Kernel requests under way at once: each may hold two buffers of 1 MiB beside the budget."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What is mounted.
-
-    Args:
-        bucket: its name.
-        prefix: what every key starts with: empty, or ends with a slash.
-    """
-
-    bucket: str
-    prefix: str
-
-    @classmethod
-    def parse(cls, text: str) -> "Source":
-        """Read ``BUCKET[/PREFIX]``; raises UserError."""
-        bucket, _, prefix = text.partition("/")
-        if not bucket:
-            raise UserError(f"{text!r} names no bucket: BUCKET or BUCKET/PREFIX", Exit.USAGE)
-        prefix = prefix.strip("/")
-        return cls(bucket, prefix + "/" if prefix else "")
-
-    def __str__(self) -> str:
-        return f"{self.bucket}/{self.prefix}".rstrip("/")
-
-
 class Mount:
     """One bucket at one mountpoint, from the first check to the last byte stored.
 
     Args:
+        live: the settings; rules and keys among them may change while the mount runs.
         store: the bucket; closed at the end.
         ready: called once when the mount answers a real stat.
-
-    Raises ConfigurationError for a configuration file that cannot be used.
     """
 
     def __init__(
         self,
         source: Source,
         mountpoint: Path,
-        options: MountOptions,
+        live: LiveSettings,
         store: Store,
         ready: Callable[[], None],
     ) -> None:
         self._source = source
         self._mountpoint = mountpoint
-        self._options = options
+        self._live = live
+        self._options = live.settings.options
         self._store = store
         self._ready = ready
-        self._rules = read_rules(options)
         self._staging = Staging.of(source.prefix, platform.node(), str(mountpoint))
         self.lost: list[str] = []
         """Keys that could not be stored, with the reason, when `run` has ended."""
@@ -94,25 +69,40 @@ class Mount:
         try:
             with trio.fail_after(max(PREFLIGHT_SECONDS, self._options.deadline)):
                 await check_store(self._store, self._source.prefix, self._options.endpoint)
+            self._live.report_clock()
             async with trio.open_nursery() as nursery:
                 await self._serve(nursery)
                 nursery.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            told = _user_error(group)
+            if told is None:
+                raise
+            raise told from None
         finally:
             with trio.CancelScope(shield=True):
                 await self._store.aclose()
+
+    def reload(self) -> str:
+        """Read keys and configuration anew; returns one line of what came of it, logged already."""
+        return self._live.reload()
 
     async def _serve(self, nursery: trio.Nursery) -> None:
         parts = assemble(
             nursery,
             self._store,
-            self._options,
-            self._rules,
+            self._live,
             prefix=self._source.prefix,
             staging=self._staging.run,
         )
         files = parts.files
-        control = Control(self._mountpoint, parts.commands.table())
-        pyfuse3.init(parts.operations, str(self._mountpoint), self._fuse_options())
+        ending = Ending(parts.commands.pending)
+        listing = Listing(self._store, self._source.prefix)
+        control = Control(
+            self._mountpoint,
+            parts.commands.table() | {"end": ending.follow, "ls": listing.command},
+        )
+        with refusals(self._mountpoint):
+            pyfuse3.init(parts.operations, str(self._mountpoint), self._fuse_options())
         try:
             copy_range.install(parts.operations.copy_range, nursery, at_once=REQUESTS_AT_ONCE)
             nursery.start_soon(parts.deferred.run)
@@ -122,10 +112,12 @@ class Mount:
             nursery.start_soon(self._staging.clear, self._store)
             nursery.start_soon(self._obey_signals, files)
             nursery.start_soon(control.serve)
+            nursery.start_soon(self._live.watch_keys)
             nursery.start_soon(self._announce)
             await pyfuse3.main(max_tasks=REQUESTS_AT_ONCE)
             # From here on systemd's or a user's signal must not cut the last uploads short.
             await self._drain(files)
+            await ending.announce(self.lost)
         finally:
             pyfuse3.close(unmount=True)
 
@@ -146,8 +138,11 @@ class Mount:
         self._ready()
 
     async def _obey_signals(self, files: OpenFiles) -> None:
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async for number in signals:
+                if number == signal.SIGHUP:
+                    self.reload()
+                    continue
                 log.info("%s: storing what is left", signal.Signals(number).name)
                 await self._drain(files)
                 pyfuse3.terminate()
@@ -162,3 +157,13 @@ class Mount:
             self.lost = files.unsent()
         for line in self.lost:
             log.error("not stored: %s", line)
+
+
+def _user_error(group: BaseException) -> BaseException | None:
+    """The one line for the user, however deep in the nursery it was raised."""
+    found: BaseException | None = group
+    if isinstance(found, BaseExceptionGroup):
+        found = found.subgroup(UserError)
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found

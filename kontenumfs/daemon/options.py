@@ -1,19 +1,27 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""The mount options: one table that parsing, defaults and --help come from."""
+"""The options: one table that parsing, defaults, --help and the manual come from."""
 
 import difflib
-import os
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from kontenumfs.protocol.dialect import MIN_PART
+from kontenumfs.daemon.values import (
+    endpoint,
+    number,
+    octal,
+    one_of,
+    plainly,
+    seconds,
+    size,
+    text,
+)
 from kontenumfs.protocol.errors import ConfigurationError
 
 DEFAULT_ENDPOINT = "https://s3.kontenum.com"
-UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
+PREFIX = "KONTENUM_"
+"""How the names of environment variables begin; the option's name follows, in capitals."""
 IGNORED = frozenset(
     [
         "rw",
@@ -45,117 +53,113 @@ IGNORED = frozenset(
 """What mount(8) and fstab pass along and no file system acts upon here."""
 
 
-def size(text: str) -> int:
-    """Bytes, with K, M, G, T (1,024 each)."""
-    match = re.fullmatch(r"(\d+)([KMGTP]?)i?B?", text, re.IGNORECASE)
-    if match is None:
-        raise ValueError("is not a size such as 8M")
-    return int(match[1]) * UNITS[match[2].upper()]
-
-
-def seconds(text: str) -> float:
-    """Seconds, with s, m or h."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", text)
-    if match is None:
-        raise ValueError("is not a duration such as 60 or 5m")
-    return float(match[1]) * {None: 1, "ms": 0.001, "s": 1, "m": 60, "h": 3600}[match[2]]
-
-
-def octal(text: str) -> int:
-    """Permission bits, in octal."""
-    if not re.fullmatch(r"0?[0-7]{1,4}", text):
-        raise ValueError("is not an octal mode such as 0644")
-    return int(text, 8)
-
-
-def number(text: str) -> int:
-    """A number that is not negative."""
-    if not re.fullmatch(r"\d{1,10}", text):
-        raise ValueError("is not a number")
-    return int(text)
-
-
-def one_of(*choices: str) -> Callable[[str], str]:
-    """One of these words."""
-
-    def parse(text: str) -> str:
-        if text not in choices:
-            raise ValueError(f"is none of {', '.join(choices)}")
-        return text
-
-    return parse
-
-
-def endpoint(text: str) -> str:
-    """An http or https address without a path."""
-    if not re.fullmatch(r"https?://[^/?#@\s]+/?", text):
-        raise ValueError("is not an address such as https://s3.kontenum.com")
-    return text.rstrip("/")
-
-
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One mount option.
+    """One option.
 
     Args:
-        parse: text to value; None for a flag, which is on when it is named.
+        parse: text to value; None for a switch, which is on when it is named.
         default: the value when it is not given.
         unit: what the value counts, for --help.
         help: what it does, in one line.
+        section: the table of the configuration file that it stands in; "" for none.
+        file_only: why it is no mount option, or "" for one that is.
     """
 
     parse: Callable[[str], Any] | None
     default: Any
     unit: str
     help: str
+    section: str
+    file_only: str = ""
 
+
+ARGUMENT = "it is an argument of the command line: kontenumfs mount BUCKET[/PREFIX] MOUNTPOINT"
+SEEN = "all users would see it in the list of processes: use credentials_file="
 
 OPTIONS: dict[str, Option] = {
-    "endpoint": Option(endpoint, None, "URL", f"where the store is (default {DEFAULT_ENDPOINT})"),
-    "region": Option(str, "us-east-1", "name", "region that requests are signed for"),
+    "bucket": Option(text, None, "name", "what is mounted", "mount", ARGUMENT),
+    "prefix": Option(text, None, "path", "only the keys below it", "mount", ARGUMENT),
+    "mountpoint": Option(text, None, "path", "where it is mounted", "mount", ARGUMENT),
+    "endpoint": Option(endpoint, DEFAULT_ENDPOINT, "URL", "where the store is", "store"),
+    "region": Option(text, "us-east-1", "name", "region that requests are signed for", "store"),
     "addressing": Option(
-        one_of("path", "virtual"), "path", "path|virtual", "bucket in path or host"
+        one_of("path", "virtual"), "path", "path|virtual", "bucket in path or host", "store"
     ),
     "signature": Option(
-        one_of("v4", "v2", "plain"), "v4", "v4|v2|plain", "how requests are signed"
+        one_of("v4", "v2", "plain"), "v4", "v4|v2|plain", "how requests are signed", "store"
     ),
-    "credentials_file": Option(str, None, "path", "key pairs, ACCESS:SECRET a line, mode 0600"),
-    "ca_file": Option(str, None, "path", "certificates to trust instead of the system's"),
-    "deadline": Option(seconds, 60.0, "seconds", "longest wait of one operation, retries included"),
-    "connections": Option(number, 16, "count", "connections to the store at most"),
-    "ttl": Option(seconds, 60.0, "seconds", "how long names and attributes are believed"),
+    "ca_file": Option(text, None, "path", "certificates to trust instead of the system's", "store"),
+    "deadline": Option(
+        seconds, 60.0, "seconds", "longest wait of one operation, retries included", "store"
+    ),
+    "connections": Option(number, 16, "count", "connections to the store at most", "store"),
+    "credentials_file": Option(
+        text, None, "path", "key pairs, ACCESS:SECRET a line, mode 0600", "credentials"
+    ),
+    "access_key": Option(text, None, "key", "access key of the first pair", "credentials", SEEN),
+    "secret_key": Option(
+        text, None, "key", "its secret key; the file needs mode 0600", "credentials", SEEN
+    ),
+    "access_key_2": Option(text, None, "key", "access key of the second pair", "credentials", SEEN),
+    "secret_key_2": Option(text, None, "key", "its secret key", "credentials", SEEN),
+    "ttl": Option(seconds, 60.0, "seconds", "how long names and attributes are believed", "cache"),
     "attributes": Option(
-        one_of("full", "list"), "full", "full|list", "stat by HEAD, or by what listings tell alone"
+        one_of("full", "list"),
+        "full",
+        "full|list",
+        "stat by HEAD, or by what listings tell alone",
+        "cache",
     ),
-    "cache_entries": Option(number, 1_000_000, "count", "names in memory; about 400 bytes each"),
-    "cache_dir": Option(str, None, "path|none", "where attributes are kept over mounts"),
-    "chunk_size": Option(size, 8 << 20, "bytes", "what is sent at once; from 5M"),
-    "memory": Option(size, 64 << 20, "bytes", "unsent bytes in memory, over all files"),
+    "cache_entries": Option(
+        number, 1_000_000, "count", "names in memory; about 400 bytes each", "cache"
+    ),
+    "cache_dir": Option(text, None, "path|none", "where attributes are kept over mounts", "cache"),
+    "memory": Option(size, 64 << 20, "bytes", "unsent bytes in memory, over all files", "cache"),
+    "metadata_delay": Option(
+        seconds, 1.0, "seconds", "how long a changed mode or time may wait", "cache"
+    ),
+    "chunk_size": Option(size, 8 << 20, "bytes", "what is sent at once; from 5M", "publish"),
     "publish": Option(
-        one_of("auto", "live", "atomic"), "auto", "auto|live|atomic", "what the CDN sees of a file"
+        one_of("auto", "live", "atomic"),
+        "auto",
+        "auto|live|atomic",
+        "what the CDN sees of a file",
+        "publish",
     ),
-    "append_interval": Option(seconds, 1.0, "seconds", "when a slow writer's bytes are appended"),
-    "temporary": Option(str, None, "glob:glob", "names that wait for a rename, beside rsync's"),
-    "config": Option(str, None, "path", "rules by file name, in TOML: see docs/configuration.md"),
-    "symlinks": Option(one_of("deny", "metadata"), "deny", "deny|metadata", "symbolic links"),
-    "metadata_delay": Option(seconds, 1.0, "seconds", "how long a changed mode or time may wait"),
-    "uid": Option(number, None, "id", "owner of what has none (default: who mounts)"),
-    "gid": Option(number, None, "id", "group of what has none (default: who mounts)"),
-    "umask": Option(octal, 0o022, "octal", "bits cleared of file_mode and dir_mode"),
-    "file_mode": Option(octal, 0o666, "octal", "mode of files that have none, before umask"),
-    "dir_mode": Option(octal, 0o777, "octal", "mode of directories that have none, before umask"),
-    "capacity": Option(size, 1 << 50, "bytes", "size of the file system that df shows"),
-    "ro": Option(None, False, "", "refuse every change"),
-    "allow_other": Option(None, False, "", "let other users in"),
-    "nonempty": Option(None, False, "", "mount over a directory that has entries"),
-    "deny_open": Option(None, False, "", "refuse open for reading, not only read"),
-    "nosuid": Option(None, False, "", "ignore set-user-id bits"),
-    "nodev": Option(None, False, "", "ignore device files"),
-    "log_file": Option(str, None, "path", "where the daemon logs (default: syslog)"),
+    "append_interval": Option(
+        seconds, 1.0, "seconds", "when a slow writer's bytes are appended", "publish"
+    ),
+    "temporary": Option(
+        text, None, "glob:glob", "names that wait for a rename, beside rsync's", "publish"
+    ),
+    "config": Option(text, None, "path", "the configuration file: kontenumfs.toml(5)", ""),
+    "symlinks": Option(
+        one_of("deny", "metadata"), "deny", "deny|metadata", "symbolic links", "mount"
+    ),
+    "uid": Option(number, None, "id", "owner of what has none (default: who mounts)", "mount"),
+    "gid": Option(number, None, "id", "group of what has none (default: who mounts)", "mount"),
+    "umask": Option(octal, 0o022, "octal", "bits cleared of file_mode and dir_mode", "mount"),
+    "file_mode": Option(
+        octal, 0o666, "octal", "mode of files that have none, before umask", "mount"
+    ),
+    "dir_mode": Option(
+        octal, 0o777, "octal", "mode of directories that have none, before umask", "mount"
+    ),
+    "capacity": Option(size, 1 << 50, "bytes", "size of the file system that df shows", "mount"),
+    "ro": Option(None, False, "", "refuse every change", "mount"),
+    "allow_other": Option(None, False, "", "let other users in", "mount"),
+    "nonempty": Option(None, False, "", "mount over a directory that has entries", "mount"),
+    "deny_open": Option(None, False, "", "refuse open for reading, not only read", "mount"),
+    "nosuid": Option(None, False, "", "ignore set-user-id bits", "mount"),
+    "nodev": Option(None, False, "", "ignore device files", "mount"),
+    "log_file": Option(text, None, "path", "where the daemon logs (default: syslog)", "log"),
     "log_level": Option(
-        one_of("debug", "info", "warning", "error"), "info", "level", "how much is logged"
+        one_of("debug", "info", "warning", "error"), "info", "level", "how much is logged", "log"
     ),
 }
+SECTIONS = tuple(dict.fromkeys(option.section for option in OPTIONS.values() if option.section))
+"""The tables of the configuration file, in the order of its manual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,82 +202,66 @@ class MountOptions:
     log_level: str
 
 
-def parse_options(given: list[str], environment: Mapping[str, str]) -> MountOptions:
+def parse_words(given: Iterable[str]) -> dict[str, Any]:
     """Read ``-o`` arguments, each a comma-separated list; raises ConfigurationError.
 
-    An option comes before the environment (KONTENUM_ENDPOINT), and that before the default.
+    The last of two counts. What mount(8) passes to every file system is left out.
     """
-    values: dict[str, Any] = {name: option.default for name, option in OPTIONS.items()}
-    values.update(uid=os.getuid(), gid=os.getgid())
-    values["endpoint"] = environment.get("KONTENUM_ENDPOINT") or DEFAULT_ENDPOINT
+    values: dict[str, Any] = {}
     for word in ",".join(given).split(","):
         if word and word not in IGNORED and not word.startswith(("x-", "comment=")):
             name, value = _parse_word(word)
             values[name] = value
-    _check(values)
-    return MountOptions(**{field.name: values[field.name] for field in fields(MountOptions)})
+    return values
 
 
 def _parse_word(word: str) -> tuple[str, Any]:
-    name, equals, text = word.partition("=")
+    name, equals, given = word.partition("=")
     option = OPTIONS.get(name)
     if option is None:
-        near = difflib.get_close_matches(name, OPTIONS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "see kontenumfs mount --help"
-        raise ConfigurationError(f"unknown mount option {name!r}; {hint}")
+        raise ConfigurationError(
+            f"unknown mount option {name!r}; "
+            + nearest(name, mount_options(), "see kontenumfs mount --help")
+        )
+    if option.file_only:
+        raise ConfigurationError(f"{name} is no mount option: {option.file_only}")
     if option.parse is None:
-        if equals:
-            raise ConfigurationError(f"mount option {name!r} is a switch and takes no value")
-        return name, True
-    if not text:
+        if equals and given not in ("true", "false"):
+            raise ConfigurationError(
+                f"mount option {name!r} is a switch: {name}, or {name}=false against the file"
+            )
+        return name, given != "false"
+    if not given:
         raise ConfigurationError(
             f"mount option {name!r} needs a value: {name}={option.unit.upper()}"
         )
     try:
-        return name, option.parse(text)
+        return name, option.parse(given)
     except ValueError as error:
-        raise ConfigurationError(f"mount option {name}: {text!r} {error}") from None
+        raise ConfigurationError(f"mount option {name}: {given!r} {error}") from None
 
 
-def _check(values: Mapping[str, Any]) -> None:
-    try:
-        endpoint(values["endpoint"])
-    except ValueError as error:
-        raise ConfigurationError(f"KONTENUM_ENDPOINT: {values['endpoint']!r} {error}") from None
-    if values["chunk_size"] < MIN_PART:
-        raise ConfigurationError("mount option chunk_size: S3 takes no part below 5M")
-    if values["memory"] < 2 * values["chunk_size"]:
-        raise ConfigurationError("mount option memory: must hold two chunks (see chunk_size)")
-    if not values["connections"]:
-        raise ConfigurationError("mount option connections: at least 1 is needed")
-    plain_text = values["endpoint"].startswith("http://")
-    host = values["endpoint"].split("://")[1].rsplit(":", 1)[0]
-    if (
-        values["signature"] == "plain"
-        and plain_text
-        and host not in ("127.0.0.1", "localhost", "[::1]")
-    ):
-        raise ConfigurationError(
-            "mount option signature=plain sends the secret key itself: use an https endpoint"
-        )
+def nearest(name: str, names: Iterable[str], otherwise: str) -> str:
+    """The hint for a name that is not known."""
+    near = difflib.get_close_matches(name, list(names), n=1)
+    return f"did you mean {near[0]!r}?" if near else otherwise
+
+
+def mount_options() -> dict[str, Option]:
+    """The options that -o takes."""
+    return {name: option for name, option in OPTIONS.items() if not option.file_only}
 
 
 def options_help() -> str:
-    """Every option with its unit and default, for --help."""
+    """Every mount option with its unit and default, for --help."""
     lines = []
-    for name, option in OPTIONS.items():
+    for name, option in mount_options().items():
         word = name if option.parse is None else f"{name}={option.unit}"
-        default = "" if option.default in (None, False) else f" (default {_shown(name)})"
+        default = "" if option.default in (None, False) else f" (default {default_of(name)})"
         lines.append(f"  {word:<32} {option.help}{default}")
     return "\n".join(lines)
 
 
-def _shown(name: str) -> str:
-    option = OPTIONS[name]
-    if option.parse is octal:
-        return f"{option.default:04o}"
-    if option.parse is size:
-        for unit in "PTGMK":
-            if option.default % UNITS[unit] == 0:
-                return f"{option.default // UNITS[unit]}{unit}"
-    return f"{option.default:g}" if isinstance(option.default, float) else str(option.default)
+def default_of(name: str) -> str:
+    """An option's default as one would write it."""
+    return plainly(OPTIONS[name].parse, OPTIONS[name].default)

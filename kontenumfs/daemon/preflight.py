@@ -13,7 +13,7 @@ from kontenumfs.store.api import Store
 
 
 class Exit(IntEnum):
-    """The exit codes of ``kontenumfs mount``."""
+    """The exit codes of all commands; MEANINGS says what they mean."""
 
     OK = 0
     FAILED = 1
@@ -30,6 +30,38 @@ class Exit(IntEnum):
     DENIED = 12
     DEADLINE = 13
     STORE = 14
+
+
+MEANINGS: dict[Exit, tuple[str, str]] = {
+    Exit.OK: ("done; from `mount -f`: unmounted with everything stored", ""),
+    Exit.FAILED: ("a fault of kontenumfs, or data that could not be stored", "see the log"),
+    Exit.USAGE: ("an option, an argument or a line of the file is wrong", "the line names it"),
+    Exit.MOUNTPOINT: (
+        "the mountpoint is missing, not a directory, not empty, taken, in use or not mounted",
+        "the line says which",
+    ),
+    Exit.FUSE: (
+        "`/dev/fuse` or `fusermount3` is missing",
+        "`modprobe fuse`, `apt-get install fuse3`",
+    ),
+    Exit.CREDENTIALS: ("keys are missing, malformed, or others can read the file", "`chmod 600`"),
+    Exit.NAME: ("the endpoint's name does not resolve", "`endpoint=`"),
+    Exit.CONNECTION: ("nothing answers at the endpoint", "`endpoint=`, firewall"),
+    Exit.TLS: (
+        "the endpoint's certificate is not trusted, or `ca_file` cannot be read",
+        "`ca_file=`",
+    ),
+    Exit.KEYS: ("the access key is unknown, or the secret key does not fit", "the keys"),
+    Exit.CLOCK: ("this machine's clock is wrong", "NTP"),
+    Exit.BUCKET: ("there is no such bucket, or its name is taken, or it is not empty", "its name"),
+    Exit.DENIED: ("the keys may not use the bucket", "their rights"),
+    Exit.DEADLINE: (
+        "the endpoint did not answer in time, or a daemon did not end in time",
+        "`deadline=`, `--timeout`",
+    ),
+    Exit.STORE: ("the store refused for another reason", "the line says it"),
+}
+"""What each means, and where the cure is; docs/exit-codes.md is made of this."""
 
 
 VERDICTS: tuple[tuple[type[e.KontenumError], Exit, str], ...] = (
@@ -73,10 +105,13 @@ def check_mountpoint(path: Path, *, nonempty: bool) -> None:
     except FileNotFoundError:
         raise e.UserError(f"{path}: no such directory: create it first", Exit.MOUNTPOINT) from None
     except NotADirectoryError:
-        raise e.UserError(f"{path}: not a directory", Exit.MOUNTPOINT) from None
+        raise e.UserError(
+            f"{path}: not a directory: name one that is empty", Exit.MOUNTPOINT
+        ) from None
     except OSError as error:
         if error.errno != errno.ENOTCONN:
-            raise e.UserError(f"{path}: {error.strerror}", Exit.MOUNTPOINT) from None
+            hint = ": mount as its owner or as root" if error.errno == errno.EACCES else ""
+            raise e.UserError(f"{path}: {error.strerror}{hint}", Exit.MOUNTPOINT) from None
         # "Transport endpoint is not connected": the daemon of an earlier mount has died.
         detach(path)
         check_mountpoint(path, nonempty=nonempty)

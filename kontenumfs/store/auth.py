@@ -23,6 +23,55 @@ TOLERATED_SKEW = timedelta(minutes=5)
 """No store allows less; a HEAD that was refused without a code may have been off by more."""
 
 
+class Clock:
+    """This machine's clock, and how far the store's is from it.
+
+    Args:
+        now: the time of day in UTC.
+    """
+
+    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._now = now
+        self.correction = timedelta()
+        """What is added when signing, once the store has refused our time."""
+        self.measured: timedelta | None = None
+        """The store's clock less ours by its last answer, to about a second; None at first."""
+        self._last = ""
+
+    def now(self) -> datetime:
+        """The time to sign with."""
+        return self._now() + self.correction
+
+    def measure(self, response: httpx.Response) -> None:
+        """Learn from an answer's Date; cheap where its second is known."""
+        said = response.headers.get("date", "")
+        if said == self._last:
+            return
+        self._last = said
+        self._read(said)
+
+    def _read(self, said: str) -> None:
+        try:
+            theirs = parsedate_to_datetime(said)
+        except ValueError:
+            return
+        if theirs.tzinfo is None:
+            theirs = theirs.replace(tzinfo=UTC)
+        self.measured = theirs - self._now()
+
+    def correct(self, refusal: httpx.Response, at_least: timedelta) -> bool:
+        """Sign with the time of the store that refused ours; whether that is a change."""
+        if "date" not in refusal.headers:
+            return False
+        self._read(refusal.headers["date"])
+        skew = self.measured
+        if skew is None or abs(skew - self.correction) < at_least:
+            return False
+        log.warning("this machine's clock differs from the store's by %s; corrected", skew)
+        self.correction = skew
+        return True
+
+
 class S3Auth(httpx.Auth):
     """Signs requests, and tries once more where the clock or the key pair was to blame.
 
@@ -31,7 +80,7 @@ class S3Auth(httpx.Auth):
 
     Args:
         bucket_in_host: the bucket, when it is addressed by host name.
-        now: the time of day in UTC.
+        clock: learns how far the store's clock is from ours.
     """
 
     def __init__(
@@ -40,14 +89,12 @@ class S3Auth(httpx.Auth):
         keys: KeyRing,
         *,
         bucket_in_host: str = "",
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Clock | None = None,
     ) -> None:
         self._signer = signer
         self._keys = keys
         self._bucket_in_host = bucket_in_host
-        self._now = now
-        self.skew = timedelta()
-        """The store's clock less ours, once it was learnt."""
+        self._clock = clock or Clock()
 
     async def async_auth_flow(
         self, request: httpx.Request
@@ -57,16 +104,19 @@ class S3Auth(httpx.Auth):
         keys = self._keys.current
         self._sign(request, unsigned, keys)
         response = yield request
+        self._clock.measure(response)
         if response.status_code != 403:
             return
         code = await _error_code(response)
-        if self._clock_is_to_blame(request, response, code):
+        # The answer to a HEAD has no code: its refusal may be the clock's fault, or the key's.
+        silent = request.method == "HEAD" and not code
+        tolerated = TOLERATED_SKEW if silent else SMALLEST_SKEW
+        if (silent or code == "RequestTimeTooSkewed") and self._clock.correct(response, tolerated):
             self._sign(request, unsigned, keys)
             response = yield request
             if response.status_code != 403:
                 return
             code = await _error_code(response)
-        # The answer to a HEAD has no code: its refusal may be the key's fault.
         if code in KEY_REFUSED or (not code and request.method == "HEAD"):
             other = self._keys.other_than(keys)
             if other is not None:
@@ -87,30 +137,10 @@ class S3Auth(httpx.Auth):
             extensions["payload_hash"],
             self._bucket_in_host,
         )
-        added = self._signer.sign(signable, keys, self._now() + self.skew)
+        added = self._signer.sign(signable, keys, self._clock.now())
         request.headers = httpx.Headers(
             unsigned + [(name.encode(), value.encode()) for name, value in added.items()]
         )
-
-    def _clock_is_to_blame(
-        self, request: httpx.Request, response: httpx.Response, code: str
-    ) -> bool:
-        """Learn how far the clocks differ; whether that can help."""
-        silent = request.method == "HEAD" and not code
-        if code != "RequestTimeTooSkewed" and not silent:
-            return False
-        try:
-            theirs = parsedate_to_datetime(response.headers["date"])
-        except (KeyError, ValueError):
-            return False
-        if theirs.tzinfo is None:
-            theirs = theirs.replace(tzinfo=UTC)
-        skew = theirs - self._now()
-        if abs(skew - self.skew) < (TOLERATED_SKEW if silent else SMALLEST_SKEW):
-            return False
-        log.warning("this machine's clock differs from the store's by %s; corrected", skew)
-        self.skew = skew
-        return True
 
 
 async def _error_code(response: httpx.Response) -> str:

@@ -21,7 +21,7 @@ from kontenumfs.protocol.errors import (
 from kontenumfs.protocol.names import quote_key
 from kontenumfs.protocol.signing import signer_for
 from kontenumfs.store.api import Attributes, Body, ListPage, ObjectInfo, Part, Upload, Written
-from kontenumfs.store.auth import S3Auth
+from kontenumfs.store.auth import Clock, S3Auth
 from kontenumfs.store.keys import KeyRing
 from kontenumfs.store.retry import Repeat, RetryPolicy
 from kontenumfs.store.transport import CONNECT_SECONDS, OriginTransport
@@ -47,38 +47,54 @@ def open_store(
     *,
     deadline: float = 60.0,
     connections: int = 16,
+    clock: Clock | None = None,
 ) -> "HTTPStore":
     """A store on one bucket; nothing is sent yet.
 
     Args:
         deadline: seconds that one operation may take, its repetitions included.
         connections: how many connections are open at most.
+        clock: is told what the answers say of the store's.
 
     Raises ConfigurationError when ca_file cannot be used.
     """
-    client = open_client(endpoint, bucket, keys, deadline=deadline, connections=connections)
+    client = open_client(
+        endpoint, bucket, keys, deadline=deadline, connections=connections, clock=clock
+    )
     return HTTPStore(client, endpoint, bucket, RetryPolicy(deadline=deadline))
 
 
 def open_client(
-    endpoint: Endpoint, bucket: str, keys: KeyRing, *, deadline: float, connections: int
+    endpoint: Endpoint,
+    bucket: str,
+    keys: KeyRing,
+    *,
+    deadline: float,
+    connections: int,
+    clock: Clock | None = None,
 ) -> httpx.AsyncClient:
     """What signs requests and sends them to the origin of `bucket` (or of the service: empty)."""
     virtual = bucket if endpoint.addressing == "virtual" else ""
     transport = OriginTransport(
         endpoint.origin(bucket),
-        trust=_trust(endpoint.ca_file) if endpoint.is_tls else None,
+        trust=trust(endpoint.ca_file) if endpoint.is_tls else None,
         connections=connections,
         connect_seconds=min(CONNECT_SECONDS, deadline),
     )
     return httpx.AsyncClient(
-        auth=S3Auth(signer_for(endpoint.signature, endpoint.region), keys, bucket_in_host=virtual),
+        auth=S3Auth(
+            signer_for(endpoint.signature, endpoint.region),
+            keys,
+            bucket_in_host=virtual,
+            clock=clock,
+        ),
         transport=transport,
         trust_env=False,
     )
 
 
-def _trust(ca_file: str | None) -> ssl.SSLContext:
+def trust(ca_file: str | None) -> ssl.SSLContext:
+    """Whose certificates count; raises ConfigurationError when `ca_file` cannot be used."""
     try:
         return ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:

@@ -7,6 +7,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,10 +18,41 @@ log = logging.getLogger(__name__)
 
 CREDENTIALS_EXIT = 5
 """The exit code for keys that are missing or must not be used."""
+SYSTEMD = "systemd's credentials"
 _NAMED = re.compile(
     r"(?:aws_)?(?P<name>access|secret)(?:_access)?_key(?:_id)?\s*=\s*[\"']?(?P<value>[^\"']+)[\"']?",
     re.IGNORECASE,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Key pairs, and where they were.
+
+    Args:
+        pairs: one or two.
+        origin: a file, an environment variable, or "systemd's credentials".
+        files: what to watch: when one of them changes, the pairs may have.
+    """
+
+    pairs: Sequence[KeyPair]
+    origin: str = ""
+    files: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """What a configuration file says of keys.
+
+    Args:
+        credentials_file: named there, or the file that belongs to it by its name.
+        pairs: written there.
+        origin: the configuration file.
+    """
+
+    credentials_file: Path | None = None
+    pairs: Sequence[KeyPair] = ()
+    origin: Path | None = None
 
 
 class KeyRing:
@@ -32,19 +64,40 @@ class KeyRing:
         source: where `reload` reads the pairs anew.
     """
 
-    def __init__(
-        self, pairs: Sequence[KeyPair], source: Callable[[], Sequence[KeyPair]] | None = None
-    ) -> None:
+    def __init__(self, pairs: Sequence[KeyPair], source: Callable[[], Found] | None = None) -> None:
         self._pairs = _one_or_two(pairs)
+        self._as_read = list(self._pairs)
         self._source = source
+        self.origin = ""
+        """Where the pairs are from, for people."""
+        self._files: tuple[Path, ...] = ()
+        self._stamp: object = None
+
+    @classmethod
+    def of(cls, source: Callable[[], Found]) -> "KeyRing":
+        """A ring that `source` fills; raises ConfigurationError."""
+        found = source()
+        made = cls(found.pairs, source)
+        made._remember(found)
+        return made
 
     @property
     def current(self) -> KeyPair:
         """The pair in use."""
         return self._pairs[0]
 
+    @property
+    def pairs(self) -> tuple[KeyPair, ...]:
+        """All pairs, the one in use first."""
+        return tuple(self._pairs)
+
     def other_than(self, refused: KeyPair) -> KeyPair | None:
-        """The pair to try now that `refused` was; None when there is no other."""
+        """The pair to try now that `refused` was; None when there is no other.
+
+        Looks whether the files have changed first: a pair may be retired in the same minute in
+        which its successor was written.
+        """
+        self.reload_if_changed()
         return next((pair for pair in self._pairs if pair != refused), None)
 
     def prefer(self, worked: KeyPair) -> None:
@@ -56,7 +109,42 @@ class KeyRing:
     def reload(self) -> None:
         """Read the source again; raises ConfigurationError, and the old pairs stay then."""
         if self._source is not None:
-            self._pairs = _one_or_two(self._source())
+            # The stamp before the content: what is written in between is read next time.
+            self._stamp = self._stamp_now()
+            found = self._source()
+            # Where nothing is new, the pair that works stays in front.
+            if list(found.pairs) != self._as_read:
+                self._pairs = _one_or_two(found.pairs)
+                self._as_read = list(self._pairs)
+                names = ", ".join(pair.access_key for pair in self._pairs)
+                log.info("key pairs read anew from %s: %s", found.origin, names)
+            self._remember(found)
+
+    def reload_if_changed(self) -> None:
+        """Read the source again where its files have changed; a failure is only logged."""
+        if self._source is None or self._stamp_now() == self._stamp:
+            return
+        try:
+            self.reload()
+        except ConfigurationError as error:
+            log.warning("key pairs were not read anew, the old ones stay: %s", error)
+
+    def _remember(self, found: Found) -> None:
+        self.origin = found.origin
+        if found.files != self._files:
+            self._files = found.files
+            self._stamp = self._stamp_now()
+
+    def _stamp_now(self) -> object:
+        return tuple(_stamp(file) for file in self._files)
+
+
+def _stamp(file: Path) -> object:
+    try:
+        status = os.stat(file)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
 
 
 def load_keys(credentials_file: str | None, environment: Mapping[str, str]) -> KeyRing:
@@ -64,34 +152,67 @@ def load_keys(credentials_file: str | None, environment: Mapping[str, str]) -> K
 
     Raises ConfigurationError, which names what is missing and never a key.
     """
-    find = partial(find_pairs, credentials_file, environment)
-    return KeyRing(find(), find)
+    return KeyRing.of(partial(find_pairs, credentials_file, environment))
 
 
-def find_pairs(credentials_file: str | None, environment: Mapping[str, str]) -> list[KeyPair]:
-    """The pairs of the first source that has any; see `load_keys`."""
+def find_pairs(
+    credentials_file: str | None,
+    environment: Mapping[str, str],
+    configured: Configured = Configured(),
+) -> Found:
+    """The pairs of the first source that has any.
+
+    That is the file that was named (by an option or by the environment), KONTENUM_*, what the
+    configuration file says, AWS_*, and last systemd's credentials, which are a copy of the time
+    when the service was started.
+
+    Raises ConfigurationError, which names what is missing and never a key.
+    """
     if credentials_file is not None:
-        return read_credentials(Path(credentials_file))
-    for access, secret in (
-        ("KONTENUM_ACCESS_KEY", "KONTENUM_SECRET_KEY"),
-        ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
-    ):
-        if environment.get(access) or environment.get(secret):
-            return _from_environment(environment, access, secret)
-    if directory := environment.get("CREDENTIALS_DIRECTORY"):
-        file = Path(directory) / "kontenum"
-        if file.exists():
-            return read_credentials(file, private=False)
-        halves = [Path(directory) / name for name in ("access_key", "secret_key")]
-        if all(half.exists() for half in halves):
-            # systemd keeps the directory to the service's user, whatever the files' modes.
-            access, secret = (_read(half, private=False).strip() for half in halves)
-            return [KeyPair(access, secret)]
-    raise ConfigurationError(
-        "no key pair: put ACCESS:SECRET into a file (chmod 600) and name it with "
-        "-o credentials_file=, or set KONTENUM_ACCESS_KEY and KONTENUM_SECRET_KEY",
-        CREDENTIALS_EXIT,
-    )
+        return _in_file(Path(credentials_file))
+    if found := _in_environment(environment, "KONTENUM_ACCESS_KEY", "KONTENUM_SECRET_KEY"):
+        return found
+    systemd = _in_systemd(environment)
+    if configured.pairs:
+        assert configured.origin is not None
+        return Found(configured.pairs, str(configured.origin), (configured.origin,))
+    if configured.credentials_file is not None:
+        # A sandboxed service cannot read what root has; systemd has read it for it.
+        if systemd is None or os.access(configured.credentials_file, os.R_OK):
+            return _in_file(configured.credentials_file)
+        return systemd
+    found = _in_environment(environment, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY") or systemd
+    if found is None:
+        raise ConfigurationError(
+            "no key pair: put ACCESS:SECRET into a file (chmod 600) and name it with "
+            "-o credentials_file=, or set KONTENUM_ACCESS_KEY and KONTENUM_SECRET_KEY",
+            CREDENTIALS_EXIT,
+        )
+    return found
+
+
+def _in_file(file: Path) -> Found:
+    return Found(read_credentials(file), str(file), (file,))
+
+
+def _in_environment(environment: Mapping[str, str], access: str, secret: str) -> Found | None:
+    if not (environment.get(access) or environment.get(secret)):
+        return None
+    return Found(_from_environment(environment, access, secret), access)
+
+
+def _in_systemd(environment: Mapping[str, str]) -> Found | None:
+    """What LoadCredential= has put; systemd keeps it to the service's user, whatever the modes."""
+    if not (directory := environment.get("CREDENTIALS_DIRECTORY")):
+        return None
+    file = Path(directory) / "kontenum"
+    if file.exists():
+        return Found(read_credentials(file, private=False), SYSTEMD, (file,))
+    halves = tuple(Path(directory) / name for name in ("access_key", "secret_key"))
+    if not all(half.exists() for half in halves):
+        return None
+    access, secret = (_read(half, private=False).strip() for half in halves)
+    return Found([KeyPair(access, secret)], SYSTEMD, halves)
 
 
 def _one_or_two(pairs: Sequence[KeyPair]) -> list[KeyPair]:

@@ -91,7 +91,7 @@ class MountedBucket:
         self.credentials = directory / "credentials"
         self.credentials.write_text(f"{ACCESS}:{SECRET}\n")
         self.credentials.chmod(0o600)
-        self._words = [
+        self.words = [
             "-o",
             ",".join(
                 (
@@ -110,7 +110,7 @@ class MountedBucket:
 
     def mount(self) -> None:
         """Mount (again)."""
-        kontenumfs("mount", *self._words)
+        kontenumfs("mount", *self.words)
         assert is_mountpoint(self.path, "fuse.kontenumfs")
 
     def unmount(self) -> None:

@@ -68,3 +68,4 @@ def test_status(mounted: MountedBucket) -> None:
     assert told["pending_bytes"] == told["open_files"] == 0
     assert told["renames"] == []
     assert told["entries"] < told["inodes"]
+    assert abs(told["clock_skew_seconds"]) < 60

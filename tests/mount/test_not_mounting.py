@@ -1,8 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""A mount that cannot work says why in one line, with an exit code of its own, and is not made."""
+"""What test_misconfigurations has no row for: where keys come from, TLS that works, dead mounts."""
 
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kontenumfs.daemon.kernel import is_mountpoint
-from kontenumfs.daemon.options import OPTIONS
+from kontenumfs.daemon.options import mount_options
 from kontenumfs.daemon.preflight import Exit
 from tests.harness.emulator import ACCESS, BUCKET, SECRET, Emulator, running_emulator
 from tests.harness.mounts import MountFactory, kontenumfs, run, wait_until
@@ -32,11 +31,7 @@ class Attempt:
         self.mountpoint = directory / "mnt"
         self.mountpoint.mkdir()
         self.credentials = directory / "credentials"
-        self.give_keys(f"{ACCESS}:{SECRET}\n")
-
-    def give_keys(self, text: str) -> None:
-        """Write the credential file."""
-        self.credentials.write_text(text)
+        self.credentials.write_text(f"{ACCESS}:{SECRET}\n")
         self.credentials.chmod(0o600)
 
     def words(self, *options: str, bucket: str = BUCKET) -> list[str]:
@@ -44,11 +39,6 @@ class Attempt:
         settings = [f"endpoint={self.endpoint}", f"credentials_file={self.credentials}"]
         settings += ["deadline=5", *options]
         return ["mount", "-o", ",".join(settings), bucket, str(self.mountpoint)]
-
-    def fails(self, code: Exit, *options: str, bucket: str = BUCKET) -> str:
-        """Try, and return the one line that a user sees."""
-        done = kontenumfs(*self.words(*options, bucket=bucket), check=False)
-        return self.check(done, code)
 
     def check(self, done: subprocess.CompletedProcess[str], code: Exit) -> str:
         """One line, the right code, no secret, and nothing mounted."""
@@ -67,64 +57,6 @@ def attempt(emulator: Emulator, tmp_path: Path) -> Attempt:
     return Attempt(emulator.s3_url, tmp_path)
 
 
-def test_a_wrong_secret_key(attempt: Attempt) -> None:
-    """The keys are named as the cause, and the secret is not shown."""
-    attempt.give_keys(f"{ACCESS}:wrong/secret\n")
-    said = attempt.fails(Exit.KEYS)
-    assert "secret key" in said
-    assert "wrong/secret" not in said
-
-
-def test_an_unknown_access_key(attempt: Attempt) -> None:
-    """An access key that the store does not know is told from a wrong secret."""
-    attempt.give_keys(f"AKUNKNOWN:{SECRET}\n")
-    assert "access key" in attempt.fails(Exit.KEYS)
-
-
-def test_an_unknown_bucket(attempt: Attempt) -> None:
-    """The bucket is named."""
-    assert "no-such-bucket" in attempt.fails(Exit.BUCKET, bucket="no-such-bucket")
-
-
-def test_a_host_that_does_not_resolve(attempt: Attempt) -> None:
-    """A typing error in the endpoint's name."""
-    attempt.endpoint = "http://no-such-host.invalid"
-    assert "resolve" in attempt.fails(Exit.NAME)
-
-
-def test_a_closed_port(attempt: Attempt) -> None:
-    """Nothing listens there."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    attempt.endpoint = f"http://127.0.0.1:{port}"
-    assert str(port) in attempt.fails(Exit.CONNECTION)
-
-
-def test_an_endpoint_that_does_not_answer(attempt: Attempt) -> None:
-    """A host that takes the connection and says nothing: an error after the deadline, no hang."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        attempt.endpoint = f"http://127.0.0.1:{server.getsockname()[1]}"
-        attempt.fails(Exit.DEADLINE, "deadline=1")
-
-
-def test_a_certificate_for_another_name(attempt: Attempt, tmp_path: Path) -> None:
-    """TLS name mismatch."""
-    cert, key = certificate(tmp_path, "s3.example.com")
-    tls = (f"--tls-cert={cert}", f"--tls-key={key}")
-    with running_emulator(tmp_path / "tls", *tls) as emulator:
-        attempt.endpoint = emulator.s3_url.replace("127.0.0.1", "localhost")
-        assert "certificate" in attempt.fails(Exit.TLS, f"ca_file={cert}")
-
-
-def test_a_certificate_of_an_unknown_authority(attempt: Attempt, tmp_path: Path) -> None:
-    """A self-signed certificate that nobody said to trust."""
-    cert, key = certificate(tmp_path, "localhost")
-    tls = (f"--tls-cert={cert}", f"--tls-key={key}")
-    with running_emulator(tmp_path / "tls", *tls) as emulator:
-        attempt.endpoint = emulator.s3_url.replace("127.0.0.1", "localhost")
-        assert "ca_file" in attempt.fails(Exit.TLS)
-
-
 def test_a_trusted_certificate_mounts(mount: MountFactory, tmp_path: Path) -> None:
     """https with ca_file: the payload is not signed, and everything works."""
     cert, key = certificate(tmp_path, "localhost")
@@ -137,24 +69,6 @@ def test_a_trusted_certificate_mounts(mount: MountFactory, tmp_path: Path) -> No
             file.write(b", appended")
         assert emulator.fetch("tls/file") == b"over tls, appended"
         mounted.close()
-
-
-def test_credentials_that_others_can_read(attempt: Attempt) -> None:
-    """The cure is a command that can be pasted."""
-    attempt.credentials.chmod(0o644)
-    assert f"chmod 600 {attempt.credentials}" in attempt.fails(Exit.CREDENTIALS)
-
-
-def test_credentials_that_are_not_there(attempt: Attempt) -> None:
-    """The missing file is named."""
-    attempt.credentials.unlink()
-    assert str(attempt.credentials) in attempt.fails(Exit.CREDENTIALS)
-
-
-def test_credentials_that_make_no_sense(attempt: Attempt) -> None:
-    """A file of something else; nothing of it is shown."""
-    attempt.give_keys("hush hush\n")
-    assert "hush" not in attempt.fails(Exit.CREDENTIALS)
 
 
 def test_no_keys_at_all(attempt: Attempt) -> None:
@@ -177,18 +91,6 @@ def test_keys_from_the_environment(attempt: Attempt, mount: MountFactory) -> Non
     kontenumfs("unmount", attempt.mountpoint)
 
 
-def test_a_clock_that_is_wrong(attempt: Attempt, emulator: Emulator) -> None:
-    """A store that refuses the time of every request."""
-    emulator.fault(op="*", count=None, status=403, code="RequestTimeTooSkewed")
-    assert "clock" in attempt.fails(Exit.CLOCK)
-
-
-def test_keys_without_rights(attempt: Attempt, emulator: Emulator) -> None:
-    """AccessDenied is neither a wrong key nor a missing bucket."""
-    emulator.fault(op="*", count=None, status=403, code="AccessDenied")
-    assert "rights" in attempt.fails(Exit.DENIED)
-
-
 def test_a_store_that_only_fails(attempt: Attempt, emulator: Emulator) -> None:
     """500 for ever is reported when the deadline has passed."""
     emulator.fault(op="*", count=None, status=500, code="InternalError")
@@ -203,25 +105,6 @@ def test_something_else_than_a_store(attempt: Attempt, emulator: Emulator) -> No
     done = kontenumfs(*attempt.words("deadline=2"), check=False)
     assert done.returncode not in (Exit.OK, Exit.FAILED)
     assert len(done.stderr.splitlines()) == 1
-
-
-def test_a_missing_mountpoint(attempt: Attempt) -> None:
-    """The directory is named."""
-    attempt.mountpoint.rmdir()
-    assert str(attempt.mountpoint) in attempt.fails(Exit.MOUNTPOINT)
-
-
-def test_a_mountpoint_that_is_a_file(attempt: Attempt) -> None:
-    """Not a directory."""
-    attempt.mountpoint.rmdir()
-    attempt.mountpoint.touch()
-    assert "not a directory" in attempt.fails(Exit.MOUNTPOINT)
-
-
-def test_a_mountpoint_with_files_in_it(attempt: Attempt) -> None:
-    """It would hide them; nothing is asked of the store before."""
-    (attempt.mountpoint / "precious").touch()
-    assert "-o nonempty" in attempt.fails(Exit.MOUNTPOINT)
 
 
 def test_a_mountpoint_that_is_taken(mount: MountFactory, attempt: Attempt) -> None:
@@ -249,21 +132,6 @@ def kontenumfs_words(words: list[str]) -> list[str]:
     return [sys.executable, "-m", "kontenumfs", *words]
 
 
-@pytest.mark.parametrize(
-    ("options", "hint"),
-    [
-        ("endpiont=http://x", "did you mean 'endpoint'"),
-        ("ttl=soon", "ttl"),
-        ("chunk_size=1M", "5M"),
-        ("signature=v3", "v4"),
-        ("signature=plain,endpoint=http://s3.example.com", "https"),
-    ],
-)
-def test_options_that_make_no_sense(attempt: Attempt, options: str, hint: str) -> None:
-    """A typing error is answered with what was meant or what is possible."""
-    assert hint in attempt.fails(Exit.USAGE, options)
-
-
 def test_every_reason_has_its_own_exit_code() -> None:
     """Scripts can tell the reasons apart."""
     assert len({int(code) for code in Exit}) == len(Exit.__members__)
@@ -272,7 +140,7 @@ def test_every_reason_has_its_own_exit_code() -> None:
 def test_help_shows_every_option() -> None:
     """With its default and its unit."""
     said = kontenumfs("mount", "--help").stdout
-    for name, option in OPTIONS.items():
+    for name, option in mount_options().items():
         line = next(line for line in said.splitlines() if line.strip().startswith(name))
         assert option.unit in line
         assert option.help in line

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from kontenumfs.protocol.signing import EMPTY_SHA256, KeyPair, SigV4
-from kontenumfs.store.auth import S3Auth
+from kontenumfs.store.auth import Clock, S3Auth
 from kontenumfs.store.keys import KeyRing
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
@@ -49,7 +49,7 @@ async def send(server: Server, auth: S3Auth, method: str = "PUT") -> int:
 
 def auth_with(*pairs: KeyPair) -> tuple[S3Auth, KeyRing]:
     ring = KeyRing(pairs)
-    return S3Auth(SigV4(), ring, now=lambda: NOW), ring
+    return S3Auth(SigV4(), ring, clock=Clock(lambda: NOW)), ring
 
 
 async def test_a_request_is_signed_once_and_the_secret_stays_here() -> None:

@@ -1,0 +1,84 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the subcommands' parsers have in common."""
+
+import argparse
+import os
+from functools import partial
+from typing import NoReturn
+
+from kontenumfs.daemon.live import LiveSettings
+from kontenumfs.daemon.preflight import Exit
+from kontenumfs.daemon.settings import Settings, read_settings
+from kontenumfs.protocol.errors import UserError
+from kontenumfs.store.wire import Endpoint
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser that says what is wrong in one line, as everything here does."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise a UserError instead of printing the usage."""
+        raise UserError(f"{message} (see {self.prog} --help)", Exit.USAGE)
+
+
+def parser(command: str, description: str, epilog: str | None = None) -> Parser:
+    """The parser of ``kontenumfs COMMAND``."""
+    return Parser(
+        prog=f"kontenumfs {command}",
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def add_settings(made: argparse.ArgumentParser) -> None:
+    """The arguments that settings come from: ``-o`` and ``--name``."""
+    add_options(made)
+    made.add_argument(
+        "--name", metavar="NAME", help="take the settings of /etc/kontenumfs/NAME.toml"
+    )
+
+
+def add_options(made: argparse.ArgumentParser) -> None:
+    """``-o``, as mount(8) has it."""
+    made.add_argument(
+        "-o",
+        dest="options",
+        action="append",
+        default=[],
+        metavar="OPT,...",
+        help="mount options, such as endpoint=URL (kontenumfs mount --help has them all)",
+    )
+
+
+def add_json(made: argparse.ArgumentParser) -> None:
+    """``--json``, for scripts."""
+    made.add_argument("--json", action="store_true", help="print JSON")
+
+
+def settings_of(arguments: argparse.Namespace) -> Settings:
+    """The settings that the arguments lead to; raises ConfigurationError."""
+    return read_settings(arguments.options, os.environ, name=arguments.name, directory=os.getcwd())
+
+
+def live_settings(arguments: argparse.Namespace) -> LiveSettings:
+    """The settings and the keys; raises ConfigurationError."""
+    # A daemon leaves its directory, and reads relative paths again long after.
+    read = partial(
+        read_settings, arguments.options, os.environ, name=arguments.name, directory=os.getcwd()
+    )
+    return LiveSettings(read, os.environ)
+
+
+def endpoint_of(settings: Settings) -> Endpoint:
+    """Where the store is and how it is spoken to."""
+    options = settings.options
+    return Endpoint(
+        url=options.endpoint,
+        addressing=options.addressing,
+        signature=options.signature,
+        region=options.region,
+        ca_file=options.ca_file,
+    )
