@@ -15,6 +15,9 @@ from kontenumfs.protocol.errors import UserError
 
 log = logging.getLogger(__name__)
 
+SANDBOXES = Path("/run/kontenumfs-sandbox")
+"""Where kontenumfs-sandbox@.service has its RuntimeDirectory=, one for each name."""
+
 MOUNTPOINT_EXIT = 3
 """The exit code for a mountpoint that is taken."""
 
@@ -144,10 +147,17 @@ class Running:
 def runtime_file(mountpoint: Path, kind: str) -> Path:
     """Where the daemon of a mountpoint keeps its lock or its socket."""
     digest = hashlib.sha256(os.fsencode(os.path.abspath(mountpoint))).hexdigest()[:16]
-    return _runtime_directory() / f"{digest}.{kind}"
+    name = f"{digest}.{kind}"
+    path = _runtime_directory() / name
+    if os.getuid() == 0 and not path.exists():
+        # A sandboxed service is another user, with a directory of its own below this one.
+        return next(SANDBOXES.glob(f"*/{name}"), path)
+    return path
 
 
 def _runtime_directory() -> Path:
     if os.getuid() == 0:
         return Path("/run/kontenumfs")
+    if given := os.environ.get("RUNTIME_DIRECTORY"):
+        return Path(given.split(":")[0])
     return Path(os.environ.get("XDG_RUNTIME_DIR", f"/tmp/kontenumfs-{os.getuid()}")) / "kontenumfs"
