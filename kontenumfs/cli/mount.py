@@ -10,7 +10,7 @@ from pathlib import Path
 import trio
 
 from kontenumfs.cli import arguments as given
-from kontenumfs.daemon.background import Running, run_in_background
+from kontenumfs.daemon.background import Running, remember_mountpoint, run_in_background
 from kontenumfs.daemon.live import LiveSettings
 from kontenumfs.daemon.logs import set_up_logging
 from kontenumfs.daemon.mount import Mount
@@ -35,6 +35,8 @@ def main(argv: Sequence[str]) -> int:
     if handed is None:
         check_mountpoint(mountpoint, nonempty=settings.options.nonempty)
         check_fuse()
+        if arguments.name and os.getuid() == 0:
+            remember_mountpoint(arguments.name, mountpoint)
     live = given.live_settings(arguments)
     serve_mount(source, mountpoint, live, foreground=arguments.foreground, handed=handed)
     return Exit.OK

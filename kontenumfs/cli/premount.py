@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 
 from kontenumfs.cli import arguments as given
+from kontenumfs.daemon.background import remember_mountpoint, remembered_mountpoint
 from kontenumfs.daemon.notify import Notifier
 from kontenumfs.daemon.preflight import Exit
 from kontenumfs.daemon.premount import clear, premount
@@ -16,12 +17,15 @@ from kontenumfs.daemon.settings import read_settings
 def main(argv: Sequence[str]) -> int:
     """Return when systemd has the mount, or with --clear when no dead mount is left."""
     arguments = parser().parse_args(argv)
-    settings = read_settings([], os.environ, name=arguments.name)
     notifier = Notifier(os.environ)
-    mountpoint = settings.mountpoint()
+    last = remembered_mountpoint(arguments.name)
+    if last is not None:
+        clear(last, notifier)
     if arguments.clear:
-        clear(mountpoint, notifier)
         return Exit.OK
+    settings = read_settings([], os.environ, name=arguments.name)
+    mountpoint = settings.mountpoint()
+    remember_mountpoint(arguments.name, mountpoint)
     premount(
         settings.source(),
         mountpoint,

@@ -15,6 +15,8 @@ from kontenumfs.protocol.errors import UserError
 
 log = logging.getLogger(__name__)
 
+RUNTIME = Path("/run/kontenumfs")
+"""Of root's daemons."""
 SANDBOXES = Path("/run/kontenumfs-sandbox")
 """Where kontenumfs-sandbox@.service has its RuntimeDirectory=, one for each name."""
 
@@ -155,9 +157,23 @@ def runtime_file(mountpoint: Path, kind: str) -> Path:
     return path
 
 
+def remember_mountpoint(name: str, mountpoint: Path) -> None:
+    """Keep where a mount by name is, for who clears it up: the file of settings may change."""
+    RUNTIME.mkdir(mode=0o755, parents=True, exist_ok=True)
+    (RUNTIME / f"{name}.mountpoint").write_bytes(os.fsencode(mountpoint))
+
+
+def remembered_mountpoint(name: str) -> Path | None:
+    """Where the last mount of a name was, since the machine was booted."""
+    try:
+        return Path(os.fsdecode((RUNTIME / f"{name}.mountpoint").read_bytes()))
+    except FileNotFoundError:
+        return None
+
+
 def _runtime_directory() -> Path:
     if os.getuid() == 0:
-        return Path("/run/kontenumfs")
+        return RUNTIME
     if given := os.environ.get("RUNTIME_DIRECTORY"):
         return Path(given.split(":")[0])
     return Path(os.environ.get("XDG_RUNTIME_DIR", f"/tmp/kontenumfs-{os.getuid()}")) / "kontenumfs"

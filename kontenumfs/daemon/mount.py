@@ -67,6 +67,7 @@ class Mount:
         self._handed = handed
         self._notifier = Notifier(os.environ)
         self._staging = Staging.of(source.prefix, platform.node(), str(mountpoint))
+        self._failed: dict[str, None] = {}
         self.lost: list[str] = []
         """Keys that could not be stored, with the reason, when `run` has ended."""
 
@@ -184,9 +185,9 @@ class Mount:
             shield=True, deadline=trio.current_time() + self._options.deadline
         ) as scope:
             async with service.stopping():
-                self.lost = await files.drain()
-        if scope.cancelled_caught:
-            self.lost = files.unsent()
+                # A failed file may be forgotten before it is drained a second time.
+                self._failed |= dict.fromkeys(await files.drain())
+        self.lost = [*self._failed, *(files.unsent() if scope.cancelled_caught else ())]
         for line in self.lost:
             log.error("not stored: %s", line)
 

@@ -95,6 +95,10 @@ class Machine:
         script = 'mkdir -p "$(dirname "$0")"; printf %s "$1" > "$0"; chmod "$2" "$0"'
         self.run("bash", "-c", script, path, text, f"{mode:o}")
 
+    def start(self, script: str) -> subprocess.Popen[bytes]:
+        """Run a script in the machine beside the test."""
+        return subprocess.Popen([*self.inside(), "bash", "-c", script])
+
     def show(self, unit: str, name: str) -> str:
         """A property of a unit."""
         return self.sh(f"systemctl show -p {name} --value {unit}")
@@ -105,9 +109,14 @@ class Machine:
 
     def layers(self, path: str) -> int:
         """How many mounts are at `path`, one upon another."""
-        return int(
-            self.sh(f"grep -c ' {path} fuse\\| {path} rw\\| {path} ' /proc/1/mountinfo || true")
-        )
+        table = self.sh("cat /proc/1/mountinfo").splitlines()
+        return sum(line.split(" ")[4] == path for line in table)
+
+    def until(self, condition: str) -> None:
+        """Return when a script succeeds; a test fails that waits too long."""
+        script = f"until {{ {condition}; }} >/dev/null 2>&1; do sleep 0.05; done"
+        done = self.run("timeout", str(PROMPTLY / 2), "bash", "-c", script, check=False)
+        assert done.returncode == 0, f"it did not happen: {condition}"
 
     def reboot(self) -> None:
         """Shut it down in good order and boot it again."""
