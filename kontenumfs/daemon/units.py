@@ -49,10 +49,13 @@ class Installation:
 
     def install(self) -> Iterator[Path]:
         """Put everything in place; yields what was written. Raises UserError."""
+        program = str(self.program).replace("%", "%%")
+        if not program.isprintable() or set(program) & set(" \t\"'\\$"):
+            raise UserError(f"{program}: no unit can have such a path: install it elsewhere")
         try:
             for name, path in UNITS.items():
                 text = (self.source / name).read_text()
-                yield self._write(self.root / path, text.replace(WRITTEN, str(self.program)))
+                yield self._write(self.root / path, text.replace(WRITTEN, program))
             for link, target in self._links().items():
                 yield self._link(link, target)
         except OSError as error:
