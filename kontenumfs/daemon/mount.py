@@ -67,6 +67,7 @@ class Mount:
         self._handed = handed
         self._notifier = Notifier(os.environ)
         self._staging = Staging.of(source.prefix, platform.node(), str(mountpoint))
+        self._unmounted = trio.Event()
         self._failed: dict[str, None] = {}
         self.lost: list[str] = []
         """Keys that could not be stored, with the reason, when `run` has ended."""
@@ -136,11 +137,13 @@ class Mount:
             nursery.start_soon(service.run)
             nursery.start_soon(self._announce, service)
             await pyfuse3.main(max_tasks=REQUESTS_AT_ONCE)
+            self._unmounted.set()
             # From here on systemd's or a user's signal must not cut the last uploads short.
             await self._drain(files, service)
             service.ended(self.lost)
             await ending.announce(self.lost)
         finally:
+            self._unmounted.set()
             pyfuse3.close(unmount=True)
 
     def _fuse_options(self) -> set[str]:
@@ -176,8 +179,11 @@ class Mount:
                         self.reload()
                     continue
                 log.info("%s: storing what is left", signal.Signals(number).name)
-                await self._drain(files, service)
-                pyfuse3.terminate()
+                if not self._unmounted.is_set():
+                    await self._drain(files, service)
+                # After the end of the session libfuse crashes; who unmounted it drains it too.
+                if not self._unmounted.is_set():
+                    pyfuse3.terminate()
 
     async def _drain(self, files: OpenFiles, service: Service) -> None:
         """Store what is left within the deadline, and remember what could not be."""

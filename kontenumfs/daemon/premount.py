@@ -33,8 +33,6 @@ def premount(
 
     All users are let in, as far as modes permit: the daemon itself is another user.
     """
-    # While systemd holds a dead daemon's descriptor, whoever looks at the mount waits for ever.
-    clear(mountpoint, notifier)
     check_mountpoint(mountpoint, nonempty=nonempty)
     try:
         device = os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC)
@@ -71,6 +69,7 @@ def clear(mountpoint: Path, notifier: Notifier) -> None:
 
     A mount that a daemon serves stays.
     """
+    # While systemd holds a dead daemon's descriptor, whoever looks at the mount waits for ever.
     notifier.drop(NAME)
     notifier.barrier()
     while is_mountpoint(mountpoint, FSTYPE) and Running(mountpoint).pid() is None:

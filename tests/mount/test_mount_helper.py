@@ -33,7 +33,7 @@ class Place:
     def call(self, *words: str, more: str = "") -> subprocess.CompletedProcess[str]:
         """Run the helper with nothing in its environment."""
         options = ("-o", self.options + (f",{more}" if more else ""))
-        arguments = (f"{BUCKET}/helper", self.path, *options, *words)
+        arguments = [f"{BUCKET}/helper", str(self.path), *options, *words]
         return run("env", "-i", HELPER, *arguments, check=False)
 
 

@@ -133,6 +133,16 @@ def test_a_killed_daemon_is_restarted(named: NamedMount) -> None:
     assert (named.fetch("before"), named.fetch("after")) == (b"before\n", b"after\n")
 
 
+def test_a_killed_daemon_leaves_no_dead_mount(named: NamedMount) -> None:
+    """Where it is not restarted, its mountpoint is an empty directory again."""
+    named.drop_in("Restart=no")
+    named.start()
+    named.machine.sh(f"kill -KILL {named.show('MainPID')}")
+    named.machine.until(f"[ $(systemctl show -p ActiveState --value {named.unit}) = failed ]")
+    assert named.machine.sh(f"ls -A {named.path}") == ""
+    assert named.machine.layers(named.path) == 0
+
+
 def test_stop_under_load_loses_nothing(named: NamedMount) -> None:
     """Every file whose close has succeeded is whole."""
     named.start()
