@@ -3,6 +3,7 @@
 """``kontenumfs mount``: mount a bucket."""
 
 import argparse
+import faulthandler
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -74,6 +75,9 @@ def serve_mount(
 
     def serve(ready: Callable[[], None]) -> None:
         set_up_logging(options.log_level, options.log_file, foreground=foreground)
+        if foreground:
+            # systemd's watchdog ends a daemon that hangs by SIGABRT: have it say where it hung.
+            faulthandler.enable()
         Running(mountpoint).hold()
         if lost := trio.run(life, ready):
             raise UserError(f"{len(lost)} files could not be stored: {lost[0]}", Exit.FAILED)

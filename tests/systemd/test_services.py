@@ -116,6 +116,7 @@ def test_a_hung_daemon_is_restarted(named: NamedMount) -> None:
     named.machine.sh(f"kill -STOP {named.show('MainPID')}")
     named.await_restart()
     assert "Watchdog timeout" in named.journal()
+    assert "Fatal Python error: Aborted" in named.journal()  # and where it hung
     assert named.machine.layers(named.path) == 1
     named.sh("echo content > file")
     assert named.fetch("file") == b"content\n"
