@@ -68,7 +68,7 @@ class Mount:
         self._notifier = Notifier(os.environ)
         self._staging = Staging.of(source.prefix, platform.node(), str(mountpoint))
         self._unmounted = trio.Event()
-        self._failed: dict[str, None] = {}
+        self._failed: list[str] = []
         self.lost: list[str] = []
         """Keys that could not be stored, with the reason, when `run` has ended."""
 
@@ -191,11 +191,14 @@ class Mount:
             shield=True, deadline=trio.current_time() + self._options.deadline
         ) as scope:
             async with service.stopping():
-                # A failed file may be forgotten before it is drained a second time.
-                self._failed |= dict.fromkeys(await files.drain())
-        self.lost = [*self._failed, *(files.unsent() if scope.cancelled_caught else ())]
+                await files.drain(self._failed)
+        # A failed file may be forgotten before it is drained a second time.
+        before, self.lost = self.lost, list(dict.fromkeys(self._failed))
+        if scope.cancelled_caught:
+            self.lost += files.unsent()
         for line in self.lost:
-            log.error("not stored: %s", line)
+            if line not in before:
+                log.error("not stored: %s", line)
 
 
 def _user_error(group: BaseException) -> BaseException | None:

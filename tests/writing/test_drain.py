@@ -8,6 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from kontenumfs.protocol.errors import AccessDenied
 from kontenumfs.store.fake import FakeStore
 from tests.writing.harness import workbench
 from tests.writing.test_memory import SlowStore
@@ -30,6 +31,35 @@ async def test_drain_meets_files_that_are_being_closed(
             for number in range(8):
                 nursery.start_soon(copy, f"f{number}")
             await trio.sleep(moment / 1000)
-            assert await bench.files.drain() == []
+            lost: list[str] = []
+            await bench.files.drain(lost)
+    assert lost == []
     for number in range(8):
         assert store.data(f"f{number}") == f"content of f{number}".encode()
+
+
+class TroubledStore(FakeStore):
+    """One key is refused, another never gets an answer."""
+
+    async def _enter(self, operation: str, key: str, sent: int = 0) -> None:
+        if key == "refused":
+            raise AccessDenied("no", code="AccessDenied", operation=operation, resource=key)
+        if key == "silent":
+            await trio.sleep_forever()
+        await super()._enter(operation, key, sent)
+
+
+async def test_a_deadline_leaves_nothing_unnamed(autojump_clock: MockClock) -> None:
+    """What is refused and what gets no answer are both told, and keep nobody else waiting."""
+    store = TroubledStore()
+    async with workbench(store) as bench:
+        for name in ("silent", "refused", "good"):
+            handle = await bench.open(name)
+            await handle.write(0, b"content")
+        lost: list[str] = []
+        with trio.move_on_after(60) as scope:
+            await bench.files.drain(lost)
+        assert scope.cancelled_caught
+        assert [line.partition(":")[0] for line in lost] == ["refused"]
+        assert bench.files.unsent() == ["silent: 7 bytes were not sent"]
+        assert store.data("good") == b"content"
