@@ -391,13 +391,15 @@ class WritableFile:
         self.unsent_metadata = True
 
     async def abandon(self) -> None:
-        """The name was deleted: what is written from now on goes nowhere."""
-        self._outbox.closed = True
-        if self.error is None:
-            self._enter(State.ABANDONED)
-        await self._outbox.idle()  # or what is under way would be stored after the deletion
-        await self.content.discard()
-        self._account()
+        """The name will be deleted: what is written from now on goes nowhere."""
+        # What is under way ends first, or it would be stored after the deletion.
+        async with self._lock:
+            self._outbox.closed = True
+            if self.error is None:
+                self._enter(State.ABANDONED)
+            await self._outbox.idle()
+            await self.content.discard()
+            self._account()
 
     async def close(self) -> None:
         """The last handle is gone: give the memory back."""
