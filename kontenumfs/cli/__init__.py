@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kontenumfs import __version__
+from kontenumfs.daemon.logs import complain
 from kontenumfs.protocol.errors import UserError
 
 COMMANDS = {
@@ -25,10 +26,13 @@ COMMANDS = {
     "config": "show the settings of a mount and where each comes from",
     "completion": "print what makes a shell complete the commands",
     "manual": "print the manual pages",
+    "install-units": "put systemd units and mount helpers in place",
     "demo": "show the main job on this machine, with an emulator",
     "emulator": "run a Kontenum of your own on this machine, for tests",
 }
 """Each is a module of this package with ``parser()`` and ``main(argv) -> int``."""
+HIDDEN = ("premount",)
+"""More of them, which only our systemd units call."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = _command(words[:1])
         return int(command.main(words[1:]))
     except UserError as error:
-        print(f"kontenumfs: {error}", file=sys.stderr)
+        complain(f"kontenumfs: {error}")
         return int(error.exit_code)
     except KeyboardInterrupt:
         return 130
@@ -54,7 +58,7 @@ def _command(words: Sequence[str]) -> Any:
     if words[0].startswith("-"):
         parser().parse_args(words)
         raise UserError(f"{words[0]} is unknown here (see kontenumfs --help)")
-    if words[0] not in COMMANDS:
+    if words[0] not in (*COMMANDS, *HIDDEN):
         near = difflib.get_close_matches(words[0], COMMANDS, n=1)
         hint = f"did you mean {near[0]!r}?" if near else "see kontenumfs --help"
         raise UserError(f"unknown command {words[0]!r}; {hint}")
@@ -73,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
         usage="kontenumfs [-h] [--version] COMMAND ...",
         description="A write-only mount for Kontenum buckets.",
         epilog="commands:\n"
-        + "\n".join(f"  {name:<10} {text}" for name, text in COMMANDS.items())
+        + "\n".join(f"  {name:<13} {text}" for name, text in COMMANDS.items())
         + "\n\nEach has a --help of its own.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -3,18 +3,21 @@
 """``kontenumfs mount``: mount a bucket."""
 
 import argparse
+import faulthandler
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import trio
 
 from kontenumfs.cli import arguments as given
-from kontenumfs.daemon.background import Running, run_in_background
+from kontenumfs.daemon.background import Running, remember_mountpoint, run_in_background
 from kontenumfs.daemon.live import LiveSettings
 from kontenumfs.daemon.logs import set_up_logging
 from kontenumfs.daemon.mount import Mount
 from kontenumfs.daemon.options import options_help
 from kontenumfs.daemon.preflight import Exit, check_fuse, check_mountpoint
+from kontenumfs.daemon.premount import handed_over
 from kontenumfs.daemon.source import Source
 from kontenumfs.protocol.errors import UserError
 from kontenumfs.store.client import open_store
@@ -29,15 +32,29 @@ def main(argv: Sequence[str]) -> int:
     settings = given.settings_of(arguments)
     source = settings.source(arguments.source)
     mountpoint = settings.mountpoint(arguments.mountpoint)
-    check_mountpoint(mountpoint, nonempty=settings.options.nonempty)
-    check_fuse()
+    handed = handed_over(os.environ)
+    if handed is None:
+        check_mountpoint(mountpoint, nonempty=settings.options.nonempty)
+        check_fuse()
+        if arguments.name and os.getuid() == 0:
+            remember_mountpoint(arguments.name, mountpoint)
     live = given.live_settings(arguments)
-    serve_mount(source, mountpoint, live, foreground=arguments.foreground)
+    serve_mount(source, mountpoint, live, foreground=arguments.foreground, handed=handed)
     return Exit.OK
 
 
-def serve_mount(source: Source, mountpoint: Path, live: LiveSettings, *, foreground: bool) -> None:
+def serve_mount(
+    source: Source,
+    mountpoint: Path,
+    live: LiveSettings,
+    *,
+    foreground: bool,
+    handed: int | None = None,
+) -> None:
     """Mount; returns when the mount answers, or in the foreground when it has ended.
+
+    Args:
+        handed: the descriptor of a mount that was made for us, or None to make it.
 
     Raises UserError, also where not everything could be stored at the end.
     """
@@ -52,12 +69,15 @@ def serve_mount(source: Source, mountpoint: Path, live: LiveSettings, *, foregro
             connections=options.connections,
             clock=live.clock,
         )
-        mount = Mount(source, mountpoint, live, store, ready)
+        mount = Mount(source, mountpoint, live, store, ready, handed=handed)
         await mount.run()
         return mount.lost
 
     def serve(ready: Callable[[], None]) -> None:
         set_up_logging(options.log_level, options.log_file, foreground=foreground)
+        if foreground:
+            # systemd's watchdog ends a daemon that hangs by SIGABRT: have it say where it hung.
+            faulthandler.enable()
         Running(mountpoint).hold()
         if lost := trio.run(life, ready):
             raise UserError(f"{len(lost)} files could not be stored: {lost[0]}", Exit.FAILED)

@@ -15,6 +15,11 @@ from kontenumfs.protocol.errors import UserError
 
 log = logging.getLogger(__name__)
 
+RUNTIME = Path("/run/kontenumfs")
+"""Of root's daemons."""
+SANDBOXES = Path("/run/kontenumfs-sandbox")
+"""Where kontenumfs-sandbox@.service has its RuntimeDirectory=, one for each name."""
+
 MOUNTPOINT_EXIT = 3
 """The exit code for a mountpoint that is taken."""
 
@@ -144,10 +149,31 @@ class Running:
 def runtime_file(mountpoint: Path, kind: str) -> Path:
     """Where the daemon of a mountpoint keeps its lock or its socket."""
     digest = hashlib.sha256(os.fsencode(os.path.abspath(mountpoint))).hexdigest()[:16]
-    return _runtime_directory() / f"{digest}.{kind}"
+    name = f"{digest}.{kind}"
+    path = _runtime_directory() / name
+    if os.getuid() == 0 and not path.exists():
+        # A sandboxed service is another user, with a directory of its own below this one.
+        return next(SANDBOXES.glob(f"*/{name}"), path)
+    return path
+
+
+def remember_mountpoint(name: str, mountpoint: Path) -> None:
+    """Keep where a mount by name is, for who clears it up: the file of settings may change."""
+    RUNTIME.mkdir(mode=0o755, parents=True, exist_ok=True)
+    (RUNTIME / f"{name}.mountpoint").write_bytes(os.fsencode(mountpoint))
+
+
+def remembered_mountpoint(name: str) -> Path | None:
+    """Where the last mount of a name was, since the machine was booted."""
+    try:
+        return Path(os.fsdecode((RUNTIME / f"{name}.mountpoint").read_bytes()))
+    except FileNotFoundError:
+        return None
 
 
 def _runtime_directory() -> Path:
     if os.getuid() == 0:
-        return Path("/run/kontenumfs")
+        return RUNTIME
+    if given := os.environ.get("RUNTIME_DIRECTORY"):
+        return Path(given.split(":")[0])
     return Path(os.environ.get("XDG_RUNTIME_DIR", f"/tmp/kontenumfs-{os.getuid()}")) / "kontenumfs"

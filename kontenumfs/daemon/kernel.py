@@ -37,6 +37,12 @@ def is_mountpoint(path: Path, fstype: str | None = None) -> bool:
     return any(at == absolute and fstype in (None, kind) for at, kind in mounts())
 
 
+def type_of_mount(path: Path) -> str | None:
+    """The file system type of what is mounted at `path` itself, the uppermost; None for nothing."""
+    absolute = Path(os.path.abspath(path))
+    return next((kind for at, kind in reversed(mounts()) if at == absolute), None)
+
+
 @contextmanager
 def refusals(path: Path) -> Iterator[None]:
     """Turn a refused mount into a UserError that says why: libfuse says it on stderr only."""

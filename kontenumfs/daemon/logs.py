@@ -1,14 +1,28 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where a daemon's log lines go: a file, the terminal, or syslog."""
+"""Where a daemon's log lines go: a file, the terminal, systemd's journal, or syslog."""
 
 import logging
 import logging.handlers
 import os
+import sys
+from collections.abc import Mapping
 
 from kontenumfs.protocol.errors import UserError
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+SHORT_FORMAT = "%(name)s: %(message)s"
+"""Where time and priority are kept beside the line."""
+PRIORITIES = (
+    (logging.CRITICAL, 2),
+    (logging.ERROR, 3),
+    (logging.WARNING, 4),
+    (logging.INFO, 6),
+    (logging.DEBUG, 7),
+)
+"""From the level on, the priority of syslog(3)."""
+ERROR = 3
+"""The priority of an error."""
 
 
 def set_up_logging(level: str, file: str | None, *, foreground: bool) -> None:
@@ -17,6 +31,7 @@ def set_up_logging(level: str, file: str | None, *, foreground: bool) -> None:
     Raises UserError when `file` cannot be written.
     """
     handler: logging.Handler
+    formatter = logging.Formatter(FORMAT)
     if file is not None:
         try:
             handler = logging.FileHandler(file, encoding="utf-8")
@@ -24,12 +39,39 @@ def set_up_logging(level: str, file: str | None, *, foreground: bool) -> None:
             raise UserError(f"log_file {file}: {error.strerror}", 2) from None
     elif foreground:
         handler = logging.StreamHandler()
+        if is_journal(sys.stderr.fileno(), os.environ):
+            formatter = JournalFormatter(SHORT_FORMAT)
     elif os.path.exists("/dev/log"):
         handler = logging.handlers.SysLogHandler("/dev/log")
         handler.ident = f"kontenumfs[{os.getpid()}]: "
+        formatter = logging.Formatter(SHORT_FORMAT)
     else:
         handler = logging.NullHandler()
-    handler.setFormatter(logging.Formatter(FORMAT))
+    handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     for chatty in ("httpx", "httpcore", "pyfuse3"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def complain(line: str) -> None:
+    """Say on stderr why a command ends, as an error where that is the journal."""
+    prefix = f"<{ERROR}>" if is_journal(2, os.environ) else ""
+    print(f"{prefix}{line}", file=sys.stderr)
+
+
+def is_journal(descriptor: int, environment: Mapping[str, str]) -> bool:
+    """Whether a descriptor is systemd's journal: JOURNAL_STREAM has its device and inode."""
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return False
+    return environment.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+class JournalFormatter(logging.Formatter):
+    """Begins every line with its priority, as sd-daemon(3) has it; a traceback has many lines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record's lines."""
+        prefix = f"<{next((p for level, p in PRIORITIES if record.levelno >= level), 7)}>"
+        return "\n".join(prefix + line for line in super().format(record).split("\n"))

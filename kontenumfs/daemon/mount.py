@@ -18,7 +18,9 @@ from kontenumfs.daemon.ending import Ending
 from kontenumfs.daemon.kernel import FSTYPE, refusals
 from kontenumfs.daemon.listing import Listing
 from kontenumfs.daemon.live import LiveSettings
-from kontenumfs.daemon.preflight import check_store
+from kontenumfs.daemon.notify import Notifier
+from kontenumfs.daemon.preflight import Exit, check_store
+from kontenumfs.daemon.service import Service, end_undisturbed
 from kontenumfs.daemon.source import Source
 from kontenumfs.fuse import copy_range
 from kontenumfs.protocol.errors import UserError
@@ -30,6 +32,8 @@ log = logging.getLogger(__name__)
 
 PREFLIGHT_SECONDS = 20.0
 SELF_CHECK_SECONDS = 10.0
+ROUNDS = 2
+"""Deadlines that the self-check may wait: so many rounds of stuck requests may be before it."""
 REQUESTS_AT_ONCE = 32
 """Kernel requests under way at once: each may hold two buffers of 1 MiB beside the budget."""
 
@@ -41,6 +45,7 @@ class Mount:
         live: the settings; rules and keys among them may change while the mount runs.
         store: the bucket; closed at the end.
         ready: called once when the mount answers a real stat.
+        handed: the descriptor of a mount that was made for us, or None to make it.
     """
 
     def __init__(
@@ -50,6 +55,8 @@ class Mount:
         live: LiveSettings,
         store: Store,
         ready: Callable[[], None],
+        *,
+        handed: int | None = None,
     ) -> None:
         self._source = source
         self._mountpoint = mountpoint
@@ -57,7 +64,11 @@ class Mount:
         self._options = live.settings.options
         self._store = store
         self._ready = ready
+        self._handed = handed
+        self._notifier = Notifier(os.environ)
         self._staging = Staging.of(source.prefix, platform.node(), str(mountpoint))
+        self._unmounted = trio.Event()
+        self._failed: list[str] = []
         self.lost: list[str] = []
         """Keys that could not be stored, with the reason, when `run` has ended."""
 
@@ -66,8 +77,10 @@ class Mount:
 
         Raises UserError when a check fails; nothing is mounted then.
         """
+        preflight = max(PREFLIGHT_SECONDS, self._options.deadline)
+        self._notifier.send(EXTEND_TIMEOUT_USEC=int((preflight + SELF_CHECK_SECONDS) * 1e6))
         try:
-            with trio.fail_after(max(PREFLIGHT_SECONDS, self._options.deadline)):
+            with trio.fail_after(preflight):
                 await check_store(self._store, self._source.prefix, self._options.endpoint)
             self._live.report_clock()
             async with trio.open_nursery() as nursery:
@@ -95,14 +108,22 @@ class Mount:
             staging=self._staging.run,
         )
         files = parts.files
+        service = Service(
+            self._notifier,
+            f"{self._source} at {self._mountpoint}",
+            self._mountpoint,
+            parts.commands.pending,
+            patience=ROUNDS * self._options.deadline + SELF_CHECK_SECONDS,
+        )
         ending = Ending(parts.commands.pending)
         listing = Listing(self._store, self._source.prefix)
         control = Control(
             self._mountpoint,
             parts.commands.table() | {"end": ending.follow, "ls": listing.command},
         )
+        device = str(self._mountpoint) if self._handed is None else f"/dev/fd/{self._handed}"
         with refusals(self._mountpoint):
-            pyfuse3.init(parts.operations, str(self._mountpoint), self._fuse_options())
+            pyfuse3.init(parts.operations, device, self._fuse_options())
         try:
             copy_range.install(parts.operations.copy_range, nursery, at_once=REQUESTS_AT_ONCE)
             nursery.start_soon(parts.deferred.run)
@@ -110,15 +131,19 @@ class Mount:
             nursery.start_soon(parts.tree.describer.run)
             nursery.start_soon(parts.remembered.run)
             nursery.start_soon(self._staging.clear, self._store)
-            nursery.start_soon(self._obey_signals, files)
+            nursery.start_soon(self._obey_signals, files, service)
             nursery.start_soon(control.serve)
             nursery.start_soon(self._live.watch_keys)
-            nursery.start_soon(self._announce)
+            nursery.start_soon(service.run)
+            nursery.start_soon(self._announce, service)
             await pyfuse3.main(max_tasks=REQUESTS_AT_ONCE)
+            self._unmounted.set()
             # From here on systemd's or a user's signal must not cut the last uploads short.
-            await self._drain(files)
+            await self._drain(files, service)
+            service.ended(self.lost)
             await ending.announce(self.lost)
         finally:
+            self._unmounted.set()
             pyfuse3.close(unmount=True)
 
     def _fuse_options(self) -> set[str]:
@@ -130,33 +155,50 @@ class Mount:
                 words.add(name)
         return words
 
-    async def _announce(self) -> None:
+    async def _announce(self, service: Service) -> None:
         """Prove the mount by a stat through the kernel, and say so."""
-        with trio.fail_after(SELF_CHECK_SECONDS):
-            await trio.to_thread.run_sync(os.stat, self._mountpoint, abandon_on_cancel=True)
+        try:
+            with trio.fail_after(SELF_CHECK_SECONDS):
+                await trio.to_thread.run_sync(os.stat, self._mountpoint, abandon_on_cancel=True)
+        except trio.TooSlowError:
+            why = f"the mount does not answer within {SELF_CHECK_SECONDS:g} s: see its log"
+            raise UserError(f"{self._mountpoint}: {why}", Exit.FAILED) from None
+        except OSError as error:
+            why = f"the mount cannot be seen: {error.strerror}"
+            raise UserError(f"{self._mountpoint}: {why}", Exit.MOUNTPOINT) from None
         log.info("mounted %s at %s", self._source, self._mountpoint)
         self._ready()
+        service.ready()
 
-    async def _obey_signals(self, files: OpenFiles) -> None:
+    async def _obey_signals(self, files: OpenFiles, service: Service) -> None:
+        end_undisturbed()
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async for number in signals:
                 if number == signal.SIGHUP:
-                    self.reload()
+                    with service.reloading():
+                        self.reload()
                     continue
                 log.info("%s: storing what is left", signal.Signals(number).name)
-                await self._drain(files)
-                pyfuse3.terminate()
+                if not self._unmounted.is_set():
+                    await self._drain(files, service)
+                # After the end of the session libfuse crashes; who unmounted it drains it too.
+                if not self._unmounted.is_set():
+                    pyfuse3.terminate()
 
-    async def _drain(self, files: OpenFiles) -> None:
+    async def _drain(self, files: OpenFiles, service: Service) -> None:
         """Store what is left within the deadline, and remember what could not be."""
         with trio.CancelScope(
             shield=True, deadline=trio.current_time() + self._options.deadline
         ) as scope:
-            self.lost = await files.drain()
+            async with service.stopping():
+                await files.drain(self._failed)
+        # A failed file may be forgotten before it is drained a second time.
+        before, self.lost = self.lost, list(dict.fromkeys(self._failed))
         if scope.cancelled_caught:
-            self.lost = files.unsent()
+            self.lost += files.unsent()
         for line in self.lost:
-            log.error("not stored: %s", line)
+            if line not in before:
+                log.error("not stored: %s", line)
 
 
 def _user_error(group: BaseException) -> BaseException | None:

@@ -7,7 +7,7 @@ import os
 from enum import IntEnum
 from pathlib import Path
 
-from kontenumfs.daemon.kernel import detach, is_mountpoint
+from kontenumfs.daemon.kernel import detach, type_of_mount
 from kontenumfs.protocol import errors as e
 from kontenumfs.store.api import Store
 
@@ -116,7 +116,8 @@ def check_mountpoint(path: Path, *, nonempty: bool) -> None:
         detach(path)
         check_mountpoint(path, nonempty=nonempty)
         return
-    if is_mountpoint(path):
+    # An automount is to be mounted over.
+    if type_of_mount(path) not in (None, "autofs"):
         raise e.UserError(f"{path}: something is mounted here: unmount it first", Exit.MOUNTPOINT)
     if entries and not nonempty:
         raise e.UserError(

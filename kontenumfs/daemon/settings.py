@@ -117,7 +117,10 @@ def read_settings(
         directory: what relative paths begin at; those of a file begin where it is.
     """
     values = {option: Setting(given.default) for option, given in OPTIONS.items()}
-    values["uid"], values["gid"] = Setting(os.getuid()), Setting(os.getgid())
+    # Root makes the mounts that systemd hands over, whoever the daemon is.
+    ours = "LISTEN_FDS" not in environment
+    values["uid"] = Setting(os.getuid() if ours else 0)
+    values["gid"] = Setting(os.getgid() if ours else 0)
     words = {option: Setting(value, "option") for option, value in parse_words(given).items()}
     variables = _from_environment(environment)
     file = None

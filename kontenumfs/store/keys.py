@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 CREDENTIALS_EXIT = 5
 """The exit code for keys that are missing or must not be used."""
 SYSTEMD = "systemd's credentials"
+ABSENT = "#absent"
+"""What our units have systemd put there where there is no file of keys (SetCredential=)."""
 _NAMED = re.compile(
     r"(?:aws_)?(?P<name>access|secret)(?:_access)?_key(?:_id)?\s*=\s*[\"']?(?P<value>[^\"']+)[\"']?",
     re.IGNORECASE,
@@ -206,7 +208,7 @@ def _in_systemd(environment: Mapping[str, str]) -> Found | None:
     if not (directory := environment.get("CREDENTIALS_DIRECTORY")):
         return None
     file = Path(directory) / "kontenum"
-    if file.exists():
+    if file.exists() and _read(file, private=False).strip() != ABSENT:
         return Found(read_credentials(file, private=False), SYSTEMD, (file,))
     halves = tuple(Path(directory) / name for name in ("access_key", "secret_key"))
     if not all(half.exists() for half in halves):

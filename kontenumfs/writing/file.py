@@ -37,6 +37,7 @@ class State(Enum):
     STORED = "stored"  # the store has everything
     FAILED = "failed"  # an upload failed: every later call says so
     ABANDONED = "abandoned"  # the name was deleted: bytes go nowhere
+    CLOSED = "closed"  # nobody has it open, and its bytes are forgotten here
 
 
 _NEXT = {
@@ -47,7 +48,10 @@ _NEXT = {
     State.STORED: {State.BUFFERED},
     State.FAILED: set[State](),
     State.ABANDONED: set[State](),
+    State.CLOSED: set[State](),
 }
+_ENDS = frozenset({State.FAILED, State.ABANDONED, State.CLOSED})
+"""What every state may become."""
 
 
 class Identity(Protocol):
@@ -170,7 +174,7 @@ class WritableFile:
     def _enter(self, state: State) -> None:
         if state is self.state:
             return
-        if state not in (State.FAILED, State.ABANDONED) and state not in _NEXT[self.state]:
+        if state not in _ENDS and state not in _NEXT[self.state]:
             raise AssertionError(f"{self.key()}: {self.state} cannot become {state}")
         log.debug("key=%r %s -> %s", self.key(), self.state.value, state.value)
         self.state = state
@@ -340,14 +344,20 @@ class WritableFile:
     async def settled(self, *, empty: bool = True) -> AsyncIterator[None]:
         """Store everything, and keep writers waiting for the length of the block."""
         endangered = self.content.endangered()
-        if endangered is not None and (empty or self.state is not State.FRESH):
+        if endangered is not None and self._is_to_publish(empty):
             await self._env.spare(endangered)
         async with self._changing():
             await self._outbox.idle()
             self.check()
-            if self.state is not State.ABANDONED and (empty or self.state is not State.FRESH):
+            if self._is_to_publish(empty):
                 await self._publish()
             yield
+
+    def _is_to_publish(self, empty: bool) -> bool:
+        # Who drains a mount may come to a file that was closed, and is empty, since.
+        if self.state in (State.ABANDONED, State.CLOSED):
+            return False
+        return empty or self.state is not State.FRESH
 
     async def _publish(self) -> None:
         content = self.content
@@ -381,17 +391,21 @@ class WritableFile:
         self.unsent_metadata = True
 
     async def abandon(self) -> None:
-        """The name was deleted: what is written from now on goes nowhere."""
-        self._outbox.closed = True
-        if self.error is None:
-            self._enter(State.ABANDONED)
-        await self._outbox.idle()  # or what is under way would be stored after the deletion
-        await self.content.discard()
-        self._account()
+        """The name will be deleted: what is written from now on goes nowhere."""
+        # What is under way ends first, or it would be stored after the deletion.
+        async with self._lock:
+            self._outbox.closed = True
+            if self.error is None:
+                self._enter(State.ABANDONED)
+            await self._outbox.idle()
+            await self.content.discard()
+            self._account()
 
     async def close(self) -> None:
         """The last handle is gone: give the memory back."""
         async with self._lock:
             await self._outbox.idle()
+            if self.error is None:
+                self._enter(State.CLOSED)
             await self.content.discard()
             self._account()

@@ -22,6 +22,8 @@ from kontenumfs.writing.file import WritableFile
 from kontenumfs.writing.identity import Composer, NodeIdentity
 from kontenumfs.writing.policy import is_temporary
 
+DRAINED_AT_ONCE = 16
+"""Files that are stored side by side at the end; one that fails slowly leaves the others time."""
 FOREVER = float("inf")
 
 log = logging.getLogger(__name__)
@@ -383,16 +385,21 @@ class OpenFiles:
     def _key(self, node: File) -> str:
         return self._tree.key(node)
 
-    async def drain(self) -> list[str]:
-        """Store everything that is open; returns the keys that could not be stored."""
-        lost = []
-        for node, file in list(self._files.items()):
-            try:
-                await file.sync(empty=False)
-            except KontenumError as error:
-                lost.append(f"{self._key(node)}: {error}")
+    async def drain(self, lost: list[str]) -> None:
+        """Store everything that is open, side by side; adds to `lost` what cannot be, and why."""
+        limit = trio.CapacityLimiter(DRAINED_AT_ONCE)
+
+        async def store(node: File, file: WritableFile) -> None:
+            async with limit:
+                try:
+                    await file.sync(empty=False)
+                except KontenumError as error:
+                    lost.append(f"{self._key(node)}: {error}")
+
+        async with trio.open_nursery() as nursery:
+            for node, file in self._files.items():
+                nursery.start_soon(store, node, file)
         await self._deferred.drain()
-        return lost
 
     def below(self, directory: Directory) -> list[tuple[File, WritableFile]]:
         """The open files in `directory`, at any depth."""

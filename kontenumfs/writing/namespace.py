@@ -125,8 +125,8 @@ class Namespace:
         if not isinstance(node, File):
             raise IsDirectory(name)
         await self._files.before_loss(node)
-        stored = self._files.remote(node)
         await self._files.abandon(node)
+        stored = self._files.remote(node)  # only now: it may have been stored meanwhile
         if stored is not None:
             await self._store.delete(stored.key)
             log.info("deleted key=%r", stored.key)

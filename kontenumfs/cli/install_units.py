@@ -1,0 +1,42 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""``kontenumfs install-units``: put systemd units and mount helpers in place."""
+
+import argparse
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from kontenumfs.cli import arguments as given
+from kontenumfs.daemon.preflight import Exit
+from kontenumfs.daemon.units import Installation
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print what was written or removed."""
+    arguments = parser().parse_args(argv)
+    root = Path(os.path.abspath(arguments.root))
+    installation = Installation.of(root)
+    changed = installation.uninstall() if arguments.uninstall else installation.install()
+    for path in changed:
+        print(f"{'removed' if arguments.uninstall else 'written'}: {path}")
+    # Only what boots by systemd has this directory, sd_booted(3).
+    if root == Path("/") and os.path.isdir("/run/systemd/system"):
+        subprocess.run(["systemctl", "daemon-reload"], check=False)
+    return Exit.OK
+
+
+def parser() -> argparse.ArgumentParser:
+    """What ``kontenumfs install-units`` takes."""
+    made = given.parser(
+        "install-units",
+        "Put the systemd units kontenumfs@.service and kontenumfs-sandbox@.service below\n"
+        "/usr/local/lib, the helpers mount.kontenumfs and mount.fuse.kontenumfs into /sbin, and\n"
+        "the command into /usr/local/bin, with the path of this installation written in.",
+    )
+    made.add_argument(
+        "--root", default="/", metavar="DIR", help="of the system, when an image is being made"
+    )
+    made.add_argument("--uninstall", action="store_true", help="take all of it away again")
+    return made

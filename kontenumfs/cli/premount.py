@@ -1,0 +1,47 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""``kontenumfs premount``: what our systemd units do as root, before and after the daemon."""
+
+import argparse
+import os
+from collections.abc import Sequence
+
+from kontenumfs.cli import arguments as given
+from kontenumfs.daemon.background import remember_mountpoint, remembered_mountpoint
+from kontenumfs.daemon.notify import Notifier
+from kontenumfs.daemon.preflight import Exit
+from kontenumfs.daemon.premount import clear, premount
+from kontenumfs.daemon.settings import read_settings
+
+
+def main(argv: Sequence[str]) -> int:
+    """Return when systemd has the mount, or with --clear when no dead mount is left."""
+    arguments = parser().parse_args(argv)
+    notifier = Notifier(os.environ)
+    last = remembered_mountpoint(arguments.name)
+    if last is not None:
+        clear(last, notifier)
+    if arguments.clear:
+        return Exit.OK
+    settings = read_settings([], os.environ, name=arguments.name)
+    mountpoint = settings.mountpoint()
+    remember_mountpoint(arguments.name, mountpoint)
+    premount(
+        settings.source(),
+        mountpoint,
+        notifier,
+        read_only=settings.options.ro,
+        nonempty=settings.options.nonempty,
+    )
+    return Exit.OK
+
+
+def parser() -> argparse.ArgumentParser:
+    """What ``kontenumfs premount`` takes."""
+    made = given.parser(
+        "premount",
+        "Mount for a sandboxed daemon and leave the mount with systemd: for our units alone.",
+    )
+    made.add_argument("--clear", action="store_true", help="take a dead mount out of the tree")
+    made.add_argument("name", metavar="NAME")
+    return made

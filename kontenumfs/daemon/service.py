@@ -1,0 +1,181 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""A mount as systemd's service: its status, its watchdog, and time to store what is left."""
+
+import logging
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from kontenumfs.daemon.notify import Notifier
+
+log = logging.getLogger(__name__)
+
+STATUS_SECONDS = 1.0
+"""Between two looks at what the status says; it is sent when it has changed."""
+EXTEND_SECONDS = 2.0
+"""Between two requests for more time."""
+EXTENSION_SECONDS = 10.0
+"""How much time is asked for: a daemon that hangs is killed so much later."""
+FEEDS = 3
+"""How often the watchdog is fed in the time that it allows."""
+LONGEST_ERROR = 200
+"""Characters of an error in the status."""
+TOLD = frozenset({"kontenumfs.fuse.errors", "kontenumfs.writing.file", "kontenumfs.writing.files"})
+"""Who logs as a warning what a program was told as an error."""
+
+
+class Service:
+    """The guest of a mount that talks with systemd; without systemd it does nothing.
+
+    Args:
+        title: what is mounted and where, for the status.
+        mountpoint: what the watchdog's self-check asks, through the kernel.
+        pending: what is not stored yet: ``pending_bytes`` and ``open_files``.
+        patience: seconds in which the mount must answer, however busy it is: longer than any
+            of its operations may take.
+    """
+
+    def __init__(
+        self,
+        notifier: Notifier,
+        title: str,
+        mountpoint: Path,
+        pending: Callable[[], dict[str, Any]],
+        patience: float,
+    ) -> None:
+        self._notifier = notifier
+        self._title = title
+        self._mountpoint = mountpoint
+        self._pending = pending
+        self._patience = patience
+        self._errors = LastError()
+        self._state = "starting"
+        self._said = ""
+        self._answers = True
+
+    async def run(self) -> None:
+        """Keep the status true and the watchdog fed, until cancelled."""
+        if not self._notifier:
+            return
+        root = logging.getLogger()
+        root.addHandler(self._errors)
+        try:
+            async with trio.open_nursery() as nursery:
+                if self._notifier.watchdog is not None:
+                    nursery.start_soon(self._feed, self._notifier.watchdog / FEEDS)
+                    nursery.start_soon(self._check, self._notifier.watchdog / FEEDS)
+                while True:
+                    self._tell()
+                    await trio.sleep(STATUS_SECONDS)
+        finally:
+            root.removeHandler(self._errors)
+
+    def ready(self) -> None:
+        """The mount has answered through the kernel."""
+        self._state = "mounted"
+        self._tell(READY=1)
+
+    @contextmanager
+    def reloading(self) -> Iterator[None]:
+        """Settings are read anew in the block."""
+        self._notifier.reloading()
+        try:
+            yield
+        finally:
+            self._tell(READY=1)
+
+    @asynccontextmanager
+    async def stopping(self) -> AsyncIterator[None]:
+        """What is left is stored in the block, for which systemd gives the time that it takes."""
+        self._state = "storing what is left"
+        self._tell(STOPPING=1)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._extend)
+            yield
+            nursery.cancel_scope.cancel()
+
+    def ended(self, lost: list[str]) -> None:
+        """Everything is stored but `lost`."""
+        self._state = f"{len(lost)} files could not be stored" if lost else "everything is stored"
+        self._tell()
+
+    async def _extend(self) -> None:
+        while True:
+            self._tell(EXTEND_TIMEOUT_USEC=int(EXTENSION_SECONDS * 1e6))
+            await trio.sleep(EXTEND_SECONDS)
+
+    async def _feed(self, every: float) -> None:
+        while True:
+            if self._answers:
+                self._notifier.send(WATCHDOG=1)
+            await trio.sleep(every)
+
+    async def _check(self, every: float) -> None:
+        """Ask the mount through the kernel; once it does not answer, nobody feeds the watchdog."""
+        while True:
+            await trio.sleep(every)
+            try:
+                with trio.fail_after(self._patience):
+                    # statfs is answered by nothing but the daemon; stat might be by the kernel.
+                    await trio.to_thread.run_sync(
+                        os.statvfs, self._mountpoint, abandon_on_cancel=True
+                    )
+            except trio.TooSlowError:
+                why = f"has not answered for {self._patience:g} s"
+            except OSError as error:
+                why = f"cannot be used: {error.strerror}"
+            else:
+                continue
+            if self._state != "mounted":
+                continue  # it has gone from the tree, as it should
+            log.error("%s %s: leaving it to the watchdog", self._mountpoint, why)
+            self._answers = False
+            return
+
+    def _tell(self, **variables: object) -> None:
+        status = self._status()
+        if variables or status != self._said:
+            self._said = status
+            self._notifier.send(**variables, STATUS=status)
+
+    def _status(self) -> str:
+        now = self._pending()
+        files, pending = now["open_files"], now["pending_bytes"]
+        parts = [f"{self._title}: {self._state}", f"{pending} bytes pending in {files} open files"]
+        if self._errors.last:
+            parts.append(f"last error at {self._errors.last}")
+        return "; ".join(parts)
+
+
+class LastError(logging.Handler):
+    """Remembers the last error that was logged, or that a program was told."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.last = ""
+        """When and what, in one line; empty where there was none."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take the record's first line."""
+        if record.levelno < logging.ERROR and record.name not in TOLD:
+            return
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
+        line = record.getMessage().partition("\n")[0]
+        self.last = f"{when}: {line[:LONGEST_ERROR]}"
+
+
+def end_undisturbed() -> None:
+    """From now on no signal that asks for the end ends the process by itself.
+
+    A receiver of signals that is opened after this puts back what it found: so the last uploads
+    are not cut short by the SIGTERM that systemd sends after an unmount.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
