@@ -17,6 +17,7 @@ lint: setup
 
 bench: setup
 	.venv/bin/python -m bench.writing
+	.venv/bin/python -m bench.emulator
 
 # The manual pages and the tables in docs/, from the parsers and the table of options.
 docs: setup

@@ -23,9 +23,8 @@ from kontenumfs.emulator.cdn import CDNApp
 from kontenumfs.emulator.control import ControlApp
 from kontenumfs.emulator.exchange import Hosts
 from kontenumfs.emulator.faults import Faults
-from kontenumfs.emulator.listing import is_bucket_name
 from kontenumfs.emulator.objects import Limits, Objects
-from kontenumfs.emulator.options import parser
+from kontenumfs.emulator.options import parse
 from kontenumfs.emulator.s3 import S3App
 from kontenumfs.emulator.storage import Storage
 
@@ -54,23 +53,20 @@ class Listener(uvicorn.Server):
 
 def main(argv: Sequence[str]) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
-    made = parser()
-    options = made.parse_args(argv)
-    if not options.access_key or len(options.access_key) != len(options.secret_key):
-        made.error("give one --secret-key for each --access-key, and at least one pair")
-    if len(options.access_key) > 2:
-        made.error("an account has at most two active key pairs")
-    for name in options.bucket:
-        if not is_bucket_name(name):
-            made.error(f"{name!r} cannot be the name of a bucket")
-    if bool(options.tls_cert) != bool(options.tls_key):
-        made.error("--tls-cert and --tls-key go together")
+    options = parse(argv)
     try:
         uvloop.run(_serve(options))
-    except (OSError, sqlite3.Error) as error:
-        print(f"kontenumfs emulator: {error}", file=sys.stderr)
-        return 1
+    except sqlite3.Error as error:
+        return _fail(f"{options.data}: {error}")
+    except OSError as error:
+        named = error.filename is not None
+        return _fail(f"{error.filename}: {error.strerror}" if named else str(error))
     return 0
+
+
+def _fail(reason: str) -> int:
+    print(f"kontenumfs emulator: {reason}", file=sys.stderr)
+    return 1
 
 
 async def _serve(options: argparse.Namespace) -> None:
@@ -107,28 +103,20 @@ async def _listen(
     options: argparse.Namespace, sides: list[tuple[str, Any, Any]], stack: contextlib.ExitStack
 ) -> None:
     servers: list[Listener] = []
+    sockets = []
     words = []
-    tasks = []
     for name, app, (host, port) in sides:
-        bound = stack.enter_context(socket.create_server((host, port), backlog=512))
+        bound = stack.enter_context(_bind(host, port))
         tls = options.tls_cert if name == "s3" else None
-        config = uvicorn.Config(
-            app,
-            http=Protocol,
-            lifespan="off",
-            log_level="error",
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            timeout_keep_alive=75,
-            ssl_certfile=tls,
-            ssl_keyfile=options.tls_key if tls else None,
-            timeout_graceful_shutdown=5,
-        )
-        server = Listener(config)
-        servers.append(server)
-        tasks.append(asyncio.create_task(server.serve(sockets=[bound])))
-        words.append(f"{name}={'https' if tls else 'http'}://{host}:{bound.getsockname()[1]}")
+        servers.append(Listener(_config(app, tls, options.tls_key)))
+        sockets.append(bound)
+        shown = f"[{host}]" if ":" in host else host
+        words.append(f"{name}={'https' if tls else 'http'}://{shown}:{bound.getsockname()[1]}")
+    # All that can be wrong with the options has shown by now.
+    tasks = [
+        asyncio.create_task(server.serve(sockets=[bound]))
+        for server, bound in zip(servers, sockets, strict=True)
+    ]
 
     def stop() -> None:
         for server in servers:
@@ -142,3 +130,35 @@ async def _listen(
         await asyncio.sleep(0.005)
     print("kontenumfs emulator ready", *words, flush=True)
     await asyncio.gather(*tasks)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=512)
+    except OSError as error:
+        # Python says the address a second time, and differently from version to version.
+        reason = (error.strerror or str(error)).partition(" (while ")[0]
+        raise OSError(f"cannot listen on {host}:{port}: {reason}") from None
+
+
+def _config(app: Any, tls_cert: str | None, tls_key: str) -> uvicorn.Config:
+    """One listener's settings, loaded: what is wrong with them must show before it is ready."""
+    config = uvicorn.Config(
+        app,
+        http=Protocol,
+        lifespan="off",
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=75,
+        ssl_certfile=tls_cert,
+        ssl_keyfile=tls_key if tls_cert else None,
+        timeout_graceful_shutdown=5,
+    )
+    try:
+        config.load()
+    except OSError as error:
+        raise OSError(f"cannot use {tls_cert} and {tls_key}: {error.strerror}") from None
+    return config

@@ -1,0 +1,116 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the emulator takes in a second: ``python -m bench.emulator``.
+
+One PutObject of 1 GiB after the other over loopback, data on tmpfs. The client costs next to
+nothing: the body's digest is known beforehand, and sendfile(2) sends it from memory.
+"""
+
+import hashlib
+import os
+import socket
+import statistics
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from kontenumfs.protocol.signing import UNSIGNED_PAYLOAD, KeyPair, Signable, SigV4
+from tests.harness.emulator import ACCESS, BUCKET, SECRET, Emulator, running_emulator
+
+MIB = 1 << 20
+BIG = 1024 * MIB
+ROUNDS = 3
+"""The two kinds are put in turn; the median is shown."""
+TARGETS = {"unsigned": 400, "signed": 200}
+"""MB/s that two cores are to reach."""
+
+
+def make_body(path: Path) -> str:
+    """Write `BIG` random bytes, and return their SHA-256."""
+    digest = hashlib.sha256()
+    with open(path, "wb") as file:
+        for _ in range(BIG // MIB):
+            block = os.urandom(MIB)
+            digest.update(block)
+            file.write(block)
+    return digest.hexdigest()
+
+
+def put(url: str, body: Path, payload_hash: str) -> float:
+    """Put the body as one object; returns the seconds from the first byte to the answer."""
+    host = url.removeprefix("http://")
+    path = f"/{BUCKET}/big"
+    headers = {"host": host}
+    request = Signable("PUT", path, (), headers, payload_hash)
+    headers |= SigV4().sign(request, KeyPair(ACCESS, SECRET), datetime.now(UTC))
+    headers["content-length"] = str(body.stat().st_size)
+    lines = [f"PUT {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    name, _, port = host.partition(":")
+    with socket.create_connection((name, int(port))) as connection, open(body, "rb") as file:
+        began = time.perf_counter()
+        connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+        connection.sendfile(file)
+        answer = connection.recv(65536)
+        seconds = time.perf_counter() - began
+    if not answer.startswith(b"HTTP/1.1 200 "):
+        raise AssertionError(answer)
+    return seconds
+
+
+def hash_speed(name: str) -> float:
+    """MB/s of a digest alone, in one thread: no server can be faster on one body."""
+    block = os.urandom(MIB)
+    digest = hashlib.new(name, usedforsecurity=False)
+    began = time.perf_counter()
+    for _ in range(256):
+        digest.update(block)
+    return 256 * MIB / (time.perf_counter() - began) / 1e6
+
+
+def peak_rss(pid: int) -> int:
+    """The most bytes of memory that a process has had at a time."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError(f"/proc/{pid}/status has no VmHWM")
+
+
+def measure(emulator: Emulator, directory: Path) -> bool:
+    """Print the table; whether both targets are met."""
+    body = directory / "body"
+    kinds = {"unsigned": UNSIGNED_PAYLOAD, "signed": make_body(body)}
+    at_start = peak_rss(emulator.pid)
+    found: dict[str, list[float]] = {kind: [] for kind in kinds}
+    for _ in range(ROUNDS):
+        for kind, payload_hash in kinds.items():
+            found[kind].append(BIG / put(emulator.s3_url, body, payload_hash) / 1e6)
+    medians = {kind: statistics.median(speeds) for kind, speeds in found.items()}
+    print(f"PutObject of {BIG // MIB} MiB over loopback, {os.cpu_count()} cores, {ROUNDS} rounds")
+    print(f"{'payload':<12}{'MB/s':>8}{'ratio':>8}{'least':>8}{'most':>8}{'target':>8}")
+    for kind, speeds in found.items():
+        ratio = medians[kind] / medians["unsigned"]
+        print(
+            f"{kind:<12}{medians[kind]:>8.0f}{ratio:>8.2f}{min(speeds):>8.0f}{max(speeds):>8.0f}"
+            f"{TARGETS[kind]:>8}"
+        )
+    for name in ("md5", "sha256"):
+        print(f"{name} alone{hash_speed(name):>{20 - len(name) - 6}.0f}")
+    peak = peak_rss(emulator.pid)
+    print(f"peak memory of the server: {peak / MIB:.0f} MiB, {at_start / MIB:.0f} MiB at its start")
+    return all(medians[kind] >= target for kind, target in TARGETS.items())
+
+
+def main() -> int:
+    """Measure; returns 1 where a target is missed."""
+    memory = Path("/dev/shm")
+    place = memory if os.access(memory, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="kontenumfs-bench-", dir=place) as name:
+        directory = Path(name)
+        with running_emulator(directory / "emulator") as emulator:
+            return 0 if measure(emulator, directory) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
