@@ -107,7 +107,9 @@ def _open_files(
     memory = MemoryBudget(live.settings.options.memory)
     environment = Environment(
         store=store,
-        runner=PlanRunner(store, staging, conditional=capabilities.conditional),
+        runner=PlanRunner(
+            store, staging, conditional=capabilities.conditional, patience=options.deadline
+        ),
         memory=memory,
         nursery=nursery,
         chunk_size=live.settings.options.chunk_size,

@@ -69,6 +69,10 @@ class FaultyStore:
         """Set more faults; the first that fits hits."""
         self._faults += faults
 
+    def clear(self) -> None:
+        """Forget all faults."""
+        self._faults.clear()
+
     @property
     def is_spent(self) -> bool:
         """Whether every fault has hit as often as it was told to."""

@@ -21,14 +21,19 @@ from kontenumfs.store.api import Attributes, Store, Written
 from kontenumfs.store.tasks import open_flat_nursery
 from kontenumfs.writing.extents import Range, RemoteObject
 from kontenumfs.writing.plan import Append, Bytes, Compose, Copy, Multipart, Plan, Put, Step
-from kontenumfs.writing.upload import ATTEMPTS, Target, Upload, append_once
+from kontenumfs.writing.upload import (
+    ATTEMPTS,
+    CLEAN_UP_SECONDS,
+    PATIENCE,
+    Target,
+    Upload,
+    append_once,
+)
 
 log = logging.getLogger(__name__)
 
 PARALLEL_REQUESTS = 8
 """Requests of one plan side by side at most."""
-CLEAN_UP_SECONDS = 10.0
-"""What a plan leaves behind is deleted even when it was cancelled, if that is quick."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,7 @@ class PlanRunner:
         prefix: of the helper objects' keys; ends with a slash and belongs to this mount alone.
         conditional: whether the store honours If-Match.
         parallel: requests of one plan side by side at most.
+        patience: seconds for which an append is tried again.
     """
 
     def __init__(
@@ -61,11 +67,13 @@ class PlanRunner:
         *,
         conditional: Callable[[], bool],
         parallel: int = PARALLEL_REQUESTS,
+        patience: float = PATIENCE,
     ) -> None:
         self._store = store
         self._prefix = prefix
         self._conditional = conditional
         self._parallel = parallel
+        self._patience = patience
 
     def new_key(self) -> str:
         """A key for a helper object that nobody else has."""
@@ -114,7 +122,7 @@ class PlanRunner:
     async def _append(self, step: Append, *, shared: bool) -> int:
         current = step.target
         target = Target(current.key, step.start, current.etag, shared, self._conditional())
-        await append_once(self._store, target, step.body.pieces)
+        await append_once(self._store, target, step.body.pieces, patience=self._patience)
         current.size, current.etag = target.size, target.etag
         return target.size - step.body.length - step.start
 

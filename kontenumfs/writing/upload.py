@@ -3,13 +3,16 @@
 """Appends that take place exactly once, and multipart uploads as one thing."""
 
 import logging
+import random
 from dataclasses import dataclass, field
+from itertools import pairwise
 
-from kontenumfs.protocol.dialect import MAX_COPY
+import trio
+
+from kontenumfs.protocol.dialect import Limits
 from kontenumfs.protocol.errors import (
     AnswerLost,
     DeadlineExceeded,
-    FileTooLarge,
     KontenumError,
     NotFound,
     OutcomeUnknown,
@@ -19,12 +22,19 @@ from kontenumfs.protocol.errors import (
     WriterConflict,
 )
 from kontenumfs.store.api import Attributes, Body, Part, Store
-from kontenumfs.writing.extents import Range
+from kontenumfs.writing.extents import Range, RemoteObject
 
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 32
 """How often one append may lose a race or an answer before it is given up."""
+PATIENCE = 60.0
+"""Seconds for which an append is tried again, unless the mount's deadline says otherwise."""
+LONGEST_WAIT = 10.0
+"""Seconds between two attempts at most."""
+CLEAN_UP_SECONDS = 10.0
+"""What was begun is dropped even when it was cancelled, if that is quick."""
+DEFAULT_LIMITS = Limits()
 
 
 @dataclass(slots=True)
@@ -46,27 +56,45 @@ class Target:
     conditional: bool
 
 
-async def append_once(store: Store, target: Target, body: Body) -> None:
+async def append_once(
+    store: Store,
+    target: Target,
+    body: Body,
+    *,
+    patience: float = PATIENCE,
+    limits: Limits = DEFAULT_LIMITS,
+) -> None:
     """Add `body` to the end of `target`, exactly once, and bring `target` up to date.
 
     After a lost answer the object's length decides: the old length means that the bytes did not
     arrive, the old length plus theirs that they did; anything else is another writer.
 
+    Args:
+        patience: seconds after which bytes that have not arrived are not sent again.
+        limits: of the store.
+
     Raises WriterConflict when someone else changed an object that is not shared, OutcomeUnknown
     when a lost answer cannot be decided, and whatever the store reports.
     """
     length = sum(len(piece) for piece in body)
-    for _ in range(ATTEMPTS):
+    until = trio.current_time() + patience
+    lost: KontenumError | None = None
+    for number in range(ATTEMPTS):
         condition = target.etag if target.conditional and target.etag else None
         try:
             written = await store.append(target.key, body, if_match=condition)
         except PreconditionFailed as error:
-            await _meet_other_writer(store, target, error)
+            if lost is None:
+                await _meet_other_writer(store, target, error)
+            elif await _settle(store, target, length, lost):
+                return  # the one whose answer was lost has come late
         except TooManyAppends:
-            await restart_appends(store, target)
+            await restart_appends(store, target, limits)
         except (AnswerLost, ServerError, DeadlineExceeded) as error:
             if await _settle(store, target, length, error):
                 return
+            await _wait_before(number, error, until)
+            lost = error.with_traceback(None)  # or it would keep this frame, and the body
         else:
             target.size += length
             target.etag = written.etag
@@ -79,6 +107,14 @@ async def append_once(store: Store, target: Target, body: Body) -> None:
             )
             return
     raise OutcomeUnknown(f"{target.key!r}: gave up after {ATTEMPTS} attempts to append")
+
+
+async def _wait_before(number: int, error: KontenumError, until: float) -> None:
+    """A server in trouble gets time to recover; raises `error` when there is none left."""
+    wait = random.uniform(0, min(LONGEST_WAIT, 0.05 * 2**number))
+    if trio.current_time() + wait >= until:
+        raise error
+    await trio.sleep(wait)
 
 
 async def _meet_other_writer(store: Store, target: Target, error: KontenumError) -> None:
@@ -107,30 +143,15 @@ async def _settle(store: Store, target: Target, length: int, lost: KontenumError
         target.size, target.etag = size, etag
         return True
     if size == target.size:
-        log.warning("append answer lost, sent again: key=%r size=%d (%s)", target.key, size, lost)
+        log.warning(
+            "append answer lost, and not stored: key=%r size=%d (%s)", target.key, size, lost
+        )
         target.etag = etag
         return False
     told = (
         f"{target.key!r}: {lost}; the object has {size} bytes, not {target.size} or {length} more"
     )
     raise (OutcomeUnknown if target.shared else WriterConflict)(told) from lost
-
-
-async def restart_appends(store: Store, target: Target) -> None:
-    """Begin the object's count of appends anew, by copying it onto itself."""
-    if target.size > MAX_COPY:
-        raise FileTooLarge(
-            f"{target.key!r} has taken every append that the store allows, and at "
-            f"{target.size} bytes it is too large to be copied"
-        )
-    described = await store.head(target.key)
-    if target.etag and described.etag != target.etag:
-        await _meet_other_writer(store, target, WriterConflict(target.key))
-    written = await store.copy(
-        target.key, target.key, described.attributes or Attributes(), if_match=described.etag
-    )
-    log.info("copied onto itself to go on appending: key=%r size=%d", target.key, target.size)
-    target.etag = written.etag
 
 
 @dataclass(slots=True)
@@ -189,3 +210,51 @@ class Upload:
             await self.store.abort_multipart(self.key, self.upload_id)
         except KontenumError as error:
             log.warning("multipart upload left behind: key=%r (%s)", self.key, error)
+
+
+async def restart_appends(store: Store, target: Target, limits: Limits) -> None:
+    """Begin the object's count of appends anew, by copying it onto itself.
+
+    Raises WriterConflict when someone else changed an object that is not shared.
+    """
+    described = await store.head(target.key)
+    if target.etag and described.etag != target.etag:
+        await _meet_other_writer(store, target, WriterConflict(target.key))
+    attributes = described.attributes or Attributes()
+    base = RemoteObject(target.key, described.size, described.etag)
+    try:
+        if base.size <= limits.max_copy:
+            written = await store.copy(base.key, base.key, attributes, if_match=base.etag)
+            target.etag = written.etag
+        else:
+            target.etag = await _copy_in_parts(store, base, attributes, limits)
+    except PreconditionFailed as error:
+        # It was changed, or the copy took place and its answer was lost: the length tells.
+        info = await store.head(target.key)
+        if info.size != target.size:
+            await _meet_other_writer(store, target, error)
+        target.etag = info.etag
+    log.info("copied onto itself to go on appending: key=%r size=%d", target.key, target.size)
+
+
+async def _copy_in_parts(
+    store: Store, base: RemoteObject, attributes: Attributes, limits: Limits
+) -> str:
+    """Copy an object onto itself that is too large for one request; returns the new ETag.
+
+    No condition can guard the last step, so the object is looked at once more right before it.
+    """
+    count = -(-base.size // limits.max_part)
+    borders = [base.size * at // count for at in range(count + 1)]
+    upload = await Upload.begin(store, base.key, attributes)
+    try:
+        for first, last in pairwise(borders):
+            await upload.copy(upload.next_number(), Range(base, first, last - first), base.etag)
+        info = await store.head(base.key)
+        if (info.size, info.etag) != (base.size, base.etag):
+            raise PreconditionFailed("it changed while it was copied", resource=base.key)
+        return await upload.complete()
+    except BaseException:
+        with trio.move_on_after(CLEAN_UP_SECONDS, shield=True):
+            await upload.abort()
+        raise
