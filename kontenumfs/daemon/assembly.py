@@ -108,7 +108,10 @@ def _open_files(
     environment = Environment(
         store=store,
         runner=PlanRunner(
-            store, staging, conditional=capabilities.conditional, patience=options.deadline
+            store,
+            staging,
+            conditional=capabilities.conditional,
+            patience=live.settings.options.deadline,
         ),
         memory=memory,
         nursery=nursery,
