@@ -13,7 +13,8 @@ from kontenumfs.protocol.names import component_from_bytes
 from kontenumfs.tree.node import Directory, File
 from kontenumfs.tree.refresh import refresh_path
 from kontenumfs.tree.tree import Tree
-from kontenumfs.writing.files import Handle, OpenFiles
+from kontenumfs.writing.files import OpenFiles
+from kontenumfs.writing.handle import Handle
 from kontenumfs.writing.namespace import Namespace
 
 PROGRESS_EVERY = 50

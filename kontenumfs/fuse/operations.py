@@ -24,7 +24,8 @@ from kontenumfs.protocol.names import component_from_bytes
 from kontenumfs.tree.attributes import Defaults, stat_of
 from kontenumfs.tree.node import Directory, File, Node
 from kontenumfs.tree.tree import Tree
-from kontenumfs.writing.files import Handle, OpenFiles
+from kontenumfs.writing.files import OpenFiles
+from kontenumfs.writing.handle import Handle
 from kontenumfs.writing.namespace import Namespace
 
 T = TypeVar("T")

@@ -6,7 +6,6 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from dataclasses import replace
-from enum import Enum
 from typing import Protocol
 
 import trio
@@ -17,6 +16,7 @@ from kontenumfs.store.api import Attributes, ObjectInfo
 from kontenumfs.writing.content import Content, Environment
 from kontenumfs.writing.extents import Extent, RemoteObject, Rope, whole
 from kontenumfs.writing.sending import Outbox
+from kontenumfs.writing.state import State
 
 log = logging.getLogger(__name__)
 
@@ -25,33 +25,6 @@ GROWTH = 64
 
 CAPTURE_SECONDS = 30.0
 """How long the change of an object waits for a file that has ranges of it."""
-
-
-class State(Enum):
-    """Where the bytes of a file are."""
-
-    FRESH = "fresh"  # as it was opened: nothing was written
-    BUFFERED = "buffered"  # some bytes are here only
-    LIVE = "live"  # the object grows by appends
-    STAGED = "staged"  # an upload gathers the bytes, unseen
-    STORED = "stored"  # the store has everything
-    FAILED = "failed"  # an upload failed: every later call says so
-    ABANDONED = "abandoned"  # the name was deleted: bytes go nowhere
-    CLOSED = "closed"  # nobody has it open, and its bytes are forgotten here
-
-
-_NEXT = {
-    State.FRESH: {State.BUFFERED, State.STORED},
-    State.BUFFERED: {State.LIVE, State.STAGED, State.STORED},
-    State.LIVE: {State.STAGED, State.STORED, State.BUFFERED},
-    State.STAGED: {State.LIVE, State.STORED, State.BUFFERED},
-    State.STORED: {State.BUFFERED},
-    State.FAILED: set[State](),
-    State.ABANDONED: set[State](),
-    State.CLOSED: set[State](),
-}
-_ENDS = frozenset({State.FAILED, State.ABANDONED, State.CLOSED})
-"""What every state may become."""
 
 
 class Identity(Protocol):
@@ -174,7 +147,7 @@ class WritableFile:
     def _enter(self, state: State) -> None:
         if state is self.state:
             return
-        if state not in _ENDS and state not in _NEXT[self.state]:
+        if not self.state.may_become(state):
             raise AssertionError(f"{self.key()}: {self.state} cannot become {state}")
         log.debug("key=%r %s -> %s", self.key(), self.state.value, state.value)
         self.state = state
@@ -390,14 +363,19 @@ class WritableFile:
         self._explicit = metadata.over(self._explicit)
         self.unsent_metadata = True
 
-    async def abandon(self) -> None:
-        """The name will be deleted: what is written from now on goes nowhere."""
-        # What is under way ends first, or it would be stored after the deletion.
+    @asynccontextmanager
+    async def displaced(self) -> AsyncIterator[None]:
+        """The name is taken away in the block: what was written and is written now goes nowhere.
+
+        What is under way ends before, or it would be stored after; writers wait. Where the block
+        raises, the name is the file's still, and so are the bytes.
+        """
         async with self._lock:
+            await self._outbox.idle()
+            yield
             self._outbox.closed = True
             if self.error is None:
                 self._enter(State.ABANDONED)
-            await self._outbox.idle()
             await self.content.discard()
             self._account()
 

@@ -4,9 +4,8 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from weakref import WeakValueDictionary
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 
 import trio
 from cachetools import LRUCache
@@ -19,36 +18,16 @@ from kontenumfs.writing.content import Environment
 from kontenumfs.writing.deferred import DeferredMetadata
 from kontenumfs.writing.extents import Range, RemoteObject, Zeros
 from kontenumfs.writing.file import WritableFile
+from kontenumfs.writing.handle import Handle
 from kontenumfs.writing.identity import Composer, NodeIdentity
 from kontenumfs.writing.policy import is_temporary
+from kontenumfs.writing.remotes import Remotes
 
 DRAINED_AT_ONCE = 16
 """Files that are stored side by side at the end; one that fails slowly leaves the others time."""
 FOREVER = float("inf")
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(eq=False, slots=True)
-class Handle:
-    """One open file description.
-
-    Args:
-        node: the file.
-        file: where its writes go; None when it was opened for reading.
-        append: whether it was opened with O_APPEND.
-        pid: the process that opened it.
-    """
-
-    node: File
-    file: WritableFile | None
-    append: bool
-    pid: int
-
-    async def write(self, offset: int, data: bytes) -> int:
-        """Write `data` at `offset` bytes, or at the end with O_APPEND; returns its length."""
-        assert self.file is not None, "the kernel checks how a file was opened"
-        return await self.file.write(offset, data, append=self.append)
 
 
 class OpenFiles:
@@ -81,7 +60,7 @@ class OpenFiles:
         self._late: dict[File, float] = {}
         """Closed files that wait for a rename, and until when."""
         self._wake = trio.Event()
-        self._remotes: WeakValueDictionary[str, RemoteObject] = WeakValueDictionary()
+        self._remotes = Remotes()
         self._failed_readers: LRUCache[int, bool] = LRUCache(1024)
         self._failures: LRUCache[str, str] = LRUCache(1024)
 
@@ -176,29 +155,35 @@ class OpenFiles:
         file = self._files.get(node)
         if file is not None:
             return file.content.current
-        info = node.info
-        if info is None:
-            return None
-        known = self._remotes.get(info.key)
-        if known and (known.key, known.size, known.etag) == (info.key, info.size, info.etag):
-            return known
-        made = RemoteObject(info.key, info.size, info.etag)
-        self._remotes[info.key] = made
-        return made
+        return None if node.info is None else self._remotes.of(node.info)
 
     def renamed(self, node: File, old: str, new: str, etag: str) -> None:
         """The object of `node` was copied to another key, where it has this ETag."""
         file = self._files.get(node)
-        remote = self._remotes.pop(old, None) if file is None else file.content.current
-        if remote is not None:
-            remote.key, remote.etag = new, etag
-            self._remotes[new] = remote
+        file = self._files.get(node)
+        self._remotes.renamed(file.content.current if file else None, old, new, etag)
 
-    async def before_loss(self, node: File) -> None:
-        """The object of `node` will be replaced or deleted: keep what others have of it."""
+    @asynccontextmanager
+    async def losing(self, node: File) -> AsyncIterator[None]:
+        """`node` loses its name in the block: other files keep what they have of its object.
+
+        Nothing of it is stored after the block; where that raises, all is as it was.
+        """
         remote = self.remote(node)
         if remote is not None:
             await self.spare(remote)
+        file = self._files.get(node)
+        if file is None:
+            yield
+            file = self._files.get(node)  # opened meanwhile
+            if file is None:
+                return
+            async with file.displaced():
+                pass
+        else:
+            async with file.displaced():
+                yield
+        await self.let_go(node)
 
     async def spare(self, remote: RemoteObject) -> None:
         """An object will change: the files that have ranges of it keep their bytes."""
@@ -331,7 +316,7 @@ class OpenFiles:
         del self._files[node]
         self._late.pop(node, None)
         if file.content.current is not None:
-            self._remotes[file.content.current.key] = file.content.current
+            self._remotes.add(file.content.current)
         if file.error is None:
             self._failures.pop(self._key(node), None)
         else:
@@ -344,14 +329,6 @@ class OpenFiles:
         file = self._files.get(node)
         if file is not None and not file.handles:
             await self._end(node, file)
-
-    async def abandon(self, node: File) -> None:
-        """The name of `node` was deleted: what is written from now on goes nowhere."""
-        file = self._files.get(node)
-        if file is None:
-            return
-        await file.abandon()
-        await self.let_go(node)
 
     async def run(self) -> None:
         """Send what slow writers have left waiting, until cancelled."""

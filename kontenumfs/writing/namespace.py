@@ -124,12 +124,11 @@ class Namespace:
         node = await self._tree.lookup(parent, name)
         if not isinstance(node, File):
             raise IsDirectory(name)
-        await self._files.before_loss(node)
-        await self._files.abandon(node)
-        stored = self._files.remote(node)  # only now: it may have been stored meanwhile
-        if stored is not None:
-            await self._store.delete(stored.key)
-            log.info("deleted key=%r", stored.key)
+        async with self._files.losing(node):
+            stored = self._files.remote(node)  # only now: it may have been stored meanwhile
+            if stored is not None:
+                await self._store.delete(stored.key)
+                log.info("deleted key=%r", stored.key)
         self._deferred.carried(node)
         self._tree.remove(node)
 
@@ -160,12 +159,11 @@ class Namespace:
         if isinstance(target, Directory):
             raise IsDirectory(new_name)
         assert target is None or isinstance(target, File)
-        if target is not None:
-            await self._files.before_loss(target)
         new_key = self._tree.child_key(new_parent, new_name)
-        published = await self._rename_file(node, new_key)
-        if target is not None:
-            await self._displace(target, published=published)
+        if target is None:
+            await self._rename_file(node, new_key)
+        else:
+            await self._rename_over(node, target, new_key)
         self._tree.move(node, new_parent, new_name)
         await self._files.let_go(node)
 
@@ -187,11 +185,15 @@ class Namespace:
                 writer.carried(snapshot)
         return True
 
-    async def _displace(self, target: File, *, published: bool) -> None:
-        """`target` has lost its name to another file."""
-        await self._files.abandon(target)
-        if not published and target.info is not None:
-            await self._store.delete(target.info.key)
+    async def _rename_over(self, node: File, target: File, new_key: str) -> None:
+        """The same, and `target` loses its name: what it was sending must not come after."""
+        writer = self._files.writer(node)
+        if writer is not None and writer.content.current is not None:
+            # Or it would wait, once `target` is held, for that to keep what it has of it.
+            await writer.sync(empty=False)
+        async with self._files.losing(target):
+            if not await self._rename_file(node, new_key) and target.info is not None:
+                await self._store.delete(target.info.key)
         self._deferred.carried(target)
 
     async def _copy(self, node: File, new_key: str) -> None:

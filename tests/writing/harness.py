@@ -18,7 +18,8 @@ from kontenumfs.writing.capabilities import ProvenCapabilities
 from kontenumfs.writing.content import Environment
 from kontenumfs.writing.deferred import DeferredMetadata
 from kontenumfs.writing.execute import PlanRunner
-from kontenumfs.writing.files import Handle, OpenFiles
+from kontenumfs.writing.files import OpenFiles
+from kontenumfs.writing.handle import Handle
 from kontenumfs.writing.identity import Composer
 from kontenumfs.writing.markers import Markers
 from kontenumfs.writing.memory import MemoryBudget

@@ -15,7 +15,7 @@ from trio.testing import MockClock
 from kontenumfs.protocol.dialect import Limits
 from kontenumfs.protocol.errors import FileMissing
 from kontenumfs.store.fake import FakeStore
-from kontenumfs.writing.files import Handle
+from kontenumfs.writing.handle import Handle
 from kontenumfs.writing.policy import FilePolicy, Publish
 from tests.writing.harness import Workbench, workbench
 
@@ -194,6 +194,11 @@ async def execute(program: list[tuple[Any, ...]], publish: Publish, memory: int)
 
 
 @settings(max_examples=1500, deadline=None)
+@example(
+    [("open", 1, "b", os.O_CREAT | os.O_APPEND), ("write", 1, 0, 64), ("rename", "a", "b")],
+    Publish.AUTO,
+    200,
+)
 @example([("open", 0, "b", 0), ("copy", "a", 0, 0, 0, 1), ("truncate", "a", 0)], Publish.AUTO, 200)
 @example(
     [
