@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import trio
 
-from kontenumfs.daemon.cache import cache_file
+from kontenumfs.daemon.cache import cache_file, journal_file
 from kontenumfs.daemon.commands import Commands
 from kontenumfs.daemon.live import LiveSettings
 from kontenumfs.daemon.options import MountOptions
@@ -25,9 +25,11 @@ from kontenumfs.writing.deferred import DeferredMetadata
 from kontenumfs.writing.execute import PlanRunner
 from kontenumfs.writing.files import OpenFiles
 from kontenumfs.writing.identity import Composer
+from kontenumfs.writing.journal import Journal
 from kontenumfs.writing.markers import Markers
 from kontenumfs.writing.memory import MemoryBudget
 from kontenumfs.writing.namespace import Namespace
+from kontenumfs.writing.staging import Staging
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Parts:
     files: OpenFiles
     deferred: DeferredMetadata
     remembered: RememberedAttributes
+    journal: Journal
     operations: Operations
     commands: Commands
 
@@ -48,7 +51,7 @@ def assemble(
     live: LiveSettings,
     *,
     prefix: str,
-    staging: str,
+    staging: Staging,
 ) -> Parts:
     """Put a mount together.
 
@@ -56,13 +59,13 @@ def assemble(
         nursery: for uploads; it lives as long as the mount.
         live: the settings; those that may change are asked for whenever they are needed.
         prefix: what every key starts with: empty, or ends with a slash.
-        staging: the prefix of this run's helper objects.
+        staging: where this run has its helper objects.
     """
     options = live.settings.options
-    remembered = RememberedAttributes(
-        cache_file(options.cache_dir, options.endpoint, store.bucket, os.environ),
-        limit=options.cache_entries,
-    )
+    kept = cache_file(options.cache_dir, options.endpoint, store.bucket, os.environ)
+    remembered = RememberedAttributes(kept, limit=options.cache_entries)
+    journal = Journal(journal_file(kept, staging.name))
+    journal.open()
     tree = Tree(
         store,
         prefix=prefix,
@@ -78,7 +81,15 @@ def assemble(
     deferred = DeferredMetadata(
         store, tree, markers, composer, delay=options.metadata_delay, wall_ns=wall_ns
     )
-    files = _open_files(nursery, store, live, tree, deferred, composer, prefix, staging)
+    capabilities = ProvenCapabilities(store, prefix)
+    runner = PlanRunner(
+        store,
+        staging.run,
+        journal,
+        conditional=capabilities.conditional,
+        patience=options.deadline,
+    )
+    files = _open_files(nursery, runner, live, tree, deferred, composer, capabilities)
     namespace = Namespace(store, tree, files, deferred, markers, composer, wall_ns=wall_ns)
     operations = Operations(
         tree,
@@ -90,29 +101,23 @@ def assemble(
         wall_ns=wall_ns,
     )
     commands = Commands(tree, files, namespace, live)
-    return Parts(tree, files, deferred, remembered, operations, commands)
+    return Parts(tree, files, deferred, remembered, journal, operations, commands)
 
 
 def _open_files(
     nursery: trio.Nursery,
-    store: Store,
+    runner: PlanRunner,
     live: LiveSettings,
     tree: Tree,
     deferred: DeferredMetadata,
     composer: Composer,
-    prefix: str,
-    staging: str,
+    capabilities: ProvenCapabilities,
 ) -> OpenFiles:
-    capabilities = ProvenCapabilities(store, prefix)
+    prefix = tree.key(tree.root)
     memory = MemoryBudget(live.settings.options.memory)
     environment = Environment(
-        store=store,
-        runner=PlanRunner(
-            store,
-            staging,
-            conditional=capabilities.conditional,
-            patience=live.settings.options.deadline,
-        ),
+        store=runner.store,
+        runner=runner,
         memory=memory,
         nursery=nursery,
         chunk_size=live.settings.options.chunk_size,

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where what is known of a bucket's objects is kept over mounts."""
+"""Where what a mount knows of its bucket, and has under way there, is kept over its lives."""
 
 import hashlib
 import os
@@ -22,6 +22,15 @@ def cache_file(
         return None
     digest = hashlib.sha256(f"{endpoint}/{bucket}".encode()).hexdigest()[:12]
     return directory / f"{bucket}-{digest}.sqlite"
+
+
+def journal_file(cache: Path | None, mount: str) -> Path | None:
+    """The file of what one mount has under way, beside its bucket's, or None.
+
+    Args:
+        mount: its name among those of the bucket, on this host.
+    """
+    return None if cache is None else cache.with_suffix(f".{mount}.journal")
 
 
 def _usual_directory(environment: Mapping[str, str]) -> Path | None:

@@ -26,6 +26,7 @@ from kontenumfs.fuse import copy_range
 from kontenumfs.protocol.errors import UserError
 from kontenumfs.store.api import Store
 from kontenumfs.writing.files import OpenFiles
+from kontenumfs.writing.journal import Journal
 from kontenumfs.writing.staging import Staging
 
 log = logging.getLogger(__name__)
@@ -105,7 +106,7 @@ class Mount:
             self._store,
             self._live,
             prefix=self._source.prefix,
-            staging=self._staging.run,
+            staging=self._staging,
         )
         files = parts.files
         service = Service(
@@ -130,7 +131,7 @@ class Mount:
             nursery.start_soon(files.run)
             nursery.start_soon(parts.tree.describer.run)
             nursery.start_soon(parts.remembered.run)
-            nursery.start_soon(self._staging.clear, self._store)
+            nursery.start_soon(self._clear_up, parts.journal)
             nursery.start_soon(self._obey_signals, files, service)
             nursery.start_soon(control.serve)
             nursery.start_soon(self._live.watch_keys)
@@ -145,6 +146,12 @@ class Mount:
         finally:
             self._unmounted.set()
             pyfuse3.close(unmount=True)
+            parts.journal.close()
+
+    async def _clear_up(self, journal: Journal) -> None:
+        """Tell what was under way when the last daemon ended, and drop what it has left."""
+        await journal.settle(self._store)
+        await self._staging.clear(self._store)
 
     def _fuse_options(self) -> set[str]:
         words = set(pyfuse3.default_options)

@@ -271,7 +271,8 @@ class Content:
             attributes = self._owner.attributes(0) if direct else Attributes()
             key = self._owner.key() if direct else self._env.runner.new_key()
             snapshot = self._owner.snapshot()
-            self._upload = await StagedUpload.begin(self._env.store, key, attributes, direct=direct)
+            store, journal = self._env.store, self._env.runner.journal
+            self._upload = await StagedUpload.begin(store, journal, key, attributes, direct=direct)
             if direct:
                 self._owner.carried(snapshot)
         return self._upload

@@ -20,6 +20,7 @@ from kontenumfs.protocol.errors import (
 from kontenumfs.store.api import Attributes, Store, Written
 from kontenumfs.store.tasks import open_flat_nursery
 from kontenumfs.writing.extents import Range, RemoteObject
+from kontenumfs.writing.journal import Journal
 from kontenumfs.writing.plan import Append, Bytes, Compose, Copy, Multipart, Plan, Put, Step
 from kontenumfs.writing.upload import (
     ATTEMPTS,
@@ -28,6 +29,7 @@ from kontenumfs.writing.upload import (
     Target,
     Upload,
     append_once,
+    wait_before,
 )
 
 log = logging.getLogger(__name__)
@@ -54,6 +56,7 @@ class PlanRunner:
 
     Args:
         store: where they run.
+        journal: has what is under way.
         prefix: of the helper objects' keys; ends with a slash and belongs to this mount alone.
         conditional: whether the store honours If-Match.
         parallel: requests of one plan side by side at most.
@@ -64,12 +67,14 @@ class PlanRunner:
         self,
         store: Store,
         prefix: str,
+        journal: Journal,
         *,
         conditional: Callable[[], bool],
         parallel: int = PARALLEL_REQUESTS,
         patience: float = PATIENCE,
     ) -> None:
-        self._store = store
+        self.store = store
+        self.journal = journal
         self._prefix = prefix
         self._conditional = conditional
         self._parallel = parallel
@@ -113,7 +118,7 @@ class PlanRunner:
             return
         with trio.move_on_after(CLEAN_UP_SECONDS, shield=True):
             try:
-                failed = await self._store.delete_many(keys)
+                failed = await self.store.delete_many(keys)
             except KontenumError as error:
                 failed = dict.fromkeys(keys, str(error))
             for key, reason in failed.items():
@@ -122,7 +127,8 @@ class PlanRunner:
     async def _append(self, step: Append, *, shared: bool) -> int:
         current = step.target
         target = Target(current.key, step.start, current.etag, shared, self._conditional())
-        await append_once(self._store, target, step.body.pieces, patience=self._patience)
+        body = step.body.pieces
+        await append_once(self.store, target, body, self.journal, patience=self._patience)
         current.size, current.etag = target.size, target.etag
         return target.size - step.body.length - step.start
 
@@ -142,9 +148,9 @@ class PlanRunner:
         match step:
             case Put():
                 new = publication.only_if_new
-                return await self._store.put(key, step.body.pieces, attributes, if_none_match=new)
+                return await self.store.put(key, step.body.pieces, attributes, if_none_match=new)
             case Copy():
-                return await self._store.copy(
+                return await self.store.copy(
                     step.source.key, key, attributes, if_match=self._condition(step.source)
                 )
             case Compose():
@@ -155,24 +161,26 @@ class PlanRunner:
         """Compose; one whose own target is a component must not take place twice."""
         key, sources = step.target.key, [source.key for source in step.sources]
         if key not in sources:
-            return await self._store.compose(key, sources, attributes)
+            return await self.store.compose(key, sources, attributes)
         before = next(source.size for source in step.sources if source.key == key)
-        for _ in range(ATTEMPTS):
+        until = trio.current_time() + self._patience
+        for number in range(ATTEMPTS):
             try:
-                return await self._store.compose(key, sources, attributes)
+                return await self.store.compose(key, sources, attributes)
             except (AnswerLost, ServerError, DeadlineExceeded) as error:
-                info = await self._store.head(key)
+                info = await self.store.head(key)
                 if info.size == step.target.size:
                     log.warning("compose answer lost, but stored: key=%r (%s)", key, error)
                     return Written(info.etag, "")
                 if info.size != before:
                     raise OutcomeUnknown(f"{key!r}: {error}; it has {info.size} bytes") from error
+                await wait_before(number, error, until)
         raise OutcomeUnknown(f"{key!r}: gave up after {ATTEMPTS} attempts to compose")
 
     async def _make_multipart(
         self, step: Multipart, attributes: Attributes, limit: trio.CapacityLimiter
     ) -> None:
-        upload = await Upload.begin(self._store, step.target.key, attributes)
+        upload = await Upload.begin(self.store, self.journal, step.target.key, attributes)
 
         async def send(number: int, part: Bytes | Range) -> None:
             async with limit:
@@ -197,7 +205,7 @@ class PlanRunner:
     async def _verify(self, step: Step) -> None:
         """What was made of other objects has the length that they had when they were named."""
         target = step.target
-        info = await self._store.head(target.key)
+        info = await self.store.head(target.key)
         if info.size != target.size:
             raise WriterConflict(
                 f"{target.key!r} has {info.size} bytes after a {step}, not {target.size}: "

@@ -10,6 +10,7 @@ import trio
 from kontenumfs.protocol.errors import KontenumError
 from kontenumfs.store.api import Attributes, Store
 from kontenumfs.writing.extents import RemoteObject
+from kontenumfs.writing.journal import Journal
 from kontenumfs.writing.plan import Bytes
 from kontenumfs.writing.upload import Upload
 
@@ -88,10 +89,10 @@ class StagedUpload:
 
     @classmethod
     async def begin(
-        cls, store: Store, key: str, attributes: Attributes, *, direct: bool
+        cls, store: Store, journal: Journal, key: str, attributes: Attributes, *, direct: bool
     ) -> "StagedUpload":
         """Start an upload under `key`."""
-        return cls(await Upload.begin(store, key, attributes), direct=direct)
+        return cls(await Upload.begin(store, journal, key, attributes), direct=direct)
 
     def take(self, length: int) -> tuple[int, Callable[[Bytes], Awaitable[None]]]:
         """A place for the next `length` bytes: their offset, and what sends them."""

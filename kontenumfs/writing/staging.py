@@ -19,10 +19,12 @@ class Staging:
     """The keys that belong to one mount, on one host, at one mountpoint.
 
     Args:
+        name: tells the mount from others of the bucket.
         mount: the prefix of all its lives.
         run: the prefix of this one.
     """
 
+    name: str
     mount: str
     run: str
 
@@ -31,7 +33,7 @@ class Staging:
         """The staging area below the mount's `prefix`."""
         name = hashlib.sha256(f"{host}\0{mountpoint}".encode()).hexdigest()[:12]
         mount = f"{prefix}{STAGING_PREFIX}{name}/"
-        return cls(mount, f"{mount}{secrets.token_hex(4)}/")
+        return cls(name, mount, f"{mount}{secrets.token_hex(4)}/")
 
     async def clear(self, store: Store) -> int:
         """Drop what earlier lives of this mount have left; returns how many objects and uploads.

@@ -23,6 +23,7 @@ from kontenumfs.protocol.errors import (
 )
 from kontenumfs.store.api import Attributes, Body, Part, Store
 from kontenumfs.writing.extents import Range, RemoteObject
+from kontenumfs.writing.journal import Journal
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ async def append_once(
     store: Store,
     target: Target,
     body: Body,
+    journal: Journal,
     *,
     patience: float = PATIENCE,
     limits: Limits = DEFAULT_LIMITS,
@@ -70,12 +72,20 @@ async def append_once(
     arrive, the old length plus theirs that they did; anything else is another writer.
 
     Args:
+        journal: has it while it is under way.
         patience: seconds after which bytes that have not arrived are not sent again.
         limits: of the store.
 
     Raises WriterConflict when someone else changed an object that is not shared, OutcomeUnknown
     when a lost answer cannot be decided, and whatever the store reports.
     """
+    with journal.appending(target.key, target.size, body, shared=target.shared):
+        await _append(store, target, body, journal, patience, limits)
+
+
+async def _append(
+    store: Store, target: Target, body: Body, journal: Journal, patience: float, limits: Limits
+) -> None:
     length = sum(len(piece) for piece in body)
     until = trio.current_time() + patience
     lost: KontenumError | None = None
@@ -89,11 +99,11 @@ async def append_once(
             elif await _settle(store, target, length, lost):
                 return  # the one whose answer was lost has come late
         except TooManyAppends:
-            await restart_appends(store, target, limits)
+            await restart_appends(store, target, journal, limits)
         except (AnswerLost, ServerError, DeadlineExceeded) as error:
             if await _settle(store, target, length, error):
                 return
-            await _wait_before(number, error, until)
+            await wait_before(number, error, until)
             lost = error.with_traceback(None)  # or it would keep this frame, and the body
         else:
             target.size += length
@@ -109,7 +119,7 @@ async def append_once(
     raise OutcomeUnknown(f"{target.key!r}: gave up after {ATTEMPTS} attempts to append")
 
 
-async def _wait_before(number: int, error: KontenumError, until: float) -> None:
+async def wait_before(number: int, error: KontenumError, until: float) -> None:
     """A server in trouble gets time to recover; raises `error` when there is none left."""
     wait = random.uniform(0, min(LONGEST_WAIT, 0.05 * 2**number))
     if trio.current_time() + wait >= until:
@@ -160,20 +170,26 @@ class Upload:
 
     Args:
         store: where it goes.
+        journal: has it until it is completed or aborted.
         key: what it becomes.
         upload_id: as the store named it.
     """
 
     store: Store
+    journal: Journal
     key: str
     upload_id: str
+    entry: int
     numbers: int = 0
     parts: list[Part] = field(default_factory=list)
 
     @classmethod
-    async def begin(cls, store: Store, key: str, attributes: Attributes) -> "Upload":
+    async def begin(
+        cls, store: Store, journal: Journal, key: str, attributes: Attributes
+    ) -> "Upload":
         """Start an upload that will carry `attributes`."""
-        return cls(store, key, await store.create_multipart(key, attributes))
+        upload_id = await store.create_multipart(key, attributes)
+        return cls(store, journal, key, upload_id, journal.upload_begins(key, upload_id))
 
     def next_number(self) -> int:
         """The number of the part that comes next in the file."""
@@ -202,17 +218,19 @@ class Upload:
         """Publish; returns the object's ETag."""
         parts = sorted(self.parts, key=lambda part: part.number)
         written = await self.store.complete_multipart(self.key, self.upload_id, parts)
+        self.journal.upload_ended(self.entry)
         return written.etag
 
     async def abort(self) -> None:
         """Drop the parts; a failure is logged, for the data was not acknowledged."""
         try:
             await self.store.abort_multipart(self.key, self.upload_id)
+            self.journal.upload_ended(self.entry)
         except KontenumError as error:
             log.warning("multipart upload left behind: key=%r (%s)", self.key, error)
 
 
-async def restart_appends(store: Store, target: Target, limits: Limits) -> None:
+async def restart_appends(store: Store, target: Target, journal: Journal, limits: Limits) -> None:
     """Begin the object's count of appends anew, by copying it onto itself.
 
     Raises WriterConflict when someone else changed an object that is not shared.
@@ -227,7 +245,7 @@ async def restart_appends(store: Store, target: Target, limits: Limits) -> None:
             written = await store.copy(base.key, base.key, attributes, if_match=base.etag)
             target.etag = written.etag
         else:
-            target.etag = await _copy_in_parts(store, base, attributes, limits)
+            target.etag = await _copy_in_parts(store, base, attributes, journal, limits)
     except PreconditionFailed as error:
         # It was changed, or the copy took place and its answer was lost: the length tells.
         info = await store.head(target.key)
@@ -238,7 +256,7 @@ async def restart_appends(store: Store, target: Target, limits: Limits) -> None:
 
 
 async def _copy_in_parts(
-    store: Store, base: RemoteObject, attributes: Attributes, limits: Limits
+    store: Store, base: RemoteObject, attributes: Attributes, journal: Journal, limits: Limits
 ) -> str:
     """Copy an object onto itself that is too large for one request; returns the new ETag.
 
@@ -246,7 +264,7 @@ async def _copy_in_parts(
     """
     count = -(-base.size // limits.max_part)
     borders = [base.size * at // count for at in range(count + 1)]
-    upload = await Upload.begin(store, base.key, attributes)
+    upload = await Upload.begin(store, journal, base.key, attributes)
     try:
         for first, last in pairwise(borders):
             await upload.copy(upload.next_number(), Range(base, first, last - first), base.etag)

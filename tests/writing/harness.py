@@ -21,6 +21,7 @@ from kontenumfs.writing.execute import PlanRunner
 from kontenumfs.writing.files import OpenFiles
 from kontenumfs.writing.handle import Handle
 from kontenumfs.writing.identity import Composer
+from kontenumfs.writing.journal import Journal
 from kontenumfs.writing.markers import Markers
 from kontenumfs.writing.memory import MemoryBudget
 from kontenumfs.writing.namespace import Namespace
@@ -46,7 +47,7 @@ class Workbench:
         capabilities = ProvenCapabilities(store, "")
         self.memory = MemoryBudget(memory)
         markers = Markers(store, "")
-        runner = PlanRunner(store, ".kontenumfs/", conditional=capabilities.conditional)
+        runner = PlanRunner(store, ".kontenumfs/", Journal(), conditional=capabilities.conditional)
         environment = Environment(
             store=store,
             runner=runner,

@@ -17,6 +17,7 @@ from kontenumfs.protocol.errors import (
 from kontenumfs.store.api import Attributes, Body, Written
 from kontenumfs.store.fake import FakeStore
 from kontenumfs.store.faulty import Fault, FaultyStore
+from kontenumfs.writing.journal import Journal
 from kontenumfs.writing.upload import Target, append_once
 
 LIMITS = Limits(max_appends=2, max_copy=100, min_part=40, max_part=64)
@@ -42,7 +43,7 @@ async def test_a_server_in_trouble_gets_time(autojump_clock: MockClock) -> None:
     faulty.add(Fault("append", ServerError(status=500), count=-1))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(recover)
-        await append_once(faulty, target, [b"b"])
+        await append_once(faulty, target, [b"b"], Journal())
     assert store.data("log") == b"ab"
     assert trio.current_time() < 60
 
@@ -53,7 +54,7 @@ async def test_patience_ends(autojump_clock: MockClock) -> None:
     target = await begun(store, b"a")
     faulty = FaultyStore(store, Fault("append", ServerError(status=500), count=-1))
     with pytest.raises(ServerError):
-        await append_once(faulty, target, [b"b"], patience=10)
+        await append_once(faulty, target, [b"b"], Journal(), patience=10)
     assert trio.current_time() <= 10
     assert store.data("log") == b"a"
 
@@ -82,7 +83,7 @@ async def test_an_append_that_comes_late_is_not_doubled(
     """It had timed out and was not there when asked for: it comes before its repetition."""
     store = LateStore()
     target = await begun(store, b"a", shared=shared)
-    await append_once(store, target, [b"line\n"])
+    await append_once(store, target, [b"line\n"], Journal())
     assert store.data("log") == b"aline\n"
     assert target.size == 6
 
@@ -96,7 +97,7 @@ async def test_what_cannot_be_decided_is_told(shared: bool, autojump_clock: Mock
     target.etag = ""
     faulty = FaultyStore(store, Fault("append", AnswerLost("reset"), after=True))
     with pytest.raises(OutcomeUnknown if shared else WriterConflict):
-        await append_once(faulty, target, [b"mine"])
+        await append_once(faulty, target, [b"mine"], Journal())
     assert store.data("log").count(b"mine") == 1
 
 
@@ -107,7 +108,7 @@ async def test_appends_go_on_beyond_the_count(size: int, autojump_clock: MockClo
     data = bytes(number % 251 for number in range(size))
     target = await begun(store, data)
     for number in range(7):
-        await append_once(store, target, [b"%d" % number], limits=LIMITS)
+        await append_once(store, target, [b"%d" % number], Journal(), limits=LIMITS)
     assert store.data("log") == data + b"0123456"
     assert (await store.head("log")).attributes == METADATA
     assert not store.uploads
@@ -120,7 +121,7 @@ async def test_another_writer_during_a_copy_in_parts_loses_nothing(
     store = FakeStore(limits=LIMITS)
     target = await begun(store, bytes(300), shared=True)
     for _ in range(2):
-        await append_once(store, target, [b"mine"], limits=LIMITS)
+        await append_once(store, target, [b"mine"], Journal(), limits=LIMITS)
 
     class Racing(FaultyStore):
         raced = False
@@ -134,7 +135,7 @@ async def test_another_writer_during_a_copy_in_parts_loses_nothing(
                 store.objects[key].etag = copied.etag + "-theirs"
             return made
 
-    await append_once(Racing(store), target, [b"mine"], limits=LIMITS)
+    await append_once(Racing(store), target, [b"mine"], Journal(), limits=LIMITS)
     assert store.data("log") == bytes(300) + b"minemine" + b"theirs" + b"mine"
     assert not store.uploads
 
@@ -157,5 +158,5 @@ async def test_a_lost_answer_to_the_copy_changes_nothing(autojump_clock: MockClo
     store = Repeating(limits=Limits(max_appends=1))
     target = await begun(store, b"a")
     for _ in range(3):
-        await append_once(store, target, [b"b"])
+        await append_once(store, target, [b"b"], Journal())
     assert store.data("log") == b"abbb"

@@ -13,6 +13,7 @@ from kontenumfs.store.fake import FakeStore
 from kontenumfs.store.probe import Capabilities
 from kontenumfs.writing.execute import PlanRunner, Publication
 from kontenumfs.writing.extents import Extent, Literal, Range, RemoteObject, Rope, Zeros
+from kontenumfs.writing.journal import Journal
 from kontenumfs.writing.plan import compile_rope
 
 KONTENUM = Capabilities(append=True, compose=True, conditional_append=True)
@@ -161,7 +162,7 @@ async def test_every_plan_makes_the_bytes(data: st.DataObject) -> None:
     )
     target = RemoteObject("target", rope.size, "")
     plan = compile_rope(rope, target, known["target"], KONTENUM, SMALL)
-    runner = PlanRunner(store, "staging/", conditional=lambda: True)
+    runner = PlanRunner(store, "staging/", Journal(), conditional=lambda: True)
     await runner.run(plan, Publication(Attributes()))
     assert store.data("target") == expected
     assert sorted(store.objects) == sorted(OBJECTS)

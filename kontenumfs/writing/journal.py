@@ -1,0 +1,209 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""What is under way, in a file: a daemon that was killed has its successor tell how it ended."""
+
+import json
+import logging
+import os
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from kontenumfs.protocol.errors import KontenumError, NotFound
+from kontenumfs.store.api import Body, Store
+
+log = logging.getLogger(__name__)
+
+LONGEST = 1 << 20
+"""Bytes after which the file is written anew, with what is still under way."""
+
+Entry = dict[str, Any]
+_COMMON: dict[str, type] = {"begin": int, "time": int, "key": str}
+_FIELDS: dict[str, dict[str, type]] = {
+    "append": {"offset": int, "length": int, "crc32": str, "shared": bool},
+    "upload": {"upload_id": str},
+}
+
+
+class Journal:
+    """Appends and multipart uploads of one mount that have begun and not ended.
+
+    Lines are in the kernel's hands before the request leaves, so they outlive the process, but not
+    a power cut. A mount works without: where the file cannot be written, that is logged once.
+
+    Args:
+        path: the file, which no other mount uses; None to keep none.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._descriptor = -1
+        self._length = 0
+        self._open: dict[int, Entry] = {}
+        self._left: dict[int, Entry] = {}
+        self._last = 0
+
+    def open(self) -> None:
+        """Take over what the last daemon left, and write from now on."""
+        if self._path is None:
+            return
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):
+                self._read(self._path.read_bytes())
+            self._left = dict(self._open)
+            self._write_anew(self._path)
+        except OSError as error:
+            self._give_up(error)
+
+    def _read(self, content: bytes) -> None:
+        for line in content.splitlines():
+            try:
+                entry = json.loads(line)
+                if "end" in entry:
+                    self._open.pop(entry["end"], None)
+                elif _is_complete(entry):
+                    self._open[entry["begin"]] = entry
+                    self._last = max(self._last, entry["begin"])
+            except (ValueError, TypeError, KeyError):
+                continue  # the line that was being written when the process died
+
+    def _write_anew(self, path: Path) -> None:
+        fresh = path.with_name(path.name + ".new")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        self.close()
+        self._descriptor = os.open(fresh, flags, 0o600)
+        self._length = 0
+        for entry in self._open.values():
+            self._append_line(entry)
+        os.replace(fresh, path)
+
+    def _append_line(self, entry: Entry) -> None:
+        line = json.dumps(entry).encode() + b"\n"
+        os.write(self._descriptor, line)
+        self._length += len(line)
+
+    def _write(self, entry: Entry) -> None:
+        if self._descriptor < 0 or self._path is None:
+            return
+        try:
+            self._append_line(entry)
+            if self._length > LONGEST:
+                self._write_anew(self._path)
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        log.warning("no journal of what is under way: %s: %s", self._path, error.strerror)
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _begin(self, entry: Entry) -> int:
+        self._last += 1
+        self._open[self._last] = entry = {"begin": self._last, "time": int(time.time()), **entry}
+        self._write(entry)
+        return self._last
+
+    def _end(self, number: int) -> None:
+        if self._open.pop(number, None) is not None:
+            self._write({"end": number})
+
+    @contextmanager
+    def appending(self, key: str, offset: int, body: Body, *, shared: bool) -> Iterator[None]:
+        """`body` is appended at `offset` in the block: it ends well, or its writer hears why not.
+
+        Args:
+            shared: whether others may append too, and the offset says little.
+        """
+        if self._descriptor < 0:
+            yield
+            return
+        length = crc = 0
+        for piece in body:
+            length += len(piece)
+            crc = zlib.crc32(piece, crc)
+        entry = {"verb": "append", "key": key, "offset": offset, "length": length}
+        number = self._begin({**entry, "crc32": f"{crc:08x}", "shared": shared})
+        try:
+            yield
+        except KontenumError:
+            self._end(number)
+            raise
+        self._end(number)  # a task that was cancelled has not told anybody
+
+    def upload_begins(self, key: str, upload_id: str) -> int:
+        """A multipart upload was created; returns what `upload_ended` is to be told."""
+        return self._begin({"verb": "upload", "key": key, "upload_id": upload_id})
+
+    def upload_ended(self, number: int) -> None:
+        """It was completed or aborted."""
+        self._end(number)
+
+    async def settle(self, store: Store) -> None:
+        """Tell how what the last daemon left has ended, and abort its uploads.
+
+        What cannot be asked now stays for the next start. Raises nothing but cancellation.
+        """
+        for number, entry in self._left.items():
+            try:
+                if entry["verb"] == "upload":
+                    await _abort(store, entry)
+                else:
+                    await _tell(store, entry)
+            except KontenumError as error:
+                log.warning("left for the next start: %s key=%r (%s)", *_named(entry), error)
+            else:
+                self._end(number)
+
+
+def _is_complete(entry: Entry) -> bool:
+    wanted = _COMMON | _FIELDS[entry["verb"]]
+    return all(type(entry[name]) is kind for name, kind in wanted.items())
+
+
+def _named(entry: Entry) -> tuple[str, str]:
+    return entry["verb"], entry["key"]
+
+
+async def _abort(store: Store, entry: Entry) -> None:
+    with suppress(NotFound):
+        await store.abort_multipart(entry["key"], entry["upload_id"])
+        log.warning("an upload of the last daemon was aborted: key=%r", entry["key"])
+
+
+async def _tell(store: Store, entry: Entry) -> None:
+    try:
+        size = (await store.head(entry["key"])).size
+    except NotFound:
+        size = -1
+    offset, length = entry["offset"], entry["length"]
+    if size < 0:
+        told = "the object is gone"
+    elif size == offset:
+        told = "it was not stored"
+    elif size == offset + length:
+        told = "it was stored"
+    elif size > offset + length:
+        told = f"the object has {size} bytes: compare that range's CRC32"
+    else:
+        told = f"the object has {size} bytes: someone else changed it"
+    if entry["shared"] and size > offset:
+        told = f"others append too, and the object has {size} bytes: look for it by its CRC32"
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry["time"]))
+    log.warning(
+        "the last daemon ended during an append: key=%r offset=%d bytes=%d crc32=%s at %s: %s",
+        entry["key"],
+        offset,
+        length,
+        entry["crc32"],
+        when,
+        told,
+    )

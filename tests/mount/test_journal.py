@@ -1,0 +1,81 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""kill -9 in the midst of a request: the next daemon says how it ended, and clears up."""
+
+import os
+import subprocess
+import zlib
+from contextlib import suppress
+
+import pytest
+
+from tests.harness.emulator import Emulator
+from tests.harness.mounts import MountedBucket, MountFactory
+from tests.mount.test_files import eventually
+from tests.mount.test_writing import MIB, noise
+
+TOLD = "the last daemon ended during an append"
+
+
+def journal(mounted: MountedBucket) -> bytes:
+    """What the mount has under way."""
+    (file,) = (mounted.log.parent / "cache").glob("*.journal")
+    return file.read_bytes()
+
+
+def remount(mounted: MountedBucket) -> None:
+    """Clear away what a killed daemon left, and start another."""
+    mounted.unmount()
+    mounted.mount()
+
+
+@pytest.mark.parametrize("arrives", [False, True])
+def test_an_append_that_was_cut_short(
+    mount: MountFactory, emulator: Emulator, arrives: bool
+) -> None:
+    """Key, place, length and checksum are in the log, and whether the bytes arrived."""
+    other = mount()
+    (other.path / "log").write_bytes(b"before\n")
+    mounted = mount("append_interval=0")
+    emulator.fault(op="AppendObject", key=mounted.key("log"), delay=60, count=1)
+    body = noise(8 * MIB)  # one chunk
+    handle = os.open(mounted.path / "log", os.O_WRONLY)
+    os.pwrite(handle, body, 7)
+    eventually(lambda: b'"append"' in journal(mounted))
+    mounted.kill()
+    with suppress(OSError):
+        os.close(handle)
+    emulator.clear_faults()
+    if arrives:
+        with open(other.path / "log", "ab", buffering=0) as file:
+            file.write(body)
+    remount(mounted)
+    eventually(lambda: TOLD in mounted.log.read_text())
+    (line,) = (line for line in mounted.log.read_text().splitlines() if TOLD in line)
+    assert f"{mounted.key('log')!r} offset=7 bytes={8 * MIB} crc32={zlib.crc32(body):08x}" in line
+    assert line.endswith("it was stored" if arrives else "it was not stored")
+    remount(mounted)  # it is told once
+    assert mounted.log.read_text().count(TOLD) == 1
+
+
+def test_an_upload_that_was_cut_short(mount: MountFactory, emulator: Emulator) -> None:
+    """Parts of an object that was to be replaced cost money until somebody aborts them."""
+    mounted = mount()
+    path = mounted.path / "file"
+    path.write_bytes(noise(20 * MIB))
+    emulator.fault(op="UploadPartCopy", delay=60, count=1)
+    command = ["dd", "if=/dev/zero", f"of={path}", "bs=6M", "seek=1", "count=1", "conv=notrunc"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as writer:
+        eventually(lambda: b'"upload"' in journal(mounted))
+        mounted.kill()
+    assert writer.returncode
+    emulator.clear_faults()
+    emulator.mark()
+    remount(mounted)
+    eventually(lambda: emulator.counts()["AbortMultipartUpload"] == 1)
+    assert {r["key"] for r in emulator.requests() if r["op"] == "AbortMultipartUpload"} == {
+        mounted.key("file")
+    }
+    assert mounted.fetch("file") == noise(20 * MIB)
+    remount(mounted)
+    assert emulator.counts()["AbortMultipartUpload"] == 1
