@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """S3's XML messages, parsed safely: a document type, and with it every entity, is refused."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +12,9 @@ from xml.sax.saxutils import escape
 
 from kontenumfs.protocol.dialect import MAX_COMPONENTS
 from kontenumfs.protocol.errors import UnexpectedAnswer
+
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML 1.0 cannot carry in any way; a key may have them."""
 
 
 class Element:
@@ -126,6 +130,11 @@ def parse_time(text: str) -> float:
     """Seconds since the epoch of an ISO 8601 time as S3 writes it."""
     moment = datetime.fromisoformat(text)
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def is_text(text: str) -> bool:
+    """Whether XML 1.0 can carry `text`: most control characters it cannot, however written."""
+    return not _NOT_XML.search(text)
 
 
 def render_components(keys: Sequence[str]) -> bytes:

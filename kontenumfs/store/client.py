@@ -3,7 +3,6 @@
 """The store over HTTP: one verb, one method."""
 
 import hashlib
-import re
 import ssl
 from collections.abc import Sequence
 
@@ -35,9 +34,6 @@ from kontenumfs.store.wire import (
     receipt,
     receipt_in_body,
 )
-
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that XML 1.0 cannot carry in any way; a key may have them."""
 
 
 def open_store(
@@ -204,7 +200,7 @@ class HTTPStore:
             body = [xml.render_components(components)]
         except ValueError as error:
             raise InvalidRequest(str(error), operation=operation, resource=key) from None
-        if unsayable := [name for name in components if _NOT_XML.search(name)]:
+        if unsayable := [name for name in components if not xml.is_text(name)]:
             raise InvalidRequest("not a name for XML", operation=operation, resource=unsayable[0])
         call = Call(
             operation,
@@ -246,14 +242,14 @@ class HTTPStore:
     async def delete_many(self, keys: Sequence[str]) -> dict[str, str]:
         """Delete any number of objects; returns the error code of each key that failed."""
         failed: dict[str, str] = {}
-        plain = [key for key in keys if not _NOT_XML.search(key)]
+        plain = [key for key in keys if xml.is_text(key)]
         for start in range(0, len(plain), dialect.MAX_DELETE_MANY):
             body = [xml.render_delete(plain[start : start + dialect.MAX_DELETE_MANY])]
             call = Call("DeleteObjects", "POST", query=(("delete", ""),), body=body, digest=True)
             answer, _ = receipt_in_body(await self._send(call), call)
             failed |= {item.get("Key"): item.get("Code") for item in answer.all("Error")}
         for key in keys if len(plain) < len(keys) else ():
-            if _NOT_XML.search(key):
+            if not xml.is_text(key):
                 try:
                     await self.delete(key)
                 except StoreError as error:

@@ -17,6 +17,7 @@ from kontenumfs.protocol.errors import (
     ServerError,
     WriterConflict,
 )
+from kontenumfs.protocol.xml import is_text
 from kontenumfs.store.api import Attributes, Store, Written
 from kontenumfs.store.tasks import open_flat_nursery
 from kontenumfs.writing.extents import Range, RemoteObject
@@ -158,8 +159,28 @@ class PlanRunner:
         raise AssertionError(f"{step} is not one request")
 
     async def _compose(self, step: Compose, attributes: Attributes) -> Written:
+        copies: list[RemoteObject] = []
+        try:
+            sources = [await self._sayable(source, copies) for source in step.sources]
+            return await self._compose_of(step, sources, attributes)
+        finally:
+            await self.discard(copies)
+
+    async def _sayable(self, source: RemoteObject, copies: list[RemoteObject]) -> str:
+        """The key of an object with these bytes that the XML of a compose can carry."""
+        if is_text(source.key):
+            return source.key
+        copy = RemoteObject(self.new_key(), source.size, "")
+        copies.append(copy)
+        condition = self._condition(source)
+        await self.store.copy(source.key, copy.key, Attributes(), if_match=condition)
+        return copy.key
+
+    async def _compose_of(
+        self, step: Compose, sources: Sequence[str], attributes: Attributes
+    ) -> Written:
         """Compose; one whose own target is a component must not take place twice."""
-        key, sources = step.target.key, [source.key for source in step.sources]
+        key = step.target.key
         if key not in sources:
             return await self.store.compose(key, sources, attributes)
         before = next(source.size for source in step.sources if source.key == key)

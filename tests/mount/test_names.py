@@ -47,6 +47,12 @@ def test_odd_names_go_in_and_come_out(session_mount: MountedBucket, name: str) -
     assert session_mount.fetch(f"{directory}/{name}") == name.encode()
     assert name in os.listdir(path.parent)
     assert path.stat().st_size == len(name.encode())
+    joined = path.with_name("joined")
+    with open(path, "rb") as source, open(joined, "wb") as target:
+        for _ in range(2):
+            os.copy_file_range(source.fileno(), target.fileno(), 1024, offset_src=0)
+    assert session_mount.fetch(f"{directory}/joined") == 2 * name.encode()
+    joined.unlink()
     renamed = path.with_name("renamed")
     path.rename(renamed)
     assert session_mount.fetch(f"{directory}/renamed") == name.encode()
