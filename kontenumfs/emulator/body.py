@@ -88,7 +88,7 @@ async def read_message(reader: Reader, headers: Mapping[str, str], proof: Proof)
         data = decoder.feed(data)
         decoder.finish()
         told |= decoder.trailers
-    digests.update((data,))
+    digests.update(data)
     digests.check(told, proof.payload, hashlib.md5(data, usedforsecurity=False).digest())
     return data
 
@@ -96,13 +96,13 @@ async def read_message(reader: Reader, headers: Mapping[str, str], proof: Proof)
 class _Lane:
     """Work on the batches of one body in a thread, in order, a few batches ahead at most."""
 
-    def __init__(self, work: Callable[[list[bytes]], None]) -> None:
+    def __init__(self, work: Callable[[bytes], None]) -> None:
         self._work = work
         self._waiting: list[asyncio.Future[None]] = []
         self._last: asyncio.Task[None] | None = None
         self._room = asyncio.Semaphore(AHEAD)
 
-    async def put(self, batch: list[bytes]) -> None:
+    async def put(self, batch: bytes) -> None:
         """Queue a batch; waits for room, and raises what an earlier batch raised."""
         await self._room.acquire()
         before = self._last
@@ -110,7 +110,7 @@ class _Lane:
             before.result()
         self._last = asyncio.create_task(self._run(before, batch))
 
-    async def _run(self, before: asyncio.Task[None] | None, batch: list[bytes]) -> None:
+    async def _run(self, before: asyncio.Task[None] | None, batch: bytes) -> None:
         try:
             if before is not None:
                 await before
@@ -138,37 +138,32 @@ class _Sink:
         self._digests = Digests(headers, proof.payload)
         self._decoder = ChunkDecoder(proof) if proof.is_chunked else None
         self._md5 = hashlib.md5(usedforsecurity=False)
-        self._file = open(path, "wb")  # noqa: SIM115 - closed by close()
-        self._lanes = (_Lane(self._hash), _Lane(self._write))
+        self._file = open(path, "wb", buffering=0)  # noqa: SIM115 - closed by close()
+        self._lanes = (_Lane(self._md5.update), _Lane(self._write))
         self._size = 0
 
-    def _hash(self, batch: list[bytes]) -> None:
-        for piece in batch:
-            self._md5.update(piece)
-
-    def _write(self, batch: list[bytes]) -> None:
+    def _write(self, batch: bytes) -> None:
         self._digests.update(batch)
-        self._file.writelines(batch)
+        self._file.write(batch)
 
-    async def take(self, batch: list[bytes], amount: int) -> None:
+    async def take(self, batch: bytes) -> None:
         """Take the next bytes as they arrived."""
         if self._decoder is not None:
-            data = b"".join(batch)
-            if amount <= SMALL:
-                batch = [self._decoder.feed(data)]
+            if len(batch) <= SMALL:
+                batch = self._decoder.feed(batch)
             else:
                 loop = asyncio.get_running_loop()
-                batch = [await loop.run_in_executor(None, self._decoder.feed, data)]
-        self._size += sum(len(piece) for piece in batch)
+                batch = await loop.run_in_executor(None, self._decoder.feed, batch)
+        self._size += len(batch)
         for lane in self._lanes:
             await lane.put(batch)
 
-    def take_small(self, batch: list[bytes]) -> None:
+    def take_small(self, batch: bytes) -> None:
         """The same for a body that is complete with it, and too small for a thread."""
         if self._decoder is not None:
-            batch = [self._decoder.feed(b"".join(batch))]
-        self._size += sum(len(piece) for piece in batch)
-        self._hash(batch)
+            batch = self._decoder.feed(batch)
+        self._size += len(batch)
+        self._md5.update(batch)
         self._write(batch)
 
     async def finish(self, headers: Mapping[str, str], proof: Proof, *, durable: bool) -> Received:
@@ -185,7 +180,6 @@ class _Sink:
             raise S3Error("IncompleteBody")
         checksums = self._digests.check(told, proof.payload, self._md5.digest())
         if durable:
-            self._file.flush()
             await asyncio.get_running_loop().run_in_executor(None, os.fsync, self._file.fileno())
         return Received(self._size, self._md5.hexdigest(), checksums)
 
@@ -203,19 +197,20 @@ async def save(
     sink = _Sink(path, headers, proof)
     try:
         try:
-            batch: list[bytes] = []
+            pieces: list[bytes] = []
             amount = 0
             began = False
             async for piece in reader:
-                batch.append(piece)
+                pieces.append(piece)
                 amount += len(piece)
                 if amount >= BATCH:
-                    await sink.take(batch, amount)
-                    batch, amount, began = [], 0, True
+                    # In one piece: a thread takes the interpreter's lock once for each.
+                    await sink.take(b"".join(pieces))
+                    pieces, amount, began = [], 0, True
             if began or amount > SMALL:
-                await sink.take(batch, amount)
+                await sink.take(b"".join(pieces))
             else:
-                sink.take_small(batch)
+                sink.take_small(b"".join(pieces))
             return await sink.finish(headers, proof, durable=durable)
         finally:
             await sink.close()

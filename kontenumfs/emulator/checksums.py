@@ -5,7 +5,7 @@
 import base64
 import hashlib
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 from kontenumfs.emulator.errors import S3Error
@@ -113,14 +113,12 @@ class Digests:
                 raise S3Error("InvalidRequest", "The algorithm type of the checksum is invalid.")
             self.checksums[name] = checksum
 
-    def update(self, pieces: Iterable[bytes]) -> None:
+    def update(self, data: bytes) -> None:
         """Take more bytes."""
-        takers: list[Checksum] = list(self.checksums.values())
         if self.sha256 is not None:
-            takers.append(self.sha256)
-        for taker in takers:
-            for piece in pieces:
-                taker.update(piece)
+            self.sha256.update(data)
+        for checksum in self.checksums.values():
+            checksum.update(data)
 
     def check(self, headers: Mapping[str, str], payload: str, md5: bytes) -> dict[str, str]:
         """Compare with what the headers, and the trailers among them, say.

@@ -19,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from kontenumfs.emulator.access_log import AccessLog
 from kontenumfs.emulator.auth import Authenticator
+from kontenumfs.emulator.body import BATCH
 from kontenumfs.emulator.cdn import CDNApp
 from kontenumfs.emulator.control import ControlApp
 from kontenumfs.emulator.exchange import Hosts
@@ -33,13 +34,23 @@ OWN_DOMAINS = ("s3.kontenum.com", "localhost")
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's protocol, with the transport within reach of a fault that cuts it."""
+    """uvicorn's protocol, for long bodies, and with its transport for a fault to cut."""
 
     def on_headers_complete(self) -> None:
         """Let the application see the connection."""
         super().on_headers_complete()
         extensions: dict[str, Any] = {"kontenum.transport": self.transport}
         self.scope["extensions"] = extensions
+
+    def on_body(self, body: bytes) -> None:
+        """Gather a batch before the application wakes up; uvicorn wakes it for each read."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            return
+        cycle.body += body
+        if len(cycle.body) >= BATCH:
+            self.flow.pause_reading()
+            cycle.message_event.set()
 
 
 class Listener(uvicorn.Server):

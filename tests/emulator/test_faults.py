@@ -2,13 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults through the control endpoint, as a client meets them."""
 
+import threading
 from collections.abc import Iterator
 from http.client import HTTPException, IncompleteRead
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
 from tests.emulator.wire import Wire
-from tests.harness.emulator import BUCKET, Emulator
+from tests.harness.emulator import BUCKET, Emulator, running_emulator
 
 
 @pytest.fixture(autouse=True)
@@ -56,3 +59,35 @@ def test_a_wrong_etag(emulator: Emulator, wire: Wire) -> None:
     emulator.fault(op="PutObject", etag="wrong")
     assert wire.send("PUT", "f", b"x").headers["etag"] == '"wrong"'
     assert wire.send("HEAD", "f").headers["etag"] == true
+
+
+@pytest.mark.parametrize("fault", ["delay", "delay_body"])
+def test_a_delay_holds_up_one_request_alone(emulator: Emulator, wire: Wire, fault: str) -> None:
+    """Others are answered meanwhile; the delayed one is right, only late."""
+    wire.send("PUT", "slow/f")
+    emulator.fault(op="ListObjectsV2", key="", count=1, **{fault: 3})
+    ended: list[str] = []
+
+    def list_slowly() -> None:
+        with Wire(emulator) as other:
+            answer = other.send("GET", f"/{BUCKET}?list-type=2&prefix=slow/")
+            ended.append(answer.element("Key"))
+
+    slow = threading.Thread(target=list_slowly)
+    slow.start()
+    while emulator.faults()[0]["count"]:
+        assert slow.is_alive()
+    assert wire.send("GET", f"/{BUCKET}?list-type=2&prefix=slow/").element("Key") == "slow/f"
+    ended.append("the other")
+    slow.join()
+    assert ended == ["the other", "slow/f"]
+
+
+def test_latency_is_that_of_each_request(tmp_path: Path) -> None:
+    with running_emulator(tmp_path, "--latency", "50ms") as emulator, Wire(emulator) as wire:
+        for _ in range(4):
+            wire.send("PUT", "f")
+        times = [request["time"] for request in emulator.requests() if request["op"] == "PutObject"]
+    # The time is that of the arrival, and each was sent after the last one's answer.
+    assert all(later - earlier >= 0.05 for earlier, later in pairwise(times))
+    assert len(times) == 4

@@ -137,6 +137,32 @@ def test_an_unsigned_trailer(wire: Wire, emulator: Emulator, untouched: str) -> 
     assert emulator.fetch("trailed") == BODY
 
 
+@pytest.mark.parametrize("broken", ["", "signature", "checksum"])
+def test_a_signed_trailer(wire: Wire, emulator: Emulator, untouched: str, broken: str) -> None:
+    """Its signature and the checksum that it carries must both be right."""
+    key = untouched if broken else "signed-trailer"
+    signer = wire.signer()
+    headers = {
+        "x-amz-decoded-content-length": str(len(BODY)),
+        "content-encoding": "aws-chunked",
+        "x-amz-trailer": "x-amz-checksum-crc32c",
+    }
+    payload = f"{CHUNKED}-TRAILER"
+    request = wire.prepare("PUT", key, headers=headers, payload=payload, signer=signer)
+    seed = request.headers["authorization"][-64:]
+    of = b"another" if broken == "checksum" else BODY
+    trailer = f"x-amz-checksum-crc32c:{checksum('crc32c', of)}"
+    request.body = b"".join(in_chunks(signer, seed, (BODY,), trailer))
+    if broken == "signature":
+        mark = b"x-amz-trailer-signature:"
+        before, _, after = request.body.partition(mark)
+        request.body = before + mark + (b"1" if after[:1] == b"0" else b"0") + after[1:]
+    codes = {"": "", "signature": "SignatureDoesNotMatch", "checksum": "BadDigest"}
+    assert wire.exchange(request).code == codes[broken]
+    if not broken:
+        assert emulator.fetch(key) == BODY
+
+
 @pytest.mark.parametrize(
     ("said", "code"),
     [

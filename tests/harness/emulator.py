@@ -180,15 +180,20 @@ class Emulator:
         """Forget all faults."""
         self._control("DELETE", "/faults", None)
 
+    def faults(self) -> list[dict[str, Any]]:
+        """All faults, with what they have seen."""
+        shown: list[dict[str, Any]] = self._control("GET", "/faults", None)
+        return shown
+
     def activate(self, *keys: str) -> None:
         """Accept only these access keys."""
         self._control("POST", "/keys", {"active": keys})
 
-    def _control(self, method: str, path: str, body: Any) -> None:
+    def _control(self, method: str, path: str, body: Any) -> Any:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.control_url + path, data=data, method=method)
         with urllib.request.urlopen(request, timeout=10) as answer:
-            answer.read()
+            return json.loads(answer.read() or b"null")
 
 
 @contextmanager

@@ -1,0 +1,104 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""kill -9 of the server at any moment: whole objects, and all that was answered."""
+
+import threading
+from collections import deque
+from contextlib import suppress
+from http.client import HTTPException
+
+import pytest
+
+from tests.emulator.wire import Wire
+from tests.harness.emulator import Emulator
+
+BLOCK = 300_000
+PART = 5 << 20
+
+
+class Writer(threading.Thread):
+    """Writes without end; remembers how far the server's answers reach.
+
+    Args:
+        verb: what it does again and again.
+    """
+
+    def __init__(self, emulator: Emulator, verb: str) -> None:
+        super().__init__()
+        self._wire = Wire(emulator)
+        self._verb = verb
+        self.answered = 0
+        self.recent: deque[int] = deque(maxlen=2)
+        self.warm = threading.Event()
+
+    def run(self) -> None:
+        """Until the server has gone."""
+        with suppress(OSError, HTTPException), self._wire:
+            for number in range(1_000_000):
+                self.recent.append(number)
+                assert getattr(self, self._verb)(number) == 200
+                self.answered = number + 1
+                if number == 2:
+                    self.warm.set()
+
+    def put(self, number: int) -> int:
+        """Replace an object by one of another byte and length."""
+        return self._wire.send("PUT", "put", version(number)).status
+
+    def append(self, number: int) -> int:
+        """Add a block."""
+        return self._wire.send("PUT", "append?append", version(number)).status
+
+    def compose(self, number: int) -> int:
+        """Join two halves."""
+        for half in ("one", "two"):
+            self._wire.send("PUT", half, version(number))
+        return self._wire.compose("compose", "one", "two").status
+
+    def multipart(self, number: int) -> int:
+        """Two parts, the first of the smallest size."""
+        begun = self._wire.send("POST", "multipart?uploads=")
+        upload = begun.element("UploadId")
+        parts = ""
+        for part, body in ((1, version(number)[:1] * PART), (2, version(number))):
+            sent = self._wire.send("PUT", f"multipart?partNumber={part}&uploadId={upload}", body)
+            etag = sent.headers["etag"]
+            parts += f"<Part><PartNumber>{part}</PartNumber><ETag>{etag}</ETag></Part>"
+        document = f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode()
+        return self._wire.send("POST", f"multipart?uploadId={upload}", document).status
+
+
+def version(number: int) -> bytes:
+    """The content of one version: it tells which, and how long it must be."""
+    return bytes([number % 256]) * (BLOCK + number)
+
+
+def whole(verb: str, number: int) -> bytes:
+    """The whole object after `number`."""
+    match verb:
+        case "append":
+            return b"".join(version(earlier) for earlier in range(number + 1))
+        case "compose":
+            return 2 * version(number)
+        case "multipart":
+            return version(number)[:1] * PART + version(number)
+    return version(number)
+
+
+@pytest.mark.parametrize("verb", ["put", "append", "compose", "multipart"])
+def test_no_half_object(own_emulator: Emulator, verb: str) -> None:
+    """What was answered is there after a restart; what was not is there as a whole or not."""
+    for pause in (0.0, 0.003, 0.011, 0.027):
+        writer = Writer(own_emulator, verb)
+        writer.start()
+        assert writer.warm.wait(60)
+        threading.Event().wait(pause)
+        own_emulator.kill()
+        writer.join()
+        own_emulator.start()
+        found = own_emulator.fetch(verb)
+        allowed = [number for number in writer.recent if number >= writer.answered - 1]
+        assert found in [whole(verb, number) for number in allowed]
+        with Wire(own_emulator) as wire:
+            assert wire.send("DELETE", verb).status == 204
+    own_emulator.check_log()
