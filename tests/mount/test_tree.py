@@ -93,6 +93,8 @@ def test_rsync_of_an_unchanged_tree_after_a_remount(
             file = source / f"d{i:02}" / f"f{j:03}"
             file.write_text(f"{i}/{j}")
             os.utime(file, (1_500_000_000 + j, 1_500_000_000 + j))
+    # Of another second than the mount, whose root has no time of its own to begin with.
+    os.utime(source, (1_500_000_000, 1_500_000_000))
     mounted = big(LONG, prefix="tree")  # a root of a bucket has no object to keep its time
     shell(f"rsync -a {source}/ .", mounted.path)
     mounted.unmount()
