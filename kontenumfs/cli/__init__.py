@@ -18,7 +18,7 @@ COMMANDS = {
     "mount": "mount a bucket",
     "unmount": "unmount, and wait until everything is stored",
     "check": "find out what keeps a bucket from being mounted",
-    "status": "what a running mount is doing",
+    "status": "what the running mounts are doing",
     "ls": "list keys, also those that cannot be files",
     "concat": "join files of a mount, inside the store",
     "refresh": "see at once what others have changed",

@@ -12,6 +12,7 @@ import trio
 
 from kontenumfs.cli import arguments as given
 from kontenumfs.cli.concat import inside, mount_of
+from kontenumfs.cli.text import printable
 from kontenumfs.daemon.control import ask
 from kontenumfs.daemon.listing import entries, hidden
 from kontenumfs.daemon.preflight import Exit, verdict
@@ -76,8 +77,7 @@ def _print_json(entry: dict[str, Any]) -> None:
 
 
 def _print(entry: dict[str, Any]) -> None:
-    # A key may hold what a terminal would obey.
-    key = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in entry["key"])
+    key = printable(entry["key"])
     if "size" not in entry:
         print(f"{'':>14}  {'':<16}  {key}")
         return

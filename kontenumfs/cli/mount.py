@@ -14,6 +14,7 @@ from kontenumfs.cli import arguments as given
 from kontenumfs.daemon.background import Running, remember_mountpoint, run_in_background
 from kontenumfs.daemon.live import LiveSettings
 from kontenumfs.daemon.logs import set_up_logging
+from kontenumfs.daemon.metrics import Metrics
 from kontenumfs.daemon.mount import Mount
 from kontenumfs.daemon.options import options_help
 from kontenumfs.daemon.preflight import Exit, check_fuse, check_mountpoint
@@ -61,6 +62,7 @@ def serve_mount(
     options = live.settings.options
 
     async def life(ready: Callable[[], None]) -> list[str]:
+        metrics = Metrics()
         store = open_store(
             given.endpoint_of(live.settings),
             source.bucket,
@@ -68,8 +70,9 @@ def serve_mount(
             deadline=options.deadline,
             connections=options.connections,
             clock=live.clock,
+            observer=metrics,
         )
-        mount = Mount(source, mountpoint, live, store, ready, handed=handed)
+        mount = Mount(source, mountpoint, live, store, metrics, ready, handed=handed)
         await mount.run()
         return mount.lost
 

@@ -38,11 +38,23 @@ class Parts:
 
     tree: Tree
     files: OpenFiles
+    namespace: Namespace
+    memory: MemoryBudget
     deferred: DeferredMetadata
     remembered: RememberedAttributes
     journal: Journal
     operations: Operations
     commands: Commands
+
+    def start(self, nursery: trio.Nursery) -> None:
+        """Begin what they do by themselves, until cancelled."""
+        for run in (
+            self.deferred.run,
+            self.files.run,
+            self.tree.describer.run,
+            self.remembered.run,
+        ):
+            nursery.start_soon(run)
 
 
 def assemble(
@@ -66,15 +78,7 @@ def assemble(
     remembered = RememberedAttributes(kept, limit=options.cache_entries)
     journal = Journal(journal_file(kept, staging.name))
     journal.open()
-    tree = Tree(
-        store,
-        prefix=prefix,
-        ttl=options.ttl,
-        entries=options.cache_entries,
-        trust_listings=options.attributes == "list",
-        remembered=remembered,
-        kernel=FuseKernel(),
-    )
+    tree = _tree(store, prefix, options, remembered)
     wall_ns: Callable[[], int] = time.time_ns
     composer = Composer(prefix, lambda path: live.rules.headers_of(path))
     markers = Markers(store, prefix)
@@ -89,7 +93,8 @@ def assemble(
         conditional=capabilities.conditional,
         patience=options.deadline,
     )
-    files = _open_files(nursery, runner, live, tree, deferred, composer, capabilities)
+    memory = MemoryBudget(options.memory)
+    files = _open_files(nursery, runner, live, tree, deferred, composer, capabilities, memory)
     namespace = Namespace(store, tree, files, deferred, markers, composer, wall_ns=wall_ns)
     operations = Operations(
         tree,
@@ -100,8 +105,24 @@ def assemble(
         capacity=options.capacity,
         wall_ns=wall_ns,
     )
-    commands = Commands(tree, files, namespace, live)
-    return Parts(tree, files, deferred, remembered, journal, operations, commands)
+    commands = Commands(tree, files)
+    return Parts(
+        tree, files, namespace, memory, deferred, remembered, journal, operations, commands
+    )
+
+
+def _tree(
+    store: Store, prefix: str, options: MountOptions, remembered: RememberedAttributes
+) -> Tree:
+    return Tree(
+        store,
+        prefix=prefix,
+        ttl=options.ttl,
+        entries=options.cache_entries,
+        trust_listings=options.attributes == "list",
+        remembered=remembered,
+        kernel=FuseKernel(),
+    )
 
 
 def _open_files(
@@ -112,9 +133,9 @@ def _open_files(
     deferred: DeferredMetadata,
     composer: Composer,
     capabilities: ProvenCapabilities,
+    memory: MemoryBudget,
 ) -> OpenFiles:
     prefix = tree.key(tree.root)
-    memory = MemoryBudget(live.settings.options.memory)
     environment = Environment(
         store=runner.store,
         runner=runner,

@@ -6,7 +6,6 @@ import os
 from typing import Any
 
 from kontenumfs.daemon.control import Command, Tell
-from kontenumfs.daemon.live import LiveSettings
 from kontenumfs.protocol.errors import FileMissing, IsDirectory, NotDirectory, UserError
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.protocol.names import component_from_bytes
@@ -15,7 +14,6 @@ from kontenumfs.tree.refresh import refresh_path
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.files import OpenFiles
 from kontenumfs.writing.handle import Handle
-from kontenumfs.writing.namespace import Namespace
 
 PROGRESS_EVERY = 50
 """Sources between two lines of progress."""
@@ -24,38 +22,13 @@ PROGRESS_EVERY = 50
 class Commands:
     """The commands of one mount; paths in them are relative to the mountpoint."""
 
-    def __init__(
-        self, tree: Tree, files: OpenFiles, namespace: Namespace, live: LiveSettings
-    ) -> None:
+    def __init__(self, tree: Tree, files: OpenFiles) -> None:
         self._tree = tree
         self._files = files
-        self._namespace = namespace
-        self._live = live
 
     def table(self) -> dict[str, Command]:
         """The commands by name."""
-        return {"concat": self.concat, "refresh": self.refresh, "status": self.status}
-
-    def pending(self) -> dict[str, Any]:
-        """What is not stored yet."""
-        return {"pending_bytes": self._files.pending, "open_files": self._files.count}
-
-    async def status(self, request: dict[str, Any], tell: Tell) -> dict[str, Any]:
-        """What is under way, and what is known."""
-        directories = self._tree.room.directories
-        skew = self._live.clock.measured
-        return {
-            "entries": self._tree.room.entries,
-            "inodes": len(self._tree.inodes),
-            "hidden": {d.key or "/": d.hidden for d in directories if d.hidden},
-            **self.pending(),
-            "access_key": self._live.keys.current.access_key,
-            "clock_skew_seconds": None if skew is None else round(skew.total_seconds(), 1),
-            "renames": [
-                {"from": at.source, "to": at.target, "copied": at.copied}
-                for at in self._namespace.directory_renames
-            ],
-        }
+        return {"concat": self.concat, "refresh": self.refresh}
 
     async def refresh(self, request: dict[str, Any], tell: Tell) -> dict[str, Any]:
         """Believe nothing any more of `path`, and with `recursive` of all that is below it."""
@@ -63,6 +36,10 @@ class Commands:
         entries = refresh_path(self._tree, path, recursive=recursive)
         await self._tree.kernel.entries_changed(entries)
         return {"refreshed": len(entries)}
+
+    async def forget_names(self) -> None:
+        """Believe nothing any more of the whole mount."""
+        await self._tree.kernel.entries_changed(refresh_path(self._tree, "", recursive=True))
 
     async def concat(self, request: dict[str, Any], tell: Tell) -> dict[str, Any]:
         """Make `target` of `sources`, in order, or add them to it with `append`."""

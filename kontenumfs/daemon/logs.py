@@ -6,7 +6,9 @@ import logging
 import logging.handlers
 import os
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from kontenumfs.protocol.errors import UserError
 
@@ -23,6 +25,10 @@ PRIORITIES = (
 """From the level on, the priority of syslog(3)."""
 ERROR = 3
 """The priority of an error."""
+LONGEST_ERROR = 200
+"""Characters of an error in a status."""
+TOLD = frozenset({"kontenumfs.fuse.errors", "kontenumfs.writing.file", "kontenumfs.writing.files"})
+"""Who logs as a warning what a program was told as an error."""
 
 
 def set_up_logging(level: str, file: str | None, *, foreground: bool) -> None:
@@ -75,3 +81,32 @@ class JournalFormatter(logging.Formatter):
         """The record's lines."""
         prefix = f"<{next((p for level, p in PRIORITIES if record.levelno >= level), 7)}>"
         return "\n".join(prefix + line for line in super().format(record).split("\n"))
+
+
+class LastError(logging.Handler):
+    """Counts and remembers the errors that are logged, or that a program was told."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.last = ""
+        """When and what, in one line; empty where there was none."""
+        self.count = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take the record's first line."""
+        if record.levelno < logging.ERROR and record.name not in TOLD:
+            return
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
+        line = record.getMessage().partition("\n")[0]
+        self.last = f"{when}: {line[:LONGEST_ERROR]}"
+        self.count += 1
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Hear of every error within the block."""
+        root = logging.getLogger()
+        root.addHandler(self)
+        try:
+            yield
+        finally:
+            root.removeHandler(self)

@@ -12,14 +12,20 @@ from pathlib import Path
 import pyfuse3
 import trio
 
-from kontenumfs.daemon.assembly import assemble
+from kontenumfs.daemon.assembly import Parts, assemble
+from kontenumfs.daemon.commands import Commands
 from kontenumfs.daemon.control import Control
+from kontenumfs.daemon.dump import log_state
 from kontenumfs.daemon.ending import Ending
 from kontenumfs.daemon.kernel import FSTYPE, refusals
 from kontenumfs.daemon.listing import Listing
 from kontenumfs.daemon.live import LiveSettings
+from kontenumfs.daemon.logs import LastError
+from kontenumfs.daemon.metrics import Metrics
 from kontenumfs.daemon.notify import Notifier
 from kontenumfs.daemon.preflight import Exit, check_store
+from kontenumfs.daemon.report import Report
+from kontenumfs.daemon.scraping import Scraping
 from kontenumfs.daemon.service import Service, end_undisturbed
 from kontenumfs.daemon.source import Source
 from kontenumfs.fuse import copy_range
@@ -33,6 +39,7 @@ log = logging.getLogger(__name__)
 
 PREFLIGHT_SECONDS = 20.0
 SELF_CHECK_SECONDS = 10.0
+HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 ROUNDS = 2
 """Deadlines that the self-check may wait: so many rounds of stuck requests may be before it."""
 REQUESTS_AT_ONCE = 32
@@ -45,6 +52,7 @@ class Mount:
     Args:
         live: the settings; rules and keys among them may change while the mount runs.
         store: the bucket; closed at the end.
+        metrics: what it counts.
         ready: called once when the mount answers a real stat.
         handed: the descriptor of a mount that was made for us, or None to make it.
     """
@@ -55,6 +63,7 @@ class Mount:
         mountpoint: Path,
         live: LiveSettings,
         store: Store,
+        metrics: Metrics,
         ready: Callable[[], None],
         *,
         handed: int | None = None,
@@ -64,6 +73,8 @@ class Mount:
         self._live = live
         self._options = live.settings.options
         self._store = store
+        self._metrics = metrics
+        self._errors = LastError()
         self._ready = ready
         self._handed = handed
         self._notifier = Notifier(os.environ)
@@ -84,9 +95,13 @@ class Mount:
             with trio.fail_after(preflight):
                 await check_store(self._store, self._source.prefix, self._options.endpoint)
             self._live.report_clock()
-            async with trio.open_nursery() as nursery:
-                await self._serve(nursery)
-                nursery.cancel_scope.cancel()
+            with self._errors.listening():
+                async with trio.open_nursery() as nursery:
+                    if self._options.metrics is not None:
+                        scraping = Scraping(self._options.metrics, self._metrics.registry)
+                        nursery.start_soon(scraping.serve)
+                    await self._serve(nursery)
+                    nursery.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             told = _user_error(group)
             if told is None:
@@ -96,10 +111,6 @@ class Mount:
             with trio.CancelScope(shield=True):
                 await self._store.aclose()
 
-    def reload(self) -> str:
-        """Read keys and configuration anew; returns one line of what came of it, logged already."""
-        return self._live.reload()
-
     async def _serve(self, nursery: trio.Nursery) -> None:
         parts = assemble(
             nursery,
@@ -108,31 +119,30 @@ class Mount:
             prefix=self._source.prefix,
             staging=self._staging,
         )
-        files = parts.files
+        report = Report(
+            self._source, self._mountpoint, self._live, parts, self._metrics, self._errors
+        )
+        self._metrics.watch(report.state)
         service = Service(
             self._notifier,
             f"{self._source} at {self._mountpoint}",
             self._mountpoint,
-            parts.commands.pending,
+            report.pending,
             patience=ROUNDS * self._options.deadline + SELF_CHECK_SECONDS,
+            errors=self._errors,
         )
-        ending = Ending(parts.commands.pending)
+        ending = Ending(report.pending)
         listing = Listing(self._store, self._source.prefix)
-        control = Control(
-            self._mountpoint,
-            parts.commands.table() | {"end": ending.follow, "ls": listing.command},
-        )
+        told = {"end": ending.follow, "ls": listing.command, "status": report.command}
+        control = Control(self._mountpoint, parts.commands.table() | told)
         device = str(self._mountpoint) if self._handed is None else f"/dev/fd/{self._handed}"
         with refusals(self._mountpoint):
             pyfuse3.init(parts.operations, device, self._fuse_options())
         try:
             copy_range.install(parts.operations.copy_range, nursery, at_once=REQUESTS_AT_ONCE)
-            nursery.start_soon(parts.deferred.run)
-            nursery.start_soon(files.run)
-            nursery.start_soon(parts.tree.describer.run)
-            nursery.start_soon(parts.remembered.run)
+            parts.start(nursery)
             nursery.start_soon(self._clear_up, parts.journal)
-            nursery.start_soon(self._obey_signals, files, service)
+            nursery.start_soon(self._obey_signals, parts, service, report)
             nursery.start_soon(control.serve)
             nursery.start_soon(self._live.watch_keys)
             nursery.start_soon(service.run)
@@ -140,7 +150,7 @@ class Mount:
             await pyfuse3.main(max_tasks=REQUESTS_AT_ONCE)
             self._unmounted.set()
             # From here on systemd's or a user's signal must not cut the last uploads short.
-            await self._drain(files, service)
+            await self._drain(parts.files, service)
             service.ended(self.lost)
             await ending.announce(self.lost)
         finally:
@@ -177,13 +187,16 @@ class Mount:
         self._ready()
         service.ready()
 
-    async def _obey_signals(self, files: OpenFiles, service: Service) -> None:
+    async def _obey_signals(self, parts: Parts, service: Service, report: Report) -> None:
         end_undisturbed()
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        files = parts.files
+        with trio.open_signal_receiver(*HEARD) as signals:
             async for number in signals:
                 if number == signal.SIGHUP:
-                    with service.reloading():
-                        self.reload()
+                    await self._reload(service, parts.commands)
+                    continue
+                if number == signal.SIGUSR1:
+                    log_state(report.status())
                     continue
                 log.info("%s: storing what is left", signal.Signals(number).name)
                 if not self._unmounted.is_set():
@@ -191,6 +204,14 @@ class Mount:
                 # After the end of the session libfuse crashes; who unmounted it drains it too.
                 if not self._unmounted.is_set():
                     pyfuse3.terminate()
+
+    async def _reload(self, service: Service, commands: Commands) -> None:
+        """Read keys and settings anew, and believe no name that was learnt before."""
+        with service.reloading():
+            self._live.reload()
+            # The kernel may be busy with a directory; signals must not wait for that.
+            with trio.move_on_after(SELF_CHECK_SECONDS):
+                await commands.forget_names()
 
     async def _drain(self, files: OpenFiles, service: Service) -> None:
         """Store what is left within the deadline, and remember what could not be."""

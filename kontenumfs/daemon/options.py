@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from kontenumfs.daemon.values import (
+    address,
     endpoint,
     number,
     octal,
@@ -162,6 +163,9 @@ OPTIONS: dict[str, Option] = {
     "log_level": Option(
         one_of("debug", "info", "warning", "error"), "info", "level", "how much is logged", "log"
     ),
+    "metrics": Option(
+        address, None, "HOST:PORT|unix:PATH", "where Prometheus scrapes (default: nowhere)", "log"
+    ),
 }
 SECTIONS = tuple(dict.fromkeys(option.section for option in OPTIONS.values() if option.section))
 """The tables of the configuration file, in the order of its manual."""
@@ -205,6 +209,7 @@ class MountOptions:
     nodev: bool
     log_file: str | None
     log_level: str
+    metrics: str | None
 
 
 def parse_words(given: Iterable[str]) -> dict[str, Any]:

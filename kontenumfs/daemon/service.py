@@ -5,7 +5,6 @@
 import logging
 import os
 import signal
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import trio
 
+from kontenumfs.daemon.logs import LastError
 from kontenumfs.daemon.notify import Notifier
 
 log = logging.getLogger(__name__)
@@ -25,10 +25,6 @@ EXTENSION_SECONDS = 10.0
 """How much time is asked for: a daemon that hangs is killed so much later."""
 FEEDS = 3
 """How often the watchdog is fed in the time that it allows."""
-LONGEST_ERROR = 200
-"""Characters of an error in the status."""
-TOLD = frozenset({"kontenumfs.fuse.errors", "kontenumfs.writing.file", "kontenumfs.writing.files"})
-"""Who logs as a warning what a program was told as an error."""
 
 
 class Service:
@@ -40,6 +36,7 @@ class Service:
         pending: what is not stored yet: ``pending_bytes`` and ``open_files``.
         patience: seconds in which the mount must answer, however busy it is: longer than any
             of its operations may take.
+        errors: what the status says last.
     """
 
     def __init__(
@@ -49,13 +46,14 @@ class Service:
         mountpoint: Path,
         pending: Callable[[], dict[str, Any]],
         patience: float,
+        errors: LastError,
     ) -> None:
         self._notifier = notifier
         self._title = title
         self._mountpoint = mountpoint
         self._pending = pending
         self._patience = patience
-        self._errors = LastError()
+        self._errors = errors
         self._state = "starting"
         self._said = ""
         self._answers = True
@@ -64,18 +62,13 @@ class Service:
         """Keep the status true and the watchdog fed, until cancelled."""
         if not self._notifier:
             return
-        root = logging.getLogger()
-        root.addHandler(self._errors)
-        try:
-            async with trio.open_nursery() as nursery:
-                if self._notifier.watchdog is not None:
-                    nursery.start_soon(self._feed, self._notifier.watchdog / FEEDS)
-                    nursery.start_soon(self._check, self._notifier.watchdog / FEEDS)
-                while True:
-                    self._tell()
-                    await trio.sleep(STATUS_SECONDS)
-        finally:
-            root.removeHandler(self._errors)
+        async with trio.open_nursery() as nursery:
+            if self._notifier.watchdog is not None:
+                nursery.start_soon(self._feed, self._notifier.watchdog / FEEDS)
+                nursery.start_soon(self._check, self._notifier.watchdog / FEEDS)
+            while True:
+                self._tell()
+                await trio.sleep(STATUS_SECONDS)
 
     def ready(self) -> None:
         """The mount has answered through the kernel."""
@@ -154,28 +147,11 @@ class Service:
         return "; ".join(parts)
 
 
-class LastError(logging.Handler):
-    """Remembers the last error that was logged, or that a program was told."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.last = ""
-        """When and what, in one line; empty where there was none."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Take the record's first line."""
-        if record.levelno < logging.ERROR and record.name not in TOLD:
-            return
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
-        line = record.getMessage().partition("\n")[0]
-        self.last = f"{when}: {line[:LONGEST_ERROR]}"
-
-
 def end_undisturbed() -> None:
-    """From now on no signal that asks for the end ends the process by itself.
+    """From now on no signal that the mount hears of ends the process by itself.
 
     A receiver of signals that is opened after this puts back what it found: so the last uploads
     are not cut short by the SIGTERM that systemd sends after an unmount.
     """
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)

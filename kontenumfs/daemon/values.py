@@ -63,6 +63,14 @@ def endpoint(given: str) -> str:
     return given.rstrip("/")
 
 
+def address(given: str) -> str:
+    """Where to listen."""
+    match = re.fullmatch(r"unix:/.+|([^\s:]+|\[[0-9a-f:]+\]):(\d{1,5})", given)
+    if match is None or (match[2] and int(match[2]) > 65535):
+        raise ValueError("is no address such as 127.0.0.1:9464 or unix:/run/kontenumfs/m.sock")
+    return given
+
+
 def switch(given: str) -> bool:
     """On or off."""
     if given not in ("true", "false"):

@@ -30,7 +30,8 @@ class FuseKernel:
 
     async def entries_changed(self, entries: Iterable[tuple[int, str]]) -> None:
         """Have the kernel look names up again, from now on."""
-        await trio.to_thread.run_sync(_drop, list(entries))
+        # It waits where a directory is locked, perhaps for a request that only we can end.
+        await trio.to_thread.run_sync(_drop, list(entries), abandon_on_cancel=True)
 
 
 def _drop(entries: list[tuple[int, str]]) -> None:

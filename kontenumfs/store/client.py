@@ -5,6 +5,8 @@
 import hashlib
 import ssl
 from collections.abc import Sequence
+from itertools import count
+from time import perf_counter
 
 import httpx
 from cachetools import LRUCache
@@ -22,11 +24,13 @@ from kontenumfs.protocol.signing import signer_for
 from kontenumfs.store.api import Attributes, Body, ListPage, ObjectInfo, Part, Upload, Written
 from kontenumfs.store.auth import Clock, S3Auth
 from kontenumfs.store.keys import KeyRing
+from kontenumfs.store.observer import Attempt, NoObserver, Observer
 from kontenumfs.store.retry import Repeat, RetryPolicy
 from kontenumfs.store.transport import CONNECT_SECONDS, OriginTransport
 from kontenumfs.store.wire import (
     Call,
     Endpoint,
+    Prepared,
     attribute_headers,
     described,
     exchange,
@@ -44,6 +48,7 @@ def open_store(
     deadline: float = 60.0,
     connections: int = 16,
     clock: Clock | None = None,
+    observer: Observer | None = None,
 ) -> "HTTPStore":
     """A store on one bucket; nothing is sent yet.
 
@@ -51,13 +56,14 @@ def open_store(
         deadline: seconds that one operation may take, its repetitions included.
         connections: how many connections are open at most.
         clock: is told what the answers say of the store's.
+        observer: is told of each request.
 
     Raises ConfigurationError when ca_file cannot be used.
     """
     client = open_client(
         endpoint, bucket, keys, deadline=deadline, connections=connections, clock=clock
     )
-    return HTTPStore(client, endpoint, bucket, RetryPolicy(deadline=deadline))
+    return HTTPStore(client, endpoint, bucket, RetryPolicy(deadline=deadline), observer)
 
 
 def open_client(
@@ -105,25 +111,59 @@ class HTTPStore:
     """One bucket of a Kontenum or S3 endpoint; see `store.api.Store` for the promises."""
 
     def __init__(
-        self, client: httpx.AsyncClient, endpoint: Endpoint, bucket: str, retry: RetryPolicy
+        self,
+        client: httpx.AsyncClient,
+        endpoint: Endpoint,
+        bucket: str,
+        retry: RetryPolicy,
+        observer: Observer | None = None,
     ) -> None:
         self.bucket = bucket
         self._client = client
         self._endpoint = endpoint
         self._origin = endpoint.origin(bucket)
         self._retry = retry
+        self._observer = observer or NoObserver()
         self._request_ids: LRUCache[str, str] = LRUCache(REQUEST_IDS)
 
     async def _send(self, call: Call, repeat: Repeat = Repeat.ALWAYS) -> httpx.Response:
         prepared = await prepare(self._endpoint, self._origin, self.bucket, call)
         if call.once:
             repeat = Repeat.UNSENT
+        attempts = count(1)
         response = await self._retry.run(
-            lambda: exchange(self._client, prepared.request(), call), repeat
+            lambda: self._attempt(call, prepared, next(attempts)), repeat
         )
         if call.method == "PUT" or call.method == "POST":
             self._request_ids[call.key] = response.headers.get("x-amz-request-id", "")
         return response
+
+    async def _attempt(self, call: Call, prepared: Prepared, number: int) -> httpx.Response:
+        began = perf_counter()
+        status = received = 0
+        request_id = ""
+        try:
+            response = await exchange(self._client, prepared.request(), call)
+            status, received = response.status_code, len(response.content)
+            request_id = response.headers.get("x-amz-request-id", "")
+            return response
+        except StoreError as error:
+            status, request_id = error.status, error.request_id
+            raise
+        finally:
+            seconds = perf_counter() - began
+            self._observer.attempted(
+                Attempt(
+                    call.operation,
+                    call.key,
+                    number,
+                    status,
+                    seconds,
+                    prepared.length,
+                    received,
+                    request_id,
+                )
+            )
 
     def request_id(self, key: str) -> str:
         """Of the last request that wrote `key`, while it is remembered; else empty."""

@@ -110,12 +110,13 @@ async def hashed(algorithm: Literal["md5", "sha256"], body: Body) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A call with its digests, from which each attempt makes a request of its own."""
+    """A call with its digests and its length, from which each attempt makes its own request."""
 
     url: httpx.URL
     method: str
     headers: dict[str, str]
     body: Body
+    length: int
     extensions: dict[str, object]
 
     def request(self) -> httpx.Request:
@@ -159,7 +160,7 @@ async def prepare(endpoint: Endpoint, origin: httpx.URL, bucket: str, call: Call
         "target": (f"{path}?{query}" if query else path).encode("ascii"),
         "once": call.once,
     }
-    return Prepared(origin, call.method, headers, call.body, extensions)
+    return Prepared(origin, call.method, headers, call.body, length, extensions)
 
 
 async def exchange(client: httpx.AsyncClient, request: httpx.Request, call: Call) -> httpx.Response:

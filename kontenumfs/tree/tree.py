@@ -74,6 +74,10 @@ class Tree:
         self._listings: LRUCache[Directory, Listing] = LRUCache(LISTINGS)
         self._walks = Walks(self)
         self._flights = Flights()
+        self.answered = 0
+        """Lookups that memory has answered."""
+        self.asked = 0
+        """Lookups that the store had to be asked for."""
 
     # What the kernel holds
 
@@ -134,9 +138,12 @@ class Tree:
         and who asks for many names has page after page listed as well.
         """
         self.room.use(parent)
+        self.answered += 1
         known = self._known(parent, name)
         if known is not None:
             return known
+        self.answered -= 1
+        self.asked += 1
         self.child_key(parent, name)
         if self.ttl and not self.fresh(parent.listed):
             await self.look_into(parent)

@@ -4,7 +4,7 @@
 
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 
 import trio
@@ -73,6 +73,11 @@ class OpenFiles:
     def count(self) -> int:
         """Files that are open for writing."""
         return len(self._files)
+
+    @property
+    def writers(self) -> Collection[WritableFile]:
+        """All of them."""
+        return self._files.values()
 
     def writer(self, node: File) -> WritableFile | None:
         """Who writes `node` now, or None."""

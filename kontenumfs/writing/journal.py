@@ -45,6 +45,10 @@ class Journal:
         self._open: dict[int, Entry] = {}
         self._left: dict[int, Entry] = {}
         self._last = 0
+        self.repeated = 0
+        """Appends that were sent again, for the bytes had not arrived."""
+        self.resolved = 0
+        """Appends whose answer was lost, and whose bytes had arrived."""
 
     def open(self) -> None:
         """Take over what the last daemon left, and write from now on."""
@@ -138,6 +142,13 @@ class Journal:
             self._end(number)
             raise
         self._end(number)  # a task that was cancelled has not told anybody
+
+    def answer_lost(self, *, stored: bool) -> None:
+        """The object's length has told whether an append took place."""
+        if stored:
+            self.resolved += 1
+        else:
+            self.repeated += 1
 
     def upload_begins(self, key: str, upload_id: str) -> int:
         """A multipart upload was created; returns what `upload_ended` is to be told."""

@@ -96,12 +96,12 @@ async def _append(
         except PreconditionFailed as error:
             if lost is None:
                 await _meet_other_writer(store, target, error)
-            elif await _settle(store, target, length, lost):
+            elif await _settle(store, target, length, journal, lost):
                 return  # the one whose answer was lost has come late
         except TooManyAppends:
             await restart_appends(store, target, journal, limits)
         except (AnswerLost, ServerError, DeadlineExceeded) as error:
-            if await _settle(store, target, length, error):
+            if await _settle(store, target, length, journal, error):
                 return
             await wait_before(number, error, until)
             lost = error.with_traceback(None)  # or it would keep this frame, and the body
@@ -141,7 +141,9 @@ async def _meet_other_writer(store: Store, target: Target, error: KontenumError)
     target.size, target.etag = info.size, info.etag
 
 
-async def _settle(store: Store, target: Target, length: int, lost: KontenumError) -> bool:
+async def _settle(
+    store: Store, target: Target, length: int, journal: Journal, lost: KontenumError
+) -> bool:
     """Whether the append whose answer was lost took place."""
     try:
         info = await store.head(target.key)
@@ -151,12 +153,14 @@ async def _settle(store: Store, target: Target, length: int, lost: KontenumError
     if size == target.size + length:
         log.warning("append answer lost, but stored: key=%r size=%d (%s)", target.key, size, lost)
         target.size, target.etag = size, etag
+        journal.answer_lost(stored=True)
         return True
     if size == target.size:
         log.warning(
             "append answer lost, and not stored: key=%r size=%d (%s)", target.key, size, lost
         )
         target.etag = etag
+        journal.answer_lost(stored=False)
         return False
     told = (
         f"{target.key!r}: {lost}; the object has {size} bytes, not {target.size} or {length} more"

@@ -14,7 +14,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from kontenumfs.daemon.logs import JournalFormatter, is_journal
+from kontenumfs.daemon.logs import JournalFormatter, LastError, is_journal
 from kontenumfs.daemon.notify import Notifier
 from kontenumfs.daemon.premount import handed_over
 from kontenumfs.daemon.service import Service
@@ -60,7 +60,8 @@ class Scene:
     ) -> None:
         self.pending = {"pending_bytes": 0, "open_files": 0}
         notifier = Notifier(systemd.environment | environment)
-        self.service = Service(notifier, "bucket at /srv", path, self._now, patience)
+        self.errors = LastError()
+        self.service = Service(notifier, "bucket at /srv", path, self._now, patience, self.errors)
 
     def _now(self) -> dict[str, Any]:
         return self.pending
@@ -134,8 +135,9 @@ async def test_the_status_is_sent_when_it_changes(
         await trio.sleep(10)
         assert len(systemd.heard()) == 1
         scene.pending = {"pending_bytes": 7, "open_files": 1}
-        logging.getLogger("kontenumfs.writing.file").warning("upload failed: key='a'")
-        logging.getLogger("kontenumfs.tree").warning("of no concern")
+        with scene.errors.listening():
+            logging.getLogger("kontenumfs.writing.file").warning("upload failed: key='a'")
+            logging.getLogger("kontenumfs.tree").warning("of no concern")
         await trio.sleep(10)
         (message,) = systemd.heard()
         nursery.cancel_scope.cancel()

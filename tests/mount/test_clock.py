@@ -38,7 +38,7 @@ def test_a_mount_an_hour_behind(mount: MountFactory, ahead: Emulator, signature:
     log = mounted.log.read_text()
     assert log.count("clock differs from the store's by 0:59:") + log.count("by 1:00:") == 1
     assert "clock is wrong" in log
-    told = json.loads(kontenumfs("status", mounted.path).stdout)
+    told = json.loads(kontenumfs("status", "--json", mounted.path).stdout)
     assert abs(told["clock_skew_seconds"] - HOUR) < 60
     options = (
         f"endpoint={ahead.s3_url},credentials_file={mounted.credentials},signature={signature}"

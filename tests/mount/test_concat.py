@@ -61,10 +61,10 @@ def test_status(mounted: MountedBucket) -> None:
     """What waits to be stored, as JSON."""
     with open(mounted.path / "f", "wb", buffering=0) as file:
         file.write(b"four")
-        told = json.loads(kontenumfs("status", mounted.path).stdout)
+        told = json.loads(kontenumfs("status", "--json", mounted.path).stdout)
         assert told["pending_bytes"] in (0, 4)  # 0 once append_interval has passed
         assert told["open_files"] == 1
-    told = json.loads(kontenumfs("status", mounted.path).stdout)
+    told = json.loads(kontenumfs("status", "--json", mounted.path).stdout)
     assert told["pending_bytes"] == told["open_files"] == 0
     assert told["renames"] == []
     assert told["entries"] < told["inodes"]

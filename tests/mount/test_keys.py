@@ -50,7 +50,7 @@ def replace(file: Path, text: str) -> None:
 
 def access_key(mounted: MountedBucket) -> str:
     """The access key that the mount uses."""
-    return str(json.loads(kontenumfs("status", mounted.path).stdout)["access_key"])
+    return str(json.loads(kontenumfs("status", "--json", mounted.path).stdout)["access_key"])
 
 
 def test_rotation_under_rsync(mounted: MountedBucket, two_keys: Emulator, tmp_path: Path) -> None:

@@ -1,0 +1,43 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a daemon is doing right now, into its log: for who asks by SIGUSR1."""
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import trio
+
+log = logging.getLogger(__name__)
+
+DEEPEST = 6
+"""Frames of a task, the innermost ones."""
+
+
+def log_state(status: dict[str, Any]) -> None:
+    """Log the state and where every task is; whatever the level, for somebody asked."""
+    log.warning("state: %s", json.dumps(status))
+    root = trio.lowlevel.current_root_task()
+    for depth, task in _tasks(root, 0) if root is not None else ():
+        log.warning("task: %s%s at %s", "  " * depth, task.name, " < ".join(_frames(task)))
+
+
+def _tasks(task: trio.lowlevel.Task, depth: int) -> Iterator[tuple[int, trio.lowlevel.Task]]:
+    yield depth, task
+    for nursery in task.child_nurseries:
+        for child in nursery.child_tasks:
+            yield from _tasks(child, depth + 1)
+
+
+def _frames(task: trio.lowlevel.Task) -> list[str]:
+    """Where a task waits, the innermost frame first."""
+    frames = []
+    at: Any = task.coro
+    while at is not None:
+        frame = getattr(at, "cr_frame", None) or getattr(at, "gi_frame", None)
+        if frame is not None:
+            code = frame.f_code
+            frames.append(f"{code.co_filename.rpartition('/')[2]}:{frame.f_lineno} {code.co_name}")
+        at = getattr(at, "cr_await", None) or getattr(at, "gi_yieldfrom", None)
+    return frames[::-1][:DEEPEST]

@@ -1,0 +1,109 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a mount is doing, for ``kontenumfs status``, systemd's status and the metrics."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from kontenumfs import __version__
+from kontenumfs.daemon.assembly import Parts
+from kontenumfs.daemon.control import Tell
+from kontenumfs.daemon.live import LiveSettings
+from kontenumfs.daemon.logs import LastError
+from kontenumfs.daemon.metrics import Metrics, State
+from kontenumfs.daemon.source import Source
+
+MOST_FILES = 20
+"""Open files that are named, those with the most pending bytes."""
+
+
+class Report:
+    """Reads the state of one mount; nothing here changes or waits for anything."""
+
+    def __init__(
+        self,
+        source: Source,
+        mountpoint: Path,
+        live: LiveSettings,
+        parts: Parts,
+        metrics: Metrics,
+        errors: LastError,
+    ) -> None:
+        self._source = source
+        self._mountpoint = mountpoint
+        self._live = live
+        self._parts = parts
+        self._metrics = metrics
+        self._errors = errors
+        self._began = time.monotonic()
+
+    def pending(self) -> dict[str, Any]:
+        """What is not stored yet."""
+        files = self._parts.files
+        return {"pending_bytes": files.pending, "open_files": files.count}
+
+    def state(self) -> State:
+        """Every number, by the names of metrics.STATE."""
+        tree, journal = self._parts.tree, self._parts.journal
+        return {
+            **self.pending(),
+            "memory_bytes": self._parts.memory.used,
+            "tree_entries": tree.room.entries,
+            "inodes": len(tree.inodes),
+            "hidden_keys": sum(d.hidden for d in tree.room.directories),
+            "lookups_answered": tree.answered,
+            "lookups_asked": tree.asked,
+            "appends_repeated": journal.repeated,
+            "appends_resolved": journal.resolved,
+            "errors": self._errors.count,
+        }
+
+    async def command(self, request: dict[str, Any], tell: Tell) -> dict[str, Any]:
+        """The control command ``status``."""
+        return self.status()
+
+    def status(self) -> dict[str, Any]:
+        """All of it, in the shape that ``kontenumfs status --json`` prints."""
+        parts, skew = self._parts, self._live.clock.measured
+        state = self.state()
+        return {
+            "mountpoint": str(self._mountpoint),
+            "source": str(self._source),
+            "pid": os.getpid(),
+            "version": __version__,
+            "uptime_seconds": round(time.monotonic() - self._began),
+            **self.pending(),
+            "files": self._files(),
+            "memory_bytes": state["memory_bytes"],
+            "entries": state["tree_entries"],
+            "inodes": state["inodes"],
+            "hidden": {d.key or "/": d.hidden for d in parts.tree.room.directories if d.hidden},
+            "lookups": {"answered": state["lookups_answered"], "asked": state["lookups_asked"]},
+            "totals": {name: int(value) for name, value in self._metrics.totals().items()},
+            "appends": {
+                "repeated": state["appends_repeated"],
+                "resolved": state["appends_resolved"],
+            },
+            "access_key": self._live.keys.current.access_key,
+            "clock_skew_seconds": None if skew is None else round(skew.total_seconds(), 1),
+            "renames": [
+                {"from": at.source, "to": at.target, "copied": at.copied}
+                for at in parts.namespace.directory_renames
+            ],
+            "errors": state["errors"],
+            "last_error": self._errors.last,
+        }
+
+    def _files(self) -> list[dict[str, Any]]:
+        files = sorted(self._parts.files.writers, key=lambda file: -file.pending)
+        return [
+            {
+                "key": file.key(),
+                "state": file.state.value,
+                "size": file.size,
+                "pending_bytes": file.pending,
+            }
+            for file in files[:MOST_FILES]
+        ]
