@@ -15,12 +15,11 @@ from typing import Any
 
 import uvicorn
 import uvloop
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from kontenumfs.emulator.access_log import AccessLog
 from kontenumfs.emulator.auth import Authenticator
-from kontenumfs.emulator.body import BATCH
 from kontenumfs.emulator.cdn import CDNApp
+from kontenumfs.emulator.connection import Connection
 from kontenumfs.emulator.control import ControlApp
 from kontenumfs.emulator.exchange import Hosts
 from kontenumfs.emulator.faults import Faults
@@ -31,26 +30,6 @@ from kontenumfs.emulator.storage import Storage
 
 OWN_DOMAINS = ("s3.kontenum.com", "localhost")
 """Host names before which a bucket may stand, always."""
-
-
-class Protocol(HttpToolsProtocol):
-    """uvicorn's protocol, for long bodies, and with its transport for a fault to cut."""
-
-    def on_headers_complete(self) -> None:
-        """Let the application see the connection."""
-        super().on_headers_complete()
-        extensions: dict[str, Any] = {"kontenum.transport": self.transport}
-        self.scope["extensions"] = extensions
-
-    def on_body(self, body: bytes) -> None:
-        """Gather a batch before the application wakes up; uvicorn wakes it for each read."""
-        cycle = self.cycle
-        if cycle is None or cycle.response_complete:
-            return
-        cycle.body += body
-        if len(cycle.body) >= BATCH:
-            self.flow.pause_reading()
-            cycle.message_event.set()
 
 
 class Listener(uvicorn.Server):
@@ -157,7 +136,7 @@ def _config(app: Any, tls_cert: str | None, tls_key: str) -> uvicorn.Config:
     """One listener's settings, loaded: what is wrong with them must show before it is ready."""
     config = uvicorn.Config(
         app,
-        http=Protocol,
+        http=Connection,
         lifespan="off",
         log_level="error",
         access_log=False,
