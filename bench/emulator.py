@@ -71,19 +71,11 @@ def md5_speed() -> float:
     return 256 * MIB / (time.perf_counter() - began) / 1e6
 
 
-def peak_rss(pid: int) -> int:
-    """The most bytes of memory that a process has had at a time."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    raise AssertionError(f"/proc/{pid}/status has no VmHWM")
-
-
 def measure(emulator: Emulator, directory: Path) -> None:
     """Print the table."""
     body = directory / "body"
     kinds = {"unsigned": UNSIGNED_PAYLOAD, "signed": make_body(body)}
-    at_start = peak_rss(emulator.pid)
+    at_start = emulator.peak_memory()
     speeds: dict[str, list[float]] = {kind: [] for kind in kinds}
     ratios: dict[str, list[float]] = {kind: [] for kind in kinds}
     for _ in range(ROUNDS):
@@ -100,7 +92,7 @@ def measure(emulator: Emulator, directory: Path) -> None:
             f"{kind:<10}{median:>8.0f}{min(found):>8.0f}{max(found):>8.0f}"
             f"{statistics.median(ratios[kind]):>8.2f}{target:>8}{median / target:>8.2f}"
         )
-    peak = peak_rss(emulator.pid)
+    peak = emulator.peak_memory()
     print(f"peak memory of the server: {peak / MIB:.0f} MiB, {at_start / MIB:.0f} MiB at its start")
 
 

@@ -191,6 +191,7 @@ async def save(
     reader: Reader, headers: Mapping[str, str], proof: Proof, path: Path, *, durable: bool
 ) -> Received:
     """Write a body to `path`, complete and proven; raises S3Error, and leaves no file then."""
+    # A byte more than the body has, so that its end shows when it has filled one block.
     size = min(BLOCK, int(headers.get("content-length", BLOCK)) + 1)
     sink = _Sink(path, headers, proof, size)
     try:

@@ -114,18 +114,12 @@ def test_a_refusal_waits_for_the_end_of_the_body(wire: Wire) -> None:
         assert raw.recv(65536).startswith(b"HTTP/1.1 404 ")
 
 
-def peak_memory(emulator: Emulator) -> int:
-    """The most bytes that the process has had."""
-    lines = Path(f"/proc/{emulator.pid}/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
-
-
 def test_memory_does_not_grow_with_the_body(own_emulator: Emulator) -> None:
     with Wire(own_emulator) as wire:
         wire.send("PUT", "big", BIG)
-        before = peak_memory(own_emulator)
+        before = own_emulator.peak_memory()
         request = wire.prepare("PUT", "big", payload=UNSIGNED)
         request.headers["content-length"] = str(192 * MIB)
         assert wire.exchange(request, zeros(192)).status == 200
         assert wire.send("HEAD", "big").headers["content-length"] == str(192 * MIB)
-    assert peak_memory(own_emulator) - before < 16 * MIB
+    assert own_emulator.peak_memory() - before < 16 * MIB
