@@ -6,6 +6,7 @@ import hashlib
 import random
 import ssl
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,21 @@ def test_a_client_that_goes_in_the_middle(emulator: Emulator, wire: Wire) -> Non
             raw.sendall(wire.prepare("PUT", "gone", BIG).head(len(BIG)) + BIG[:cut])
     assert wire.send("PUT", "other", BIG).status == 200
     assert emulator.fetch("gone") == b"old"
+
+
+def test_clients_that_stall_hold_up_nobody(emulator: Emulator, wire: Wire) -> None:
+    """More of them than there are threads; each body is right once its end has come."""
+    with ExitStack() as stack:
+        stalled = [stack.enter_context(wire.plain_socket()) for _ in range(24)]
+        for number, raw in enumerate(stalled):
+            request = wire.prepare("PUT", f"stalled-{number}", BIG, payload=UNSIGNED)
+            raw.sendall(request.head(len(BIG)) + BIG[: 2 * MIB + number])
+        assert wire.send("PUT", "prompt", BIG).status == 200
+        for number, raw in enumerate(stalled):
+            raw.sendall(BIG[2 * MIB + number :])
+        for raw in stalled:
+            assert raw.recv(65536).startswith(b"HTTP/1.1 200 ")
+    assert all(emulator.fetch(f"stalled-{number}") == BIG for number in range(24))
 
 
 def zeros(count: int) -> Iterator[bytes]:
