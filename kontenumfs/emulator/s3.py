@@ -80,9 +80,9 @@ class S3App:
             else:
                 await _send(answer, fault, send)
                 sent = len(answer.body)
-        except ConnectionDropped:
-            # Without the start of an answer uvicorn would make one up, so the transport is cut:
-            # that is what a lost connection looks like.
+        except (ConnectionDropped, asyncio.CancelledError):
+            # Cancelled: the emulator ends. Without the start of an answer uvicorn would make one
+            # up, so the transport is cut: that is what a lost connection looks like.
             scope["extensions"][EXTENSION].transport.abort()
             await _gone(receive)
         finally:

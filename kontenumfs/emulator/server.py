@@ -30,6 +30,8 @@ from kontenumfs.emulator.storage import Storage
 
 OWN_DOMAINS = ("s3.kontenum.com", "localhost")
 """Host names before which a bucket may stand, always."""
+GRACE = 3
+"""Seconds that requests have to end, once the emulator is told to."""
 
 
 class Listener(uvicorn.Server):
@@ -39,6 +41,16 @@ class Listener(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals alone."""
         yield
+
+    def cut(self) -> None:
+        """Drop every connection: its client may never send the rest, nor take it."""
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
+    def cancel(self) -> None:
+        """End what waits for no client either: a delay that a fault has asked for."""
+        for task in self.server_state.tasks:
+            task.cancel()
 
 
 def main(argv: Sequence[str]) -> int:
@@ -108,12 +120,16 @@ async def _listen(
         for server, bound in zip(servers, sockets, strict=True)
     ]
 
+    loop = asyncio.get_running_loop()
+
     def stop() -> None:
         for server in servers:
             server.should_exit = True
+            loop.call_later(GRACE, server.cut)
+            loop.call_later(GRACE + 1, server.cancel)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop)
+        loop.add_signal_handler(number, stop)
     while not all(
         server.started or task.done() for server, task in zip(servers, tasks, strict=True)
     ):
@@ -145,7 +161,7 @@ def _config(app: Any, tls_cert: str | None, tls_key: str) -> uvicorn.Config:
         timeout_keep_alive=75,
         ssl_certfile=tls_cert,
         ssl_keyfile=tls_key if tls_cert else None,
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=2 * GRACE,
     )
     try:
         config.load()
