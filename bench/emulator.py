@@ -3,14 +3,16 @@
 """What the emulator takes in a second: ``python -m bench.emulator``.
 
 One PutObject of 1 GiB after the other over loopback, data on tmpfs. The client costs next to
-nothing: the body's digest is known beforehand, and sendfile(2) sends it from memory.
+nothing: the body's digest is known beforehand, and sendfile(2) sends it from memory. The ETag is
+the MD5 of the body, so no put is faster than MD5 in one thread, which is measured beside each: the
+ratio says on a busy machine too how much the emulator adds. The targets are for two quiet cores,
+and are shown, not asserted.
 """
 
 import hashlib
 import os
 import socket
 import statistics
-import sys
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -21,10 +23,10 @@ from tests.harness.emulator import ACCESS, BUCKET, SECRET, Emulator, running_emu
 
 MIB = 1 << 20
 BIG = 1024 * MIB
-ROUNDS = 3
-"""The two kinds are put in turn; the median is shown."""
+ROUNDS = 5
+"""The kinds are put in turn; medians are shown."""
 TARGETS = {"unsigned": 400, "signed": 200}
-"""MB/s that two cores are to reach."""
+"""MB/s that two quiet cores are to reach."""
 
 
 def make_body(path: Path) -> str:
@@ -59,58 +61,50 @@ def put(url: str, body: Path, payload_hash: str) -> float:
     return seconds
 
 
-def hash_speed(name: str) -> float:
-    """MB/s of a digest alone, in one thread: no server can be faster on one body."""
+def md5_speed() -> float:
+    """MB/s of MD5 alone, in one thread."""
     block = os.urandom(MIB)
-    digest = hashlib.new(name, usedforsecurity=False)
+    digest = hashlib.md5(usedforsecurity=False)
     began = time.perf_counter()
     for _ in range(256):
         digest.update(block)
     return 256 * MIB / (time.perf_counter() - began) / 1e6
 
 
-def peak_rss(pid: int) -> int:
-    """The most bytes of memory that a process has had at a time."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    raise AssertionError(f"/proc/{pid}/status has no VmHWM")
-
-
-def measure(emulator: Emulator, directory: Path) -> bool:
-    """Print the table; whether both targets are met."""
+def measure(emulator: Emulator, directory: Path) -> None:
+    """Print the table."""
     body = directory / "body"
     kinds = {"unsigned": UNSIGNED_PAYLOAD, "signed": make_body(body)}
-    at_start = peak_rss(emulator.pid)
-    found: dict[str, list[float]] = {kind: [] for kind in kinds}
+    at_start = emulator.peak_memory()
+    speeds: dict[str, list[float]] = {kind: [] for kind in kinds}
+    ratios: dict[str, list[float]] = {kind: [] for kind in kinds}
     for _ in range(ROUNDS):
         for kind, payload_hash in kinds.items():
-            found[kind].append(BIG / put(emulator.s3_url, body, payload_hash) / 1e6)
-    medians = {kind: statistics.median(speeds) for kind, speeds in found.items()}
+            alone = md5_speed()
+            speed = BIG / put(emulator.s3_url, body, payload_hash) / 1e6
+            speeds[kind].append(speed)
+            ratios[kind].append(speed / statistics.mean((alone, md5_speed())))
     print(f"PutObject of {BIG // MIB} MiB over loopback, {os.cpu_count()} cores, {ROUNDS} rounds")
-    print(f"{'payload':<12}{'MB/s':>8}{'ratio':>8}{'least':>8}{'most':>8}{'target':>8}")
-    for kind, speeds in found.items():
-        ratio = medians[kind] / medians["unsigned"]
+    print(f"{'payload':<10}{'MB/s':>8}{'least':>8}{'most':>8}{'of MD5':>8}{'target':>8}{'met':>8}")
+    for kind, found in speeds.items():
+        median, target = statistics.median(found), TARGETS[kind]
         print(
-            f"{kind:<12}{medians[kind]:>8.0f}{ratio:>8.2f}{min(speeds):>8.0f}{max(speeds):>8.0f}"
-            f"{TARGETS[kind]:>8}"
+            f"{kind:<10}{median:>8.0f}{min(found):>8.0f}{max(found):>8.0f}"
+            f"{statistics.median(ratios[kind]):>8.2f}{target:>8}{median / target:>8.2f}"
         )
-    for name in ("md5", "sha256"):
-        print(f"{name} alone{hash_speed(name):>{20 - len(name) - 6}.0f}")
-    peak = peak_rss(emulator.pid)
+    peak = emulator.peak_memory()
     print(f"peak memory of the server: {peak / MIB:.0f} MiB, {at_start / MIB:.0f} MiB at its start")
-    return all(medians[kind] >= target for kind, target in TARGETS.items())
 
 
-def main() -> int:
-    """Measure; returns 1 where a target is missed."""
+def main() -> None:
+    """Measure."""
     memory = Path("/dev/shm")
     place = memory if os.access(memory, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="kontenumfs-bench-", dir=place) as name:
         directory = Path(name)
         with running_emulator(directory / "emulator") as emulator:
-            return 0 if measure(emulator, directory) else 1
+            measure(emulator, directory)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,32 +1,33 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""Request bodies: streamed to a segment file in constant memory, digests checked on the way."""
+"""Request bodies: streamed to a segment file in constant memory, digests checked on the way.
+
+A large body goes through a few blocks of memory, each in one pair of hands at a time: the event
+loop fills it, one thread decodes and writes it, another takes its MD5 and gives it back. MD5 is the
+slowest, so its thread takes the next block without asking the event loop.
+"""
 
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Generic, TypeVar
 
 from kontenumfs.emulator.auth import Proof
 from kontenumfs.emulator.checksums import Digests
 from kontenumfs.emulator.chunked import ChunkDecoder
 from kontenumfs.emulator.errors import S3Error
+from kontenumfs.emulator.reader import BLOCK, SMALL, Reader
 
-BATCH = 1 << 20
-"""Bytes gathered before they are hashed and written, off the event loop."""
-SMALL = 1 << 16
-"""Bytes up to which a thread costs more than the hash."""
-AHEAD = 2
-"""Batches that may wait for each thread."""
-MAX_MESSAGE = 4 << 20
-"""Bytes of a body that is held in memory: an XML message."""
-MAX_DRAINED = 64 << 20
-"""Bytes that are still read after an error."""
+BLOCKS = 4
+"""One that is filled, one that is written, one that is hashed, and one that waits."""
 
-Receive = Callable[[], Awaitable[dict[str, Any]]]
+_threads = ThreadPoolExecutor(thread_name_prefix="body")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,46 +37,6 @@ class Received:
     size: int
     md5: str
     checksums: dict[str, str] = field(default_factory=dict)
-
-
-class Reader:
-    """Raw bytes of a request, as they arrive; to be read once."""
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._ended = False
-        self.count = 0
-        """Bytes that have arrived."""
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while not self._ended:
-            message = await self._receive()
-            if message["type"] != "http.request":
-                self._ended = True
-                raise S3Error("IncompleteBody")
-            self._ended = not message.get("more_body", False)
-            body = message.get("body", b"")
-            self.count += len(body)
-            if body:
-                yield body
-
-    async def drain(self) -> None:
-        """Read on after an error, so that the client sees the answer and not a reset."""
-        try:
-            async for _ in self:
-                if self.count > MAX_DRAINED:
-                    return
-        except S3Error:
-            return  # the client has gone: nobody is left to be answered
-
-    async def small(self) -> bytes:
-        """All that is left, where it fits into memory; raises S3Error."""
-        pieces = []
-        async for piece in self:
-            pieces.append(piece)
-            if self.count > MAX_MESSAGE:
-                raise S3Error("EntityTooLarge")
-        return b"".join(pieces)
 
 
 async def read_message(reader: Reader, headers: Mapping[str, str], proof: Proof) -> bytes:
@@ -93,83 +54,120 @@ async def read_message(reader: Reader, headers: Mapping[str, str], proof: Proof)
     return data
 
 
-class _Lane:
-    """Work on the batches of one body in a thread, in order, a few batches ahead at most."""
+class _Blocks:
+    """The memory of one body; waits where all of it is in use."""
 
-    def __init__(self, work: Callable[[bytes], None]) -> None:
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._made = 0
+        self._free: asyncio.Queue[memoryview] = asyncio.Queue()
+        self._loop = asyncio.get_running_loop()
+
+    async def get(self) -> memoryview:
+        """A block to be filled."""
+        if self._free.empty() and self._made < BLOCKS:
+            self._made += 1
+            return memoryview(bytearray(self._size))
+        return await self._free.get()
+
+    def give_back(self, block: memoryview) -> None:
+        """From any thread."""
+        self._loop.call_soon_threadsafe(self._free.put_nowait, block)
+
+    async def all_back(self) -> None:
+        """Wait until no thread has any of them."""
+        while self._made:
+            await self._free.get()
+            self._made -= 1
+
+
+_Job = TypeVar("_Job")
+
+
+class _Lane(Generic[_Job]):
+    """Work on one body, in order, in one thread at a time, which is let go when there is none."""
+
+    def __init__(self, work: Callable[[_Job], None]) -> None:
         self._work = work
-        self._waiting: list[asyncio.Future[None]] = []
-        self._last: asyncio.Task[None] | None = None
-        self._room = asyncio.Semaphore(AHEAD)
+        self._lock = threading.Lock()
+        self._waiting: deque[_Job] = deque()
+        self._runs = False
 
-    async def put(self, batch: bytes) -> None:
-        """Queue a batch; waits for room, and raises what an earlier batch raised."""
-        await self._room.acquire()
-        before = self._last
-        if before is not None and before.done():
-            before.result()
-        self._last = asyncio.create_task(self._run(before, batch))
+    def put(self, job: _Job) -> None:
+        """From any thread."""
+        with self._lock:
+            self._waiting.append(job)
+            if self._runs:
+                return
+            self._runs = True
+        _threads.submit(self._run)
 
-    async def _run(self, before: asyncio.Task[None] | None, batch: bytes) -> None:
-        try:
-            if before is not None:
-                await before
-            await asyncio.get_running_loop().run_in_executor(None, self._work, batch)
-        finally:
-            self._room.release()
-
-    async def finish(self) -> None:
-        """Wait for the last batch; raises what any raised."""
-        if self._last is not None:
-            await self._last
-
-    async def abandon(self) -> None:
-        """Wait until no thread works on this body any more, whatever it raised."""
-        if self._last is not None:
-            await asyncio.wait([self._last])
-            if not self._last.cancelled():
-                self._last.exception()
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._runs = False
+                    return
+                job = self._waiting.popleft()
+            self._work(job)
 
 
 class _Sink:
-    """Where the decoded body goes: its MD5 in one thread, the rest and the file in another."""
+    """Where a body goes: decoded and proven, into its file, and into its digests."""
 
-    def __init__(self, path: Path, headers: Mapping[str, str], proof: Proof) -> None:
+    def __init__(self, path: Path, headers: Mapping[str, str], proof: Proof, size: int) -> None:
+        self.blocks = _Blocks(size)
         self._digests = Digests(headers, proof.payload)
         self._decoder = ChunkDecoder(proof) if proof.is_chunked else None
         self._md5 = hashlib.md5(usedforsecurity=False)
-        self._file = open(path, "wb", buffering=0)  # noqa: SIM115 - closed by close()
-        self._lanes = (_Lane(self._md5.update), _Lane(self._write))
         self._size = 0
+        self._error: Exception | None = None
+        self._writing = _Lane(self._write_block)
+        self._hashing = _Lane(self._hash_block)
+        self._file = open(path, "wb", buffering=0)  # noqa: SIM115 - closed by close()
 
-    def _write(self, batch: bytes) -> None:
-        self._digests.update(batch)
-        self._file.write(batch)
+    def put(self, block: memoryview, count: int) -> None:
+        """Take the first bytes of a block of `blocks`; raises what an earlier one met with."""
+        if self._error is not None:
+            self.blocks.give_back(block)
+            raise self._error
+        self._writing.put((block, count))
 
-    async def take(self, batch: bytes) -> None:
-        """Take the next bytes as they arrived."""
+    def put_small(self, data: memoryview) -> None:
+        """Take a whole body that is too small for a thread."""
+        self._md5.update(self._write(data))
+
+    def _write(self, data: memoryview) -> memoryview:
+        """Decode and write; returns what was written."""
         if self._decoder is not None:
-            if len(batch) <= SMALL:
-                batch = self._decoder.feed(batch)
-            else:
-                loop = asyncio.get_running_loop()
-                batch = await loop.run_in_executor(None, self._decoder.feed, batch)
-        self._size += len(batch)
-        for lane in self._lanes:
-            await lane.put(batch)
+            data = memoryview(self._decoder.feed(data))
+        self._size += len(data)
+        self._digests.update(data)
+        written = 0
+        while written < len(data):
+            written += self._file.write(data[written:])
+        return data
 
-    def take_small(self, batch: bytes) -> None:
-        """The same for a body that is complete with it, and too small for a thread."""
-        if self._decoder is not None:
-            batch = self._decoder.feed(batch)
-        self._size += len(batch)
-        self._md5.update(batch)
-        self._write(batch)
+    def _write_block(self, job: tuple[memoryview, int]) -> None:
+        block, count = job
+        try:
+            if self._error is None:
+                self._hashing.put((block, self._write(block[:count])))
+                return
+        except Exception as error:
+            self._error = error
+        self.blocks.give_back(block)
+
+    def _hash_block(self, job: tuple[memoryview, memoryview]) -> None:
+        block, data = job
+        self._md5.update(data)
+        self.blocks.give_back(block)
 
     async def finish(self, headers: Mapping[str, str], proof: Proof, *, durable: bool) -> Received:
         """Wait for the threads, and compare what came with what was announced."""
-        for lane in self._lanes:
-            await lane.finish()
+        await self.blocks.all_back()
+        if self._error is not None:
+            raise self._error
         told = dict(headers)
         length = headers.get("content-length")
         if self._decoder is not None:
@@ -185,8 +183,7 @@ class _Sink:
 
     async def close(self) -> None:
         """Let the file go, once no thread writes to it."""
-        for lane in self._lanes:
-            await lane.abandon()
+        await self.blocks.all_back()
         self._file.close()
 
 
@@ -194,26 +191,33 @@ async def save(
     reader: Reader, headers: Mapping[str, str], proof: Proof, path: Path, *, durable: bool
 ) -> Received:
     """Write a body to `path`, complete and proven; raises S3Error, and leaves no file then."""
-    sink = _Sink(path, headers, proof)
+    # A byte more than the body has, so that its end shows when it has filled one block.
+    size = min(BLOCK, int(headers.get("content-length", BLOCK)) + 1)
+    sink = _Sink(path, headers, proof, size)
     try:
         try:
-            pieces: list[bytes] = []
-            amount = 0
-            began = False
-            async for piece in reader:
-                pieces.append(piece)
-                amount += len(piece)
-                if amount >= BATCH:
-                    # In one piece: a thread takes the interpreter's lock once for each.
-                    await sink.take(b"".join(pieces))
-                    pieces, amount, began = [], 0, True
-            if began or amount > SMALL:
-                await sink.take(b"".join(pieces))
-            else:
-                sink.take_small(b"".join(pieces))
+            await _pass(reader, sink)
             return await sink.finish(headers, proof, durable=durable)
         finally:
             await sink.close()
     except BaseException:
         path.unlink(missing_ok=True)
         raise
+
+
+async def _pass(reader: Reader, sink: _Sink) -> None:
+    """Give a whole body to its sink."""
+    ended = False
+    while not ended:
+        block = await sink.blocks.get()
+        try:
+            count = await reader.fill(block)
+        except BaseException:
+            sink.blocks.give_back(block)
+            raise
+        ended = count < len(block)
+        if ended and reader.count <= SMALL:
+            sink.blocks.give_back(block)
+            sink.put_small(block[:count])
+        else:
+            sink.put(block, count)

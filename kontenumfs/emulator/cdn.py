@@ -8,8 +8,8 @@ import time
 from typing import Any
 
 from kontenumfs.emulator.answers import http_date, object_headers, read_status
-from kontenumfs.emulator.body import Receive
 from kontenumfs.emulator.exchange import Hosts, Request
+from kontenumfs.emulator.reader import Receive
 from kontenumfs.emulator.s3 import Send
 from kontenumfs.emulator.segments import cut
 from kontenumfs.emulator.storage import Storage, StoredObject

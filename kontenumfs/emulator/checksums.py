@@ -16,7 +16,7 @@ PREFIX = "x-amz-checksum-"
 class Checksum(Protocol):
     """What hashlib's objects have of use here."""
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: bytes | memoryview, /) -> None:
         """Take more bytes."""
 
     def digest(self) -> bytes:
@@ -29,7 +29,7 @@ class CRC32:
     def __init__(self) -> None:
         self._value = 0
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: bytes | memoryview, /) -> None:
         """Take more bytes."""
         self._value = zlib.crc32(data, self._value)
 
@@ -56,7 +56,7 @@ class TableCRC:
         self._all_ones = (1 << 8 * size) - 1
         self._value = self._all_ones
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: bytes | memoryview, /) -> None:
         """Take more bytes."""
         value, table = self._value, self._table
         for byte in data:
@@ -113,7 +113,7 @@ class Digests:
                 raise S3Error("InvalidRequest", "The algorithm type of the checksum is invalid.")
             self.checksums[name] = checksum
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | memoryview) -> None:
         """Take more bytes."""
         if self.sha256 is not None:
             self.sha256.update(data)

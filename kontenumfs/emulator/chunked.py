@@ -41,7 +41,7 @@ class ChunkDecoder:
         self._trailer_signature = ""
         self.trailers: dict[str, str] = {}
 
-    def feed(self, data: bytes) -> bytes:
+    def feed(self, data: bytes | memoryview) -> bytes:
         """Decode what has arrived; raises S3Error for a false signature or a malformed body."""
         self._buffer += data
         out = bytearray()

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 from kontenumfs.emulator.auth import Authenticator
-from kontenumfs.emulator.body import Reader, Receive
 from kontenumfs.emulator.errors import S3Error
 from kontenumfs.emulator.faults import Faults
+from kontenumfs.emulator.reader import Reader, Receive
 from kontenumfs.emulator.s3 import Send
 
 
@@ -23,7 +23,7 @@ class ControlApp:
         """Answer one request: /faults (GET, POST, DELETE) and /keys (GET, POST)."""
         status, answer = 200, None
         try:
-            body = await Reader(receive).small()
+            body = await Reader(scope, receive).small()
             answer = self._perform(scope["method"], scope["path"], body)
         except LookupError as error:
             status, answer = 404, {"error": str(error)}

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from kontenumfs.emulator.body import Reader, Receive
 from kontenumfs.emulator.errors import S3Error
+from kontenumfs.emulator.reader import Reader, Receive
 from kontenumfs.protocol.signing import Signable
 
 _ADDRESS = re.compile(r"[\d.]+|\[.*\]")
@@ -77,7 +77,9 @@ class Request:
             bucket, key = in_host, decoded[1:]
         else:
             bucket, _, key = decoded[1:].partition("/")
-        return cls(scope["method"], path, query, headers, bucket, key, in_host, Reader(receive))
+        return cls(
+            scope["method"], path, query, headers, bucket, key, in_host, Reader(scope, receive)
+        )
 
     def parameter(self, name: str, default: str = "") -> str:
         """The value of a query parameter."""

@@ -5,6 +5,7 @@
 import base64
 import re
 from collections.abc import Callable, Iterable
+from typing import AnyStr
 
 from kontenumfs.emulator.answers import Answer, iso_time, text, url_text
 from kontenumfs.emulator.errors import S3Error
@@ -120,7 +121,7 @@ class Buckets:
         while True:
             for stored in self._storage.scan(bucket, prefix, at):
                 key = stored.key.encode()
-                common = _common(key, prefix, delimiter)
+                common = common_prefix(key, prefix, delimiter)
                 if common is not None and after.startswith(common):
                     at = common + SKIP
                     break
@@ -143,7 +144,8 @@ def is_bucket_name(name: str) -> bool:
     return re.fullmatch(r"\d+\.\d+\.\d+\.\d+", name) is None
 
 
-def _common(key: bytes, prefix: bytes, delimiter: bytes) -> bytes | None:
+def common_prefix(key: AnyStr, prefix: AnyStr, delimiter: AnyStr) -> AnyStr | None:
+    """What a listing shows instead of a key with the delimiter behind the prefix, or None."""
     if not delimiter:
         return None
     end = key.find(delimiter, len(prefix))

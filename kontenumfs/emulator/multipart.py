@@ -14,7 +14,7 @@ from kontenumfs.emulator.auth import Proof
 from kontenumfs.emulator.checksums import new_checksum
 from kontenumfs.emulator.errors import S3Error
 from kontenumfs.emulator.exchange import Request
-from kontenumfs.emulator.listing import common_prefixes, elements, encoder
+from kontenumfs.emulator.listing import common_prefix, common_prefixes, elements, encoder
 from kontenumfs.emulator.objects import MAX_OBJECT, Objects, checksum_headers, kept_headers
 from kontenumfs.emulator.segments import cut
 from kontenumfs.emulator.storage import StoredObject
@@ -28,6 +28,9 @@ _ELEMENTS = {
     name.lower(): f"Checksum{name}" for name in ("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256")
 }
 """The XML elements of the checksums."""
+
+Marker = tuple[str, str]
+"""Where a page of uploads begins: behind this key, or behind this upload of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,7 @@ class Multipart:
         try:
             document = parse(request.message)
             wanted = [_wanted(item) for item in document.all("Part")]
-        except (UnexpectedAnswer, ValueError, IndexError):
+        except (UnexpectedAnswer, ValueError):
             raise S3Error("MalformedXML") from None
         if not wanted or document.tag != "CompleteMultipartUpload":
             raise S3Error("MalformedXML")
@@ -211,35 +214,18 @@ class Multipart:
         prefix, delimiter = request.parameter("prefix"), request.parameter("delimiter")
         marker = (request.parameter("key-marker"), request.parameter("upload-id-marker"))
         limit = min(MAX_LISTED, request.number("max-uploads", MAX_LISTED))
-        found: list[Upload] = []
-        prefixes: list[str] = []
-        more, last = False, marker
-        for upload in self._uploads.under_way(request.bucket):
-            if not upload.key.startswith(prefix) or _is_behind(marker, upload):
-                continue
-            common = _common_prefix(upload.key, prefix, delimiter)
-            if common and (common in prefixes or marker[0].startswith(common)):
-                continue
-            if len(found) + len(prefixes) >= limit:
-                more = True
-                break
-            if common:
-                prefixes.append(common)
-                last = (common, "")
-            else:
-                found.append(upload)
-                last = (upload.key, upload.id)
+        found, prefixes, last = self._collect(request.bucket, prefix, delimiter, marker, limit)
         head = {
             "Bucket": request.bucket,
             "KeyMarker": encode(marker[0]),
             "UploadIdMarker": text(marker[1]),
-            "NextKeyMarker": encode(last[0]) if more else "",
-            "NextUploadIdMarker": last[1] if more else "",
+            "NextKeyMarker": encode(last[0]) if last else "",
+            "NextUploadIdMarker": last[1] if last else "",
             "Prefix": encode(prefix),
             "Delimiter": encode(delimiter),
             "EncodingType": request.parameter("encoding-type"),
             "MaxUploads": str(limit),
-            "IsTruncated": str(more).lower(),
+            "IsTruncated": str(last is not None).lower(),
         }
         items = (
             f"<Upload><Key>{encode(upload.key)}</Key><UploadId>{upload.id}</UploadId>"
@@ -250,6 +236,29 @@ class Multipart:
             "ListMultipartUploadsResult",
             elements(head) + "".join(items) + common_prefixes(prefixes, encode),
         )
+
+    def _collect(
+        self, bucket: str, prefix: str, delimiter: str, marker: Marker, limit: int
+    ) -> tuple[list[Upload], list[str], Marker | None]:
+        """One page of uploads and common prefixes, and the marker of the next, if there is one."""
+        found: list[Upload] = []
+        prefixes: list[str] = []
+        last = marker
+        for upload in self._uploads.under_way(bucket):
+            if not upload.key.startswith(prefix) or _is_behind(marker, upload):
+                continue
+            common = common_prefix(upload.key, prefix, delimiter)
+            if common and (common in prefixes or marker[0].startswith(common)):
+                continue
+            if len(found) + len(prefixes) >= limit:
+                return found, prefixes, last
+            if common:
+                prefixes.append(common)
+                last = (common, "")
+            else:
+                found.append(upload)
+                last = (upload.key, upload.id)
+        return found, prefixes, None
 
 
 def _wanted(item: Element) -> WantedPart:
@@ -269,17 +278,10 @@ def _composite(parts: list[StoredPart]) -> dict[str, str]:
     return found
 
 
-def _is_behind(marker: tuple[str, str], upload: Upload) -> bool:
+def _is_behind(marker: Marker, upload: Upload) -> bool:
     """Whether an upload was on an earlier page; without an id, the marker's key was too."""
     key, identity = marker
     if not key:
         return False
     mine, theirs = upload.key.encode(), key.encode()
     return mine < theirs or (mine == theirs and (not identity or upload.id <= identity))
-
-
-def _common_prefix(key: str, prefix: str, delimiter: str) -> str:
-    if not delimiter:
-        return ""
-    end = key.find(delimiter, len(prefix))
-    return key[: end + len(delimiter)] if end >= 0 else ""

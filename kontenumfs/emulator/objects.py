@@ -189,7 +189,7 @@ class Objects:
         """ComposeObject: link the components' bytes, in order, under the target's key."""
         try:
             keys = parse_components(request.message)
-        except (UnexpectedAnswer, IndexError):
+        except UnexpectedAnswer:
             raise S3Error("MalformedXML") from None
         if not 1 <= len(keys) <= self.limits.components:
             raise S3Error("InvalidRequest", f"compose takes 1 to {self.limits.components} objects")
@@ -292,7 +292,7 @@ class Objects:
             raise S3Error("InvalidRequest", "Missing required header for this request: Content-MD5")
         try:
             document = parse(request.message)
-        except (UnexpectedAnswer, IndexError):
+        except UnexpectedAnswer:
             raise S3Error("MalformedXML") from None
         keys = [item.get("Key") for item in document.all("Object")]
         if document.tag != "Delete" or not 1 <= len(keys) <= MAX_DELETE_MANY or "" in keys:

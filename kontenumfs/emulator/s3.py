@@ -12,7 +12,8 @@ from typing import Any
 from kontenumfs.emulator.access_log import AccessLog
 from kontenumfs.emulator.answers import Answer, http_date
 from kontenumfs.emulator.auth import Authenticator, Proof
-from kontenumfs.emulator.body import Receive, read_message
+from kontenumfs.emulator.body import read_message
+from kontenumfs.emulator.connection import EXTENSION
 from kontenumfs.emulator.errors import S3Error
 from kontenumfs.emulator.exchange import Hosts, Request
 from kontenumfs.emulator.faults import Fault, Faults
@@ -20,6 +21,7 @@ from kontenumfs.emulator.listing import Buckets
 from kontenumfs.emulator.multipart import Multipart
 from kontenumfs.emulator.objects import Objects
 from kontenumfs.emulator.operations import ABSENT, UNKNOWN, WITH_BODY, operation_of
+from kontenumfs.emulator.reader import Receive
 from kontenumfs.protocol.dialect import MAX_KEY_BYTES
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -78,10 +80,10 @@ class S3App:
             else:
                 await _send(answer, fault, send)
                 sent = len(answer.body)
-        except ConnectionDropped:
-            # Without the start of an answer uvicorn would make one up, so the transport is cut:
-            # that is what a lost connection looks like.
-            scope["extensions"]["kontenum.transport"].abort()
+        except (ConnectionDropped, asyncio.CancelledError):
+            # Cancelled: the emulator ends. Without the start of an answer uvicorn would make one
+            # up, so the transport is cut: that is what a lost connection looks like.
+            scope["extensions"][EXTENSION].transport.abort()
             await _gone(receive)
         finally:
             self._log.write(began, operation, request, status, sent)
@@ -216,7 +218,7 @@ def _send_half(scope: dict[str, Any], answer: Answer) -> int:
     lines += [f"{name}: {value}" for name, value in answer.headers.items()]
     head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
     half = len(answer.body) // 2
-    transport = scope["extensions"]["kontenum.transport"]
+    transport = scope["extensions"][EXTENSION].transport
     transport.write(head + answer.body[:half] if half else head[: len(head) // 2])
     transport.close()
     return half

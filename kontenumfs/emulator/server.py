@@ -15,12 +15,11 @@ from typing import Any
 
 import uvicorn
 import uvloop
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from kontenumfs.emulator.access_log import AccessLog
 from kontenumfs.emulator.auth import Authenticator
-from kontenumfs.emulator.body import BATCH
 from kontenumfs.emulator.cdn import CDNApp
+from kontenumfs.emulator.connection import Connection
 from kontenumfs.emulator.control import ControlApp
 from kontenumfs.emulator.exchange import Hosts
 from kontenumfs.emulator.faults import Faults
@@ -31,26 +30,8 @@ from kontenumfs.emulator.storage import Storage
 
 OWN_DOMAINS = ("s3.kontenum.com", "localhost")
 """Host names before which a bucket may stand, always."""
-
-
-class Protocol(HttpToolsProtocol):
-    """uvicorn's protocol, for long bodies, and with its transport for a fault to cut."""
-
-    def on_headers_complete(self) -> None:
-        """Let the application see the connection."""
-        super().on_headers_complete()
-        extensions: dict[str, Any] = {"kontenum.transport": self.transport}
-        self.scope["extensions"] = extensions
-
-    def on_body(self, body: bytes) -> None:
-        """Gather a batch before the application wakes up; uvicorn wakes it for each read."""
-        cycle = self.cycle
-        if cycle is None or cycle.response_complete:
-            return
-        cycle.body += body
-        if len(cycle.body) >= BATCH:
-            self.flow.pause_reading()
-            cycle.message_event.set()
+GRACE = 3
+"""Seconds that requests have to end, once the emulator is told to."""
 
 
 class Listener(uvicorn.Server):
@@ -60,6 +41,16 @@ class Listener(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals alone."""
         yield
+
+    def cut(self) -> None:
+        """Drop every connection: its client may never send the rest, nor take it."""
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
+    def cancel(self) -> None:
+        """End what waits for no client either: a delay that a fault has asked for."""
+        for task in self.server_state.tasks:
+            task.cancel()
 
 
 def main(argv: Sequence[str]) -> int:
@@ -129,12 +120,16 @@ async def _listen(
         for server, bound in zip(servers, sockets, strict=True)
     ]
 
+    loop = asyncio.get_running_loop()
+
     def stop() -> None:
         for server in servers:
             server.should_exit = True
+            loop.call_later(GRACE, server.cut)
+            loop.call_later(GRACE + 1, server.cancel)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop)
+        loop.add_signal_handler(number, stop)
     while not all(
         server.started or task.done() for server, task in zip(servers, tasks, strict=True)
     ):
@@ -157,7 +152,7 @@ def _config(app: Any, tls_cert: str | None, tls_key: str) -> uvicorn.Config:
     """One listener's settings, loaded: what is wrong with them must show before it is ready."""
     config = uvicorn.Config(
         app,
-        http=Protocol,
+        http=Connection,
         lifespan="off",
         log_level="error",
         access_log=False,
@@ -166,7 +161,7 @@ def _config(app: Any, tls_cert: str | None, tls_key: str) -> uvicorn.Config:
         timeout_keep_alive=75,
         ssl_certfile=tls_cert,
         ssl_keyfile=tls_key if tls_cert else None,
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=2 * GRACE,
     )
     try:
         config.load()

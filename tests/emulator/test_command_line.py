@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import sys
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,31 @@ def test_both_sigterm_and_a_restart_are_orderly(own_emulator: Emulator) -> None:
         n: v for n, v in before.items() if n not in varying
     }
     assert own_emulator.fetch("kept") == b"content and more"
+
+
+def test_requests_that_do_not_end_are_cut(own_emulator: Emulator) -> None:
+    """A body without its end, an answer that nobody takes, a long delay: it stops all the same."""
+    body = bytes(8 << 20)
+    with ExitStack() as stack:
+        wire = stack.enter_context(Wire(own_emulator))
+        wire.send("PUT", "big", body)
+        wire.send("PUT", "cut", b"old")
+        own_emulator.fault(op="PutObject", key="late", delay=600.0)
+        requests = [wire.prepare("PUT", key, body) for key in ("cut", "late")]
+        for request in requests:
+            raw = stack.enter_context(wire.plain_socket())
+            raw.sendall(request.head(len(body)) + body[: 2 << 20])
+        address = own_emulator.cdn_url.removeprefix("http://").split(":")
+        taker = stack.enter_context(socket.create_connection((address[0], int(address[1]))))
+        taker.sendall(f"GET /{BUCKET}/big HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+        assert taker.recv(1)
+        own_emulator.stop()
+    own_emulator.check_log()
+    own_emulator.start()
+    assert own_emulator.fetch("cut") == b"old"
+    assert not own_emulator.exists("late")
+    found = {line["key"]: line["status"] for line in own_emulator.all_requests()}
+    assert found == {"big": 200, "cut": 400, "late": 0}
 
 
 def test_tls(tmp_path: Path) -> None:

@@ -4,16 +4,20 @@
 
 import threading
 from collections import deque
+from collections.abc import Iterator
 from contextlib import suppress
 from http.client import HTTPException
 
 import pytest
 
+from tests.emulator.signers import UNSIGNED
 from tests.emulator.wire import Wire
 from tests.harness.emulator import Emulator
+from tests.harness.mounts import wait_until
 
 BLOCK = 300_000
-PART = 5 << 20
+MIB = 1 << 20
+PART = 5 * MIB
 
 
 class Writer(threading.Thread):
@@ -102,3 +106,56 @@ def test_no_half_object(own_emulator: Emulator, verb: str) -> None:
         with Wire(own_emulator) as wire:
             assert wire.send("DELETE", verb).status == 204
     own_emulator.check_log()
+
+
+def segments(emulator: Emulator) -> dict[str, int]:
+    """The files that hold the objects' bytes, and the size of each."""
+    directory = emulator.directory / "data" / "segments"
+    return {path.name: path.stat().st_size for path in directory.iterdir()}
+
+
+@pytest.fixture
+def upload(own_emulator: Emulator) -> Iterator[str]:
+    """The identity of an upload of the key k."""
+    with Wire(own_emulator) as wire:
+        wire.send("PUT", "k", b"old")
+        yield wire.send("POST", "k?uploads").element("UploadId")
+
+
+@pytest.mark.parametrize("query", ["", "?append", "?partNumber=1&uploadId={}"])
+def test_half_a_body_leaves_nothing(own_emulator: Emulator, upload: str, query: str) -> None:
+    """Bytes that were on the disk already are gone after the restart, and nothing else is."""
+    body = bytes(8 * MIB)
+    with Wire(own_emulator) as wire:
+        request = wire.prepare("PUT", f"k{query.format(upload)}", body)
+        before = segments(own_emulator)
+        with wire.plain_socket() as raw:
+            raw.sendall(request.head(len(body)) + body[: 5 * MIB])
+            wait_until(lambda: sum(segments(own_emulator).values()) > 3 * MIB)
+            own_emulator.kill()
+    own_emulator.start()
+    assert segments(own_emulator) == before
+    assert own_emulator.fetch("k") == b"old"
+    with Wire(own_emulator) as wire:
+        assert wire.send("GET", f"k?uploadId={upload}").element("PartNumber") == ""
+        assert wire.send("PUT", f"k{query.format(upload)}", b" and new").status == 200
+
+
+def test_everything_survives(own_emulator: Emulator) -> None:
+    """Buckets, objects with their headers, uploads and parts; what was deleted stays deleted."""
+    with Wire(own_emulator) as wire:
+        wire.send("PUT", "/second-bucket")
+        wire.send("PUT", "/second-bucket/k", b"there", {"x-amz-meta-own": "value"})
+        wire.send("PUT", "deleted", b"x")
+        wire.send("PUT", "copied", headers={"x-amz-copy-source": "/second-bucket/k"})
+        wire.send("DELETE", "deleted")
+        upload = wire.send("POST", "big?uploads").element("UploadId")
+        wire.send("PUT", f"big?partNumber=7&uploadId={upload}", b"part", payload=UNSIGNED)
+    own_emulator.kill()
+    own_emulator.start()
+    with Wire(own_emulator) as wire:
+        assert wire.send("HEAD", "/second-bucket/k").headers["x-amz-meta-own"] == "value"
+        assert own_emulator.fetch("copied") == b"there"
+        assert not own_emulator.exists("deleted")
+        parts = wire.send("GET", f"big?uploadId={upload}")
+        assert (parts.element("PartNumber"), parts.element("Size")) == ("7", "4")

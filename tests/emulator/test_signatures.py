@@ -10,12 +10,10 @@ from datetime import timedelta
 
 import pytest
 
-from tests.emulator.signers import UNSIGNED, V2, V4, checksum, in_chunks, now
+from tests.emulator.signers import UNSIGNED, V2, V4, checksum, now
 from tests.emulator.wire import Prepared, Wire
 from tests.harness.emulator import ACCESS, SECRET, Emulator
 
-CHUNKED = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
-UNSIGNED_CHUNKED = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 BODY = b"some content"
 
 
@@ -102,65 +100,6 @@ def test_a_body_that_is_not_the_one_announced(wire: Wire, untouched: str) -> Non
         assert wire.send("PUT", untouched, BODY, wrong).status == 400
         right = {f"x-amz-checksum-{name}": checksum(name, BODY)}
         assert wire.send("PUT", "right", BODY, right, payload=UNSIGNED).status == 200
-
-
-@pytest.mark.parametrize("broken", [None, 0, 1, 2])
-def test_signed_chunks(wire: Wire, emulator: Emulator, untouched: str, broken: int | None) -> None:
-    """A false signature of any chunk, the empty last one too, refuses the whole body."""
-    key = "chunked" if broken is None else untouched
-    signer = wire.signer()
-    headers = {"x-amz-decoded-content-length": "200", "content-encoding": "aws-chunked"}
-    request = wire.prepare("PUT", key, headers=headers, payload=CHUNKED, signer=signer)
-    seed = request.headers["authorization"][-64:]
-    pieces = list(in_chunks(signer, seed, (b"a" * 100, b"b" * 100)))
-    if broken is not None:
-        last = pieces[2 * broken][-3:-2]
-        pieces[2 * broken] = pieces[2 * broken][:-3] + (b"0" if last != b"0" else b"1") + b"\r\n"
-    request.body = b"".join(pieces)
-    assert wire.exchange(request).code == ("" if broken is None else "SignatureDoesNotMatch")
-    if broken is None:
-        assert emulator.fetch(key) == b"a" * 100 + b"b" * 100
-
-
-def test_an_unsigned_trailer(wire: Wire, emulator: Emulator, untouched: str) -> None:
-    """The checksum behind the body decides."""
-    for key, of in (("trailed", BODY), (untouched, b"another")):
-        headers = {
-            "x-amz-decoded-content-length": str(len(BODY)),
-            "content-encoding": "aws-chunked",
-            "x-amz-trailer": "x-amz-checksum-crc32",
-        }
-        request = wire.prepare("PUT", key, headers=headers, payload=UNSIGNED_CHUNKED)
-        trailer = f"x-amz-checksum-crc32:{checksum('crc32', of)}\r\n"
-        request.body = b"%x\r\n%s\r\n0\r\n%s\r\n" % (len(BODY), BODY, trailer.encode())
-        assert wire.exchange(request).status == (200 if of == BODY else 400)
-    assert emulator.fetch("trailed") == BODY
-
-
-@pytest.mark.parametrize("broken", ["", "signature", "checksum"])
-def test_a_signed_trailer(wire: Wire, emulator: Emulator, untouched: str, broken: str) -> None:
-    """Its signature and the checksum that it carries must both be right."""
-    key = untouched if broken else "signed-trailer"
-    signer = wire.signer()
-    headers = {
-        "x-amz-decoded-content-length": str(len(BODY)),
-        "content-encoding": "aws-chunked",
-        "x-amz-trailer": "x-amz-checksum-crc32c",
-    }
-    payload = f"{CHUNKED}-TRAILER"
-    request = wire.prepare("PUT", key, headers=headers, payload=payload, signer=signer)
-    seed = request.headers["authorization"][-64:]
-    of = b"another" if broken == "checksum" else BODY
-    trailer = f"x-amz-checksum-crc32c:{checksum('crc32c', of)}"
-    request.body = b"".join(in_chunks(signer, seed, (BODY,), trailer))
-    if broken == "signature":
-        mark = b"x-amz-trailer-signature:"
-        before, _, after = request.body.partition(mark)
-        request.body = before + mark + (b"1" if after[:1] == b"0" else b"0") + after[1:]
-    codes = {"": "", "signature": "SignatureDoesNotMatch", "checksum": "BadDigest"}
-    assert wire.exchange(request).code == codes[broken]
-    if not broken:
-        assert emulator.fetch(key) == BODY
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@
 
 import hashlib
 import re
+import socket
 import ssl
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPSConnection
 from typing import Self
@@ -42,6 +44,15 @@ class Prepared:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
 
+    def head(self, length: int) -> bytes:
+        """The request line and the headers, for a body of `length` bytes."""
+        headers = self.headers | {"content-length": str(length)}
+        lines = [
+            f"{self.method} {self.target} HTTP/1.1",
+            *(f"{n}: {v}" for n, v in headers.items()),
+        ]
+        return "\r\n".join((*lines, "", "")).encode()
+
 
 class Wire:
     """One connection to the S3 side.
@@ -63,6 +74,7 @@ class Wire:
         address = urlsplit(emulator.s3_url)
         name = host or address.hostname or ""
         self.host = f"{name}:{address.port}"
+        self._address = (name, address.port)
         self._keys = (access, secret, region)
         self._connection: HTTPConnection = HTTPConnection(name, address.port, timeout=30)
         if tls is not None:
@@ -97,9 +109,9 @@ class Wire:
         signed = (signer or self.signer()).in_header(method, target, given, told)
         return Prepared(method, target, signed, body)
 
-    def exchange(self, request: Prepared) -> Answer:
-        """Send it as it is now."""
-        body = request.body or (b"" if request.method in ("PUT", "POST") else None)
+    def exchange(self, request: Prepared, pieces: Iterable[bytes] | None = None) -> Answer:
+        """Send it as it is now, or with a body that need not be in memory."""
+        body = pieces or request.body or (b"" if request.method in ("PUT", "POST") else None)
         self._connection.request(request.method, request.target, body, request.headers)
         answer = self._connection.getresponse()
         headers = {name.lower(): value for name, value in answer.getheaders()}
@@ -122,6 +134,10 @@ class Wire:
         items = "".join(f"<Component><Name>{key}</Name></Component>" for key in keys)
         body = f"<ComposeRequest>{items}</ComposeRequest>".encode()
         return self.send("PUT", f"{target}?compose", body)
+
+    def plain_socket(self) -> socket.socket:
+        """Another connection, for what a client library does not do."""
+        return socket.create_connection(self._address, timeout=30)
 
     def close(self) -> None:
         """Close the connection."""

@@ -100,6 +100,10 @@ class Emulator:
         """The process."""
         return self._process.pid
 
+    def peak_memory(self) -> int:
+        """Bytes that the emulator had in memory at most."""
+        return peak_memory(self.pid)
+
     @property
     def is_running(self) -> bool:
         """Whether the process lives."""
@@ -194,6 +198,13 @@ class Emulator:
         request = urllib.request.Request(self.control_url + path, data=data, method=method)
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.loads(answer.read() or b"null")
+
+
+def peak_memory(pid: int) -> int:
+    """Bytes that a process had in memory at most."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from kontenumfs.daemon.kernel import detach, is_mountpoint
-from tests.harness.emulator import ACCESS, BUCKET, SECRET
+from tests.harness.emulator import ACCESS, BUCKET, SECRET, peak_memory
 
 PROMPTLY = 60.0
 """Seconds after which a command counts as hung."""
@@ -156,9 +156,7 @@ class MountedBucket:
 
     def peak_memory(self) -> int:
         """Bytes that the daemon had in memory at most."""
-        status = Path(f"/proc/{self.daemon()}/status").read_text()
-        line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
+        return peak_memory(self.daemon())
 
     def close(self) -> None:
         """End the mount however it is, and fail where the daemon logged an unexpected error."""

@@ -189,6 +189,29 @@ def test_small_parts_and_aborts(client: Any, bucket: str) -> None:
     assert "Uploads" not in client.list_multipart_uploads(Bucket=bucket)
 
 
+def test_uploads_are_listed_in_pages(client: Any, bucket: str) -> None:
+    """By key and identity; two of one key apart, and those below a delimiter as one."""
+    keys = ["a", "b/1", "b/1", "b/2", "b+", "c"]
+    begun = [client.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"] for key in keys]
+    list_all = client.get_paginator("list_multipart_uploads").paginate
+    for size in (1, 2, 10):
+        config = {"PageSize": size}
+        pages = list(list_all(Bucket=bucket, PaginationConfig=config))
+        uploads = [item for page in pages for item in page.get("Uploads", [])]
+        assert [item["Key"] for item in uploads] == sorted(keys)
+        assert sorted(item["UploadId"] for item in uploads) == sorted(begun)
+        found = [
+            item.get("Key") or item["Prefix"]
+            for page in list_all(Bucket=bucket, Delimiter="/", PaginationConfig=config)
+            for item in page.get("Uploads", []) + page.get("CommonPrefixes", [])
+        ]
+        assert sorted(found) == ["a", "b+", "b/", "c"]
+        below = list(list_all(Bucket=bucket, Prefix="b/", PaginationConfig=config))
+        assert sum(len(page.get("Uploads", [])) for page in below) == 3
+    for key, identity in zip(keys, begun, strict=True):
+        client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=identity)
+
+
 def test_managed_uploads(client: Any, bucket: str, tmp_path: Path) -> None:
     """upload_file and upload_fileobj, which choose multipart and threads by themselves."""
     path = tmp_path / "file"

@@ -1,0 +1,121 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""One connection: uvicorn's protocol, and the way past it that large bodies take.
+
+uvicorn gives a body out in pieces of a quarter of a megabyte at most, each copied five times on its
+way. What comes of a large body after its first piece is read from the socket straight into the
+memory that it is hashed and written from.
+"""
+
+import asyncio
+from typing import Any
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+LARGE = 1 << 18
+"""Bytes of a body still to come from which going past the parser pays."""
+EXTENSION = "kontenum.connection"
+"""Where an ASGI scope has its `Connection`."""
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's protocol, within reach of the application."""
+
+    _unparsed = 0
+    """Bytes of the body, as its Content-Length says, that the parser has not seen."""
+
+    def on_headers_complete(self) -> None:
+        """Let the application see the connection."""
+        super().on_headers_complete()
+        extensions: dict[str, Any] = {EXTENSION: self}
+        self.scope["extensions"] = extensions
+        lengths = (int(value) for name, value in self.headers if name == b"content-length")
+        self._unparsed = next(lengths, 0)
+
+    def on_body(self, body: bytes) -> None:
+        """Count what the parser has seen."""
+        self._unparsed -= len(body)
+        super().on_body(body)
+
+    def straight(self, scope: dict[str, Any]) -> "Straight | None":
+        """The way past the parser for the rest of the body of `scope`, where that is large.
+
+        None as well while there is something parsed that the application has not received.
+        """
+        if self.scope is not scope or self.cycle.body or self._unparsed < LARGE:
+            return None
+        return Straight(self, self._unparsed)
+
+    def body_has_ended(self) -> None:
+        """Go on behind a body that went past the parser, with a parser that knows nothing of it."""
+        if self.transport.is_closing():
+            return
+        self.parser = httptools.HttpRequestParser(self)
+        self.transport.set_protocol(self)
+        self.on_message_complete()
+        self.flow.resume_reading()
+
+
+class Straight(asyncio.BufferedProtocol):
+    """Reads the rest of a body, and then hands the connection back."""
+
+    def __init__(self, connection: Connection, left: int) -> None:
+        self._connection = connection
+        self.left = left
+        """Bytes still to come."""
+        self._room = memoryview(b"")
+        self._filled = 0
+        self._full: asyncio.Future[None] | None = None
+        self._unwanted = bytearray()
+        connection.flow.pause_reading()
+        connection.transport.set_protocol(self)
+
+    async def fill(self, room: memoryview) -> int:
+        """Read into `room`; returns how many bytes, fewer only where the body or the client ends.
+
+        When it is cancelled, what comes is thrown away.
+        """
+        self._room, self._filled = room[: self.left], 0
+        if len(self._room) and not self._connection.cycle.disconnected:
+            self._full = asyncio.get_running_loop().create_future()
+            self._connection.flow.resume_reading()
+            try:
+                await self._full
+            finally:
+                self._room, self._full = memoryview(b""), None
+        return self._filled
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go: never more than the body has left."""
+        if self._full is not None:
+            return self._room[self._filled :]
+        self._unwanted = self._unwanted or bytearray(LARGE)  # after an error
+        return memoryview(self._unwanted)[: self.left]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take note of what has come."""
+        self.left -= nbytes
+        self._filled += nbytes
+        if not self.left or (self._full is not None and self._filled == len(self._room)):
+            self._connection.flow.pause_reading()
+            if not self.left:
+                asyncio.get_running_loop().call_soon(self._connection.body_has_ended)
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._full is not None and not self._full.done():
+            self._full.set_result(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has gone."""
+        self._connection.connection_lost(exc)
+        self._wake()
+
+    def pause_writing(self) -> None:
+        """As in `Connection`."""
+        self._connection.pause_writing()
+
+    def resume_writing(self) -> None:
+        """As in `Connection`."""
+        self._connection.resume_writing()
