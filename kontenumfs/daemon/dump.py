@@ -10,17 +10,18 @@ from typing import Any
 import trio
 
 log = logging.getLogger(__name__)
+log.setLevel(logging.INFO)  # whatever the mount's own level, for somebody asked
 
 DEEPEST = 6
 """Frames of a task, the innermost ones."""
 
 
 def log_state(status: dict[str, Any]) -> None:
-    """Log the state and where every task is; whatever the level, for somebody asked."""
-    log.warning("state: %s", json.dumps(status))
+    """Log the state, and where every task is."""
+    log.info("state: %s", json.dumps(status))
     root = trio.lowlevel.current_root_task()
     for depth, task in _tasks(root, 0) if root is not None else ():
-        log.warning("task: %s%s at %s", "  " * depth, task.name, " < ".join(_frames(task)))
+        log.info("task: %s%s at %s", "  " * depth, task.name, " < ".join(_frames(task)))
 
 
 def _tasks(task: trio.lowlevel.Task, depth: int) -> Iterator[tuple[int, trio.lowlevel.Task]]:
