@@ -136,13 +136,21 @@ class PlanRunner:
     async def _make(
         self, step: Step, publication: Publication, limit: trio.CapacityLimiter
     ) -> None:
-        target, attributes = step.target, publication.attributes
+        target, began = step.target, trio.current_time()
         if isinstance(step, Multipart):
-            await self._make_multipart(step, attributes, limit)
+            written = await self._make_multipart(step, publication.attributes, limit)
         else:
             async with limit:
-                target.etag = (await self._make_one(step, publication)).etag
-        log.info("stored key=%r bytes=%d by %s", target.key, target.size, step)
+                written = await self._make_one(step, publication)
+        target.etag = written.etag
+        log.info(
+            "stored key=%r bytes=%d by %s request_id=%s seconds=%.3f",
+            target.key,
+            target.size,
+            step,
+            written.request_id,
+            trio.current_time() - began,
+        )
 
     async def _make_one(self, step: Step, publication: Publication) -> Written:
         key, attributes = step.target.key, publication.attributes
@@ -200,7 +208,7 @@ class PlanRunner:
 
     async def _make_multipart(
         self, step: Multipart, attributes: Attributes, limit: trio.CapacityLimiter
-    ) -> None:
+    ) -> Written:
         upload = await Upload.begin(self.store, self.journal, step.target.key, attributes)
 
         async def send(number: int, part: Bytes | Range) -> None:
@@ -214,7 +222,7 @@ class PlanRunner:
             async with open_flat_nursery() as nursery:
                 for part in step.parts:
                     nursery.start_soon(send, upload.next_number(), part)
-            step.target.etag = await upload.complete()
+            return await upload.complete()
         except BaseException:
             with trio.move_on_after(CLEAN_UP_SECONDS, shield=True):
                 await upload.abort()

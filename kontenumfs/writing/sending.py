@@ -103,8 +103,14 @@ class StagedUpload:
 
     async def complete(self) -> None:
         """Make the object of the parts; they must all have been sent."""
-        self.object.etag = await self._upload.complete()
-        log.info("completed key=%r bytes=%d", self.object.key, self.object.size)
+        written = await self._upload.complete()
+        self.object.etag = written.etag
+        log.info(
+            "completed key=%r bytes=%d request_id=%s",
+            self.object.key,
+            self.object.size,
+            written.request_id,
+        )
 
     async def abort(self) -> None:
         """Drop the parts."""

@@ -21,7 +21,7 @@ from kontenumfs.protocol.errors import (
     TooManyAppends,
     WriterConflict,
 )
-from kontenumfs.store.api import Attributes, Body, Part, Store
+from kontenumfs.store.api import Attributes, Body, Part, Store, Written
 from kontenumfs.writing.extents import Range, RemoteObject
 from kontenumfs.writing.journal import Journal
 
@@ -218,12 +218,12 @@ class Upload:
         )
         self.parts.append(made)
 
-    async def complete(self) -> str:
-        """Publish; returns the object's ETag."""
+    async def complete(self) -> Written:
+        """Publish; returns what the object has become."""
         parts = sorted(self.parts, key=lambda part: part.number)
         written = await self.store.complete_multipart(self.key, self.upload_id, parts)
         self.journal.upload_ended(self.entry)
-        return written.etag
+        return written
 
     async def abort(self) -> None:
         """Drop the parts; a failure is logged, for the data was not acknowledged."""
@@ -275,7 +275,7 @@ async def _copy_in_parts(
         info = await store.head(base.key)
         if (info.size, info.etag) != (base.size, base.etag):
             raise PreconditionFailed("it changed while it was copied", resource=base.key)
-        return await upload.complete()
+        return (await upload.complete()).etag
     except BaseException:
         with trio.move_on_after(CLEAN_UP_SECONDS, shield=True):
             await upload.abort()
