@@ -58,16 +58,32 @@ def add_json(made: argparse.ArgumentParser) -> None:
     made.add_argument("--json", action="store_true", help="print JSON")
 
 
+def working_directory() -> str:
+    """Where relative paths count from; raises UserError where somebody has deleted it."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        raise UserError(
+            "the current directory has been deleted: cd elsewhere", Exit.USAGE
+        ) from None
+
+
 def settings_of(arguments: argparse.Namespace) -> Settings:
     """The settings that the arguments lead to; raises ConfigurationError."""
-    return read_settings(arguments.options, os.environ, name=arguments.name, directory=os.getcwd())
+    return read_settings(
+        arguments.options, os.environ, name=arguments.name, directory=working_directory()
+    )
 
 
 def live_settings(arguments: argparse.Namespace) -> LiveSettings:
     """The settings and the keys; raises ConfigurationError."""
     # A daemon leaves its directory, and reads relative paths again long after.
     read = partial(
-        read_settings, arguments.options, os.environ, name=arguments.name, directory=os.getcwd()
+        read_settings,
+        arguments.options,
+        os.environ,
+        name=arguments.name,
+        directory=working_directory(),
     )
     return LiveSettings(read, os.environ)
 

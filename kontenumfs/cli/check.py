@@ -54,7 +54,9 @@ def _configured() -> list[str]:
 
 
 def _check(options: list[str], name: str | None, source: str | None) -> Iterator[Finding]:
-    read = partial(read_settings, options, os.environ, name=name, directory=os.getcwd())
+    read = partial(
+        read_settings, options, os.environ, name=name, directory=given.working_directory()
+    )
     try:
         live = LiveSettings(read, os.environ)
         what = live.settings.source(source)

@@ -26,7 +26,7 @@ def main(argv: Sequence[str]) -> int:
     if name and "/" in name:
         options.append(f"config={name}")
         name = None
-    settings = read_settings(options, os.environ, name=name, directory=os.getcwd())
+    settings = read_settings(options, os.environ, name=name, directory=given.working_directory())
     shown = describe(settings)
     if arguments.json:
         print(json.dumps(shown, indent=2))

@@ -5,6 +5,7 @@
 import argparse
 import os
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,8 @@ def main(argv: Sequence[str]) -> int:
     changed = installation.uninstall() if arguments.uninstall else installation.install()
     for path in changed:
         print(f"{'removed' if arguments.uninstall else 'written'}: {path}")
+    if installation.warning and not arguments.uninstall:
+        print(f"note: {installation.warning}", file=sys.stderr)
     # Only what boots by systemd has this directory, sd_booted(3).
     if root == Path("/") and os.path.isdir("/run/systemd/system"):
         subprocess.run(["systemctl", "daemon-reload"], check=False)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from kontenumfs.cli import arguments as given
 from kontenumfs.cli.mount import serve_mount
 from kontenumfs.daemon.kernel import FSTYPE
 from kontenumfs.daemon.live import LiveSettings
@@ -47,19 +48,23 @@ def main() -> int:
         return NOT_MOUNTED
     except KeyboardInterrupt:
         return NOT_MOUNTED
+    except Exception as error:
+        # mount(8) knows no other code, and shows a user what stands here.
+        complain(f"{name}: internal error: {error!r}")
+        return NOT_MOUNTED
     return 0
 
 
 def _run(name: str, call: Call) -> None:
     if len(call.arguments) != 2:
         raise UserError("takes SOURCE and DIRECTORY: mount -t kontenumfs BUCKET[/PREFIX] DIRECTORY")
-    given, directory = call.arguments
+    name_of_source, directory = call.arguments
     if "remount" in call.options:
         raise UserError(f"{directory}: cannot be remounted: unmount it and mount it again")
     options = _known(name, call.options) if call.sloppy else call.options
-    read = partial(read_settings, options, os.environ, directory=os.getcwd())
+    read = partial(read_settings, options, os.environ, directory=given.working_directory())
     live = LiveSettings(read, os.environ)
-    source = live.settings.source(given)
+    source = live.settings.source(name_of_source)
     mountpoint = live.settings.mountpoint(directory)
     check_mountpoint(mountpoint, nonempty=live.settings.options.nonempty)
     check_fuse()

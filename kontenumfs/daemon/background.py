@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Going into the background without losing the reason for a failure, and waiting for the end."""
 
+import errno
 import fcntl
 import hashlib
 import json
 import logging
 import os
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -114,21 +116,38 @@ class Running:
 
     def pid(self) -> int | None:
         """The process that holds the lock, or None."""
+        descriptor = self._open_as_found(os.O_RDONLY)
+        if descriptor is None:
+            return None
+        with open(descriptor, encoding="ascii") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                said, owner = file.read().strip(), os.fstat(descriptor).st_uid
+                return int(said) if said.isdigit() and _owner(int(said)) == owner else None
+        return None
+
+    def _open_as_found(self, flags: int) -> int | None:
+        """The lock's descriptor; None where there is none.
+
+        A sandboxed daemon's directory is its user's, who could put anything there for root to
+        open: links, pipes and devices are passed over.
+        """
         try:
-            with open(self._path, encoding="ascii") as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    return int(file.read() or 0) or None
-        except FileNotFoundError:
-            pass
+            descriptor = os.open(self._path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.EISDIR):
+                return None
+            raise
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return descriptor
+        os.close(descriptor)
         return None
 
     def wait_for_end(self, deadline: float) -> bool:
         """Whether the daemon has ended within `deadline` seconds."""
-        try:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
+        descriptor = self._open_as_found(os.O_RDWR)
+        if descriptor is None:
             return True
         until = time.monotonic() + deadline
         try:
@@ -144,6 +163,14 @@ class Running:
                     return True
         finally:
             os.close(descriptor)
+
+
+def _owner(pid: int) -> int | None:
+    """The user whose process that is; who writes a file may write another's number into it."""
+    try:
+        return os.stat(f"/proc/{pid}").st_uid
+    except FileNotFoundError:
+        return None
 
 
 def runtime_file(mountpoint: Path, kind: str) -> Path:

@@ -24,6 +24,8 @@ UNITS = {
 }
 """Below systemd/ -> below the root. What an administrator writes in /etc comes before these."""
 HELPERS = ("mount.kontenumfs", "mount.fuse.kontenumfs")
+HIDDEN = ("/home", "/root", "/run/user")
+"""What ProtectHome= takes away from the sandboxed service."""
 COMMAND = "usr/local/bin/kontenumfs"
 """Where the command is linked, so that it is on everybody's PATH."""
 
@@ -60,6 +62,17 @@ class Installation:
                 yield self._link(link, target)
         except OSError as error:
             raise UserError(f"{error.filename}: {error.strerror}: run it as root") from None
+
+    @property
+    def warning(self) -> str:
+        """What will not work; empty where everything will."""
+        real = self.program.resolve()
+        if not any(real.is_relative_to(place) for place in HIDDEN):
+            return ""
+        return (
+            f"kontenumfs-sandbox@ cannot see {real}, which is below {', '.join(HIDDEN)}: "
+            "install kontenumfs elsewhere, such as /opt/kontenumfs, to use it"
+        )
 
     def uninstall(self) -> Iterator[Path]:
         """Take away what `install` put there and nobody replaced; yields it. Raises UserError."""
@@ -106,7 +119,14 @@ class Installation:
 
 
 def _is_ours(link: Path) -> bool:
-    return os.path.basename(os.readlink(link)) in (HELPERS[0], os.path.basename(COMMAND))
+    """Whether a link goes to a kontenumfs command, or to one that is gone."""
+    target = link.parent / os.readlink(link)
+    if target.name not in (HELPERS[0], os.path.basename(COMMAND)):
+        return False
+    try:
+        return b"kontenumfs.cli" in target.read_bytes()  # pip's script imports it
+    except FileNotFoundError:
+        return True
 
 
 def _program() -> Path:

@@ -8,7 +8,9 @@ import sys
 import zipfile
 from pathlib import Path
 
-from kontenumfs.daemon.units import UNITS
+import pytest
+
+from kontenumfs.daemon.units import UNITS, Installation
 from tests.harness.mounts import kontenumfs, run
 
 PROJECT = Path(__file__).parents[2]
@@ -73,6 +75,37 @@ def test_what_is_not_ours_stays(tmp_path: Path) -> None:
     assert f"{helper}: is not ours" in install(tmp_path, check=False).stderr
     install(tmp_path, "--uninstall")
     assert below(tmp_path) == {str(helper.relative_to(tmp_path))}
+
+
+def test_a_link_of_that_name_may_be_somebody_elses(tmp_path: Path) -> None:
+    """Where it leads says whose it is; one that leads nowhere is left of an older kontenumfs."""
+    link = tmp_path / "usr/sbin/mount.kontenumfs"
+    other = tmp_path / "opt/mount.kontenumfs"
+    for directory in (link.parent, other.parent):
+        directory.mkdir(parents=True)
+    other.write_text("#!/bin/sh\n")
+    link.symlink_to(other)
+    assert f"{link}: is not ours" in install(tmp_path, check=False).stderr
+    install(tmp_path, "--uninstall")
+    assert link.is_symlink()
+    other.unlink()
+    install(tmp_path)
+    assert link.resolve() == PROGRAM.with_name("mount.kontenumfs").resolve()
+
+
+@pytest.mark.parametrize(
+    ("program", "hidden"),
+    [
+        ("/root/venv/bin/kontenumfs", True),
+        ("/home/me/bin/kontenumfs", True),
+        ("/opt/kontenumfs/bin/kontenumfs", False),
+        ("/homestead/kontenumfs", False),
+    ],
+)
+def test_what_a_sandbox_cannot_see_is_said(tmp_path: Path, program: str, hidden: bool) -> None:
+    """ProtectHome= takes homes away from the sandboxed service."""
+    installation = Installation(tmp_path, Path(program), PROJECT / "systemd")
+    assert bool(installation.warning) is hidden
 
 
 def test_the_units_are_in_the_wheel(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`mount.kontenumfs` as mount(8) calls it; tests/systemd has mount(8) itself."""
 
+import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -107,3 +109,18 @@ def test_no_second_layer(place: Place) -> None:
     again = place.call()
     assert again.returncode == NOT_MOUNTED
     assert "something is mounted here" in again.stderr
+
+
+@pytest.mark.parametrize("command", [[str(HELPER)], [sys.executable, "-m", "kontenumfs", "mount"]])
+def test_a_directory_that_has_been_deleted(
+    place: Place, tmp_path: Path, command: list[str]
+) -> None:
+    """Where a shell still stands in it: one line, and no traceback."""
+    (tmp_path / "gone").mkdir()
+    words = f"{shlex.join(command)} {BUCKET} {place.path} -o {place.options.removeprefix('rw,')}"
+    environment = os.environ | {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(Path.cwd())}
+    script = f"cd {tmp_path}/gone && rmdir ../gone && exec {words}"
+    done = run("sh", "-c", script, check=False, env=environment)
+    assert done.returncode == (NOT_MOUNTED if command == [str(HELPER)] else 2)
+    assert done.stderr.endswith("the current directory has been deleted: cd elsewhere\n")
+    assert len(done.stderr.splitlines()) == 1
