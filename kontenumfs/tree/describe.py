@@ -35,6 +35,9 @@ class Describer:
     def __init__(self, tree: "Tree", *, parallel: int, trust_listings: bool) -> None:
         self._tree = tree
         self._limit = trio.CapacityLimiter(parallel)
+        # Who waits for an answer does not queue behind what may never be wanted.
+        self._slots_ahead = trio.Semaphore(max(1, parallel - 1))
+        self._asked_ahead: set[File] = set()
         self._trust_listings = trust_listings
         self._refused = NEVER
         self._flights = Flights()
@@ -59,6 +62,9 @@ class Describer:
         Some servers deny HEAD together with GET: then a listing tells size and time, and HEAD is
         not tried again within the ttl. What refuses listings too is raised.
         """
+        return await self._tree.refreshes.outlast(lambda: self._head(key))
+
+    async def _head(self, key: str) -> ObjectInfo | None:
         if not self._tree.fresh(self._refused):
             try:
                 async with self._limit:
@@ -74,6 +80,10 @@ class Describer:
             self._tree.remembered.learn(info)
             return info
         return await self._head_by_listing(key)
+
+    async def find(self, key: str) -> ObjectInfo | None:
+        """The object called `key`, with its attributes unless listings are trusted."""
+        return await (self._head_by_listing if self._trust_listings else self.head)(key)
 
     async def _head_by_listing(self, key: str) -> ObjectInfo | None:
         page = await self._tree.list_page(key, max_keys=1)
@@ -142,17 +152,25 @@ class Describer:
 
     async def run(self) -> None:
         """Ask for attributes ahead of who wants one after another, until cancelled."""
-        while True:
-            await self._ahead.wait()
-            self._ahead = trio.Event()
-            async with trio.open_nursery() as nursery:
+        async with trio.open_nursery() as nursery:
+            while True:
+                await self._ahead.wait()
+                self._ahead = trio.Event()
                 for node in self._series.following(AHEAD):
-                    if not self.knows(node):
-                        nursery.start_soon(self._describe_quietly, node)
+                    if self._ahead.is_set():
+                        break  # who wants them has gone on, perhaps elsewhere
+                    if not self.knows(node) and node not in self._asked_ahead:
+                        await self._slots_ahead.acquire()
+                        self._asked_ahead.add(node)
+                        nursery.start_soon(self._describe_ahead, node)
 
-    async def _describe_quietly(self, node: File) -> None:
-        with suppress(KontenumError):  # who wants it asks again, and is told
-            await self._describe_file(node)
+    async def _describe_ahead(self, node: File) -> None:
+        try:
+            with suppress(KontenumError):  # who wants it asks again, and is told
+                await self._describe_file(node)
+        finally:
+            self._asked_ahead.discard(node)
+            self._slots_ahead.release()
 
 
 class Series:

@@ -1,11 +1,14 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""What many want at the same time is asked for once."""
+"""What many want at the same time is asked for once, and again after a refresh."""
 
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import trio
+
+T = TypeVar("T")
 
 
 class Flights:
@@ -31,3 +34,22 @@ class Flights:
         finally:
             del self._under_way[question]
             done.set()
+
+
+class Refreshes:
+    """Who refreshes wants to see what is true from then on, not what is on its way already."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def happened(self) -> None:
+        """An answer to a question that was asked before now counts no more."""
+        self._count += 1
+
+    async def outlast(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What `ask` returns, once there is no refresh while it does."""
+        while True:
+            count = self._count
+            answer = await ask()
+            if count == self._count:
+                return answer

@@ -14,6 +14,7 @@ def refresh_path(tree: Tree, path: str, *, recursive: bool = False) -> Entries:
 
     Asks nobody: what is not known needs no refreshing.
     """
+    tree.forget_listings()
     node: Node = tree.root
     for name in path.split("/") if path else ():
         child = node.children.get(name) if isinstance(node, Directory) else None

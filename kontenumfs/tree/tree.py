@@ -18,7 +18,7 @@ from kontenumfs.store.api import ListPage, ObjectInfo, Store
 from kontenumfs.store.tasks import open_flat_nursery
 from kontenumfs.tree.attributes import confirm
 from kontenumfs.tree.describe import Describer
-from kontenumfs.tree.flights import Flights
+from kontenumfs.tree.flights import Flights, Refreshes
 from kontenumfs.tree.inodes import InodeTable
 from kontenumfs.tree.kernel import Kernel, NoKernel
 from kontenumfs.tree.listing import Listing
@@ -71,6 +71,7 @@ class Tree:
         self.inodes = InodeTable(self.root)
         self.describer = Describer(self, parallel=heads, trust_listings=trust_listings)
         self.room = Room(entries, self.kernel)
+        self.refreshes = Refreshes()
         self._listings: LRUCache[Directory, Listing] = LRUCache(LISTINGS)
         self._walks = Walks(self)
         self._flights = Flights()
@@ -187,7 +188,23 @@ class Tree:
         parent.asked += 1
         key = self.child_key(parent, name)
         asked = self.clock()
-        info: ObjectInfo | None = None
+        info, page = await self.refreshes.outlast(lambda: self._ask_for_both(key))
+        node: Node | None
+        if page is not None and (page.objects or page.prefixes):
+            node = self.directory_seen(parent, name, asked)
+        elif info is not None:
+            node = self.file_seen(parent, name, info, asked)
+            told_all = info.attributes is not None  # else what is known of it stays
+            if told_all and isinstance(node, File) and node.checked == asked:
+                self.described(node, info, asked)
+        else:
+            node = self.nothing_seen(parent, name, asked)
+        self.room.make(parent)
+        if node is None:
+            raise FileMissing(name)
+        return node
+
+    async def _ask_for_both(self, key: str) -> tuple[ObjectInfo | None, ListPage | None]:
         page: ListPage | None = None
 
         async def as_prefix() -> None:
@@ -197,20 +214,8 @@ class Tree:
         async with open_flat_nursery() as nursery:
             if len(key.encode()) < MAX_KEY_BYTES:  # no key is longer, so nothing is below it
                 nursery.start_soon(as_prefix)
-            info = await self.describer.head(key)
-        node: Node | None
-        if page is not None and (page.objects or page.prefixes):
-            node = self.directory_seen(parent, name, asked)
-        elif info is not None:
-            node = self.file_seen(parent, name, info, asked)
-            if isinstance(node, File) and node.checked == asked:
-                self.described(node, info, asked)
-        else:
-            node = self.nothing_seen(parent, name, asked)
-        self.room.make(parent)
-        if node is None:
-            raise FileMissing(name)
-        return node
+            info = await self.describer.find(key)
+        return info, page
 
     async def list_page(
         self,
@@ -222,10 +227,14 @@ class Tree:
         start_after: str = "",
     ) -> ListPage:
         """One page of the store's listing, with the attributes that are remembered."""
-        page = await self.store.list_page(
-            prefix, delimiter=delimiter, max_keys=max_keys, token=token, start_after=start_after
-        )
-        return await self.remembered.recall(page)
+
+        async def ask() -> ListPage:
+            page = await self.store.list_page(
+                prefix, delimiter=delimiter, max_keys=max_keys, token=token, start_after=start_after
+            )
+            return await self.remembered.recall(page)
+
+        return await self.refreshes.outlast(ask)
 
     async def children(self, parent: Directory) -> list[Node]:
         """Everything in `parent`, in the order of names; lists it when the cache is stale."""
@@ -255,6 +264,7 @@ class Tree:
         """Listings that are under way count for nobody who comes from now on."""
         self._listings.clear()
         self._walks = Walks(self)
+        self.refreshes.happened()
 
     async def describe(self, node: Node, *, exact: bool = False) -> None:
         """Make sure that the attributes of `node` are known, by one HEAD where they are not.

@@ -6,57 +6,21 @@ It takes an append for a PutObject, as most servers do: the object would be repl
 """
 
 import os
-import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.harness.emulator import ACCESS, BUCKET, SECRET
 from tests.harness.mounts import MountedBucket, MountFactory, run, shell
-from tests.interop.clients import PROGRAMS
+from tests.interop.rclone_server import RcloneServer, running_rclone
 from tests.mount.test_writing import MIB, noise
-
-
-class RcloneServer:
-    """A running server, and its objects, which are files below a directory."""
-
-    def __init__(self, s3_url: str, root: Path) -> None:
-        self.s3_url = s3_url
-        self._root = root
-
-    def fetch(self, key: str) -> bytes:
-        """An object's bytes."""
-        return (self._root / key).read_bytes()
-
-    def exists(self, key: str) -> bool:
-        """Whether there is an object."""
-        return (self._root / key).exists()
-
-    def mark(self) -> None:
-        """Requests are not counted here."""
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RcloneServer]:
-    """``rclone serve s3`` with one bucket."""
-    root = tmp_path_factory.mktemp("rclone") / BUCKET
-    root.mkdir()
-    command = [str(PROGRAMS / "rclone"), "--config", "/dev/null", "-vv", "serve", "s3"]
-    command += ["--addr", "127.0.0.1:0", "--auth-key", f"{ACCESS},{SECRET}", str(root.parent)]
-    log = root.parent.with_suffix(".log")
-    with (
-        open(log, "wb") as errors,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors) as process,
-    ):
-        try:
-            while not (found := re.search(r"http://127\.0\.0\.1:\d+", log.read_text())):
-                assert process.poll() is None, log.read_text()
-            yield RcloneServer(found.group(), root)
-        finally:
-            process.terminate()
-    assert "GetObject" not in log.read_text()
+    """One server with one bucket."""
+    with running_rclone(tmp_path_factory.mktemp("rclone")) as running:
+        yield running
 
 
 @pytest.fixture
