@@ -33,7 +33,8 @@ def test_the_mount_answers_when_start_returns(named: NamedMount) -> None:
     named.sh("echo content > file")
     assert named.fetch("file") == b"content\n"
     assert named.sh("setpriv --reuid=65534 --regid=65534 --clear-groups ls") == "file"
-    assert '"open_files": 0' in named.sh("kontenumfs status .")
+    assert '"open_files": 0' in named.sh("kontenumfs status --json .")
+    assert str(named.path) in named.sh("kontenumfs status")
     assert named.sh("stat -c %u:%g .") == "0:0"
     options = named.sh("findmnt -n -o OPTIONS .")
     assert "nosuid,nodev" in options
