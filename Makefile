@@ -18,6 +18,7 @@ lint: setup
 bench: setup
 	.venv/bin/python -m bench.writing
 	.venv/bin/python -m bench.emulator
+	.venv/bin/python -m bench.tree --large 10000 100000
 
 # The manual pages and the tables in docs/, from the parsers and the table of options.
 docs: setup

@@ -123,7 +123,9 @@ class Entries(ExtendedAttributes):
             if start_id == 0:
                 await opened.rewind(self._tree)
             at = start_id
-            while await opened.has(at):
+            told = False
+            # What has come is told at once; for the next page the kernel asks again.
+            while at < len(opened.entries) or (not told and await opened.has(at)):
                 batch = opened.entries[at : at + DESCRIBE_AHEAD]
                 await self._describe_links(batch)
                 for node in map(self._tree.current, batch):
@@ -134,6 +136,7 @@ class Entries(ExtendedAttributes):
                     if not pyfuse3.readdir_reply(token, name, self._entry(node), at):
                         return
                     self._tree.inodes.remember(node)
+                    told = True
 
     async def _describe_links(self, nodes: Sequence[Node]) -> None:
         """Ask for the attributes of what may be a link, side by side; who has gone is skipped."""

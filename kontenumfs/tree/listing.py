@@ -88,12 +88,21 @@ class Listing:
 
     def _end(self) -> None:
         self.entries += self._sightings.end()
-        known = set(map(id, self.entries))
-        for node in self._directory.children.values():  # what is only here so far
-            if id(node) not in known and self._tree.confirmed(node, self.began):
-                self.entries.append(node)
+        self.entries += self._others()
         self._directory.large = self.pages > 1
         self.complete = True
+
+    def _others(self) -> list[Node]:
+        """What the listing did not name, and exists all the same: what is only here so far."""
+        # What was checked by this listing alone has its time: a set of all would cost too much.
+        known = {id(node) for node in self.entries if node.checked != self.began}
+        return [
+            node
+            for node in self._directory.children.values()
+            if node.checked != self.began
+            and id(node) not in known
+            and self._tree.confirmed(node, self.began)
+        ]
 
 
 def _last_key(page: ListPage, before: str) -> str:

@@ -278,9 +278,10 @@ class Tree:
 
     def listing_ended(self, parent: Directory, began: float) -> None:
         """End a listing that began at `began`: what it did not confirm is gone."""
-        for name, node in list(parent.children.items()):
-            if not self.confirmed(node, began):
-                self._lose(parent, name)
+        children = parent.children
+        gone = [name for name, node in children.items() if not self.confirmed(node, began)]
+        for name in gone:
+            self._lose(parent, name)
         # What was removed here while the listing was under way stays removed.
         parent.missing = {n: when for n, when in parent.missing.items() if when > began}
         parent.listed = began

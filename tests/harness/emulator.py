@@ -202,8 +202,17 @@ class Emulator:
 
 def peak_memory(pid: int) -> int:
     """Bytes that a process had in memory at most."""
+    return _memory(pid, "VmHWM")
+
+
+def memory(pid: int) -> int:
+    """Bytes that a process has in memory."""
+    return _memory(pid, "VmRSS")
+
+
+def _memory(pid: int, what: str) -> int:
     status = Path(f"/proc/{pid}/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    line = next(line for line in status.splitlines() if line.startswith(what))
     return int(line.split()[1]) * 1024
 
 
