@@ -4,8 +4,11 @@
 
 import errno
 
+import pyfuse3
+import pytest
+
 import kontenumfs.protocol.errors as errors
-from kontenumfs.fuse.errors import ERRNO
+from kontenumfs.fuse.errors import ERRNO, translated
 from kontenumfs.protocol.answers import BY_CODE, error_from_answer
 
 EVERY = {
@@ -35,3 +38,15 @@ def test_only_404_means_that_a_file_does_not_exist() -> None:
         assert ERRNO[type(error_from_answer(status, "", ""))] != errno.ENOENT
     for code, kind in BY_CODE.items():
         assert (ERRNO[kind] == errno.ENOENT) == (code == "NoSuchKey")
+
+
+async def test_a_defect_is_eio_to_one_program(caplog: pytest.LogCaptureFixture) -> None:
+    """Its traceback is in the log, and nothing else ends: pyfuse3 would take the mount down."""
+    with pytest.raises(pyfuse3.FUSEError) as caught:
+        async with translated("write"):
+            raise ZeroDivisionError
+    assert caught.value.errno == errno.EIO
+    [record] = caplog.records
+    assert record.getMessage() == "a defect, please report it: write"
+    assert record.exc_info is not None
+    caplog.clear()

@@ -20,6 +20,7 @@ from kontenumfs.tree.attributes import Defaults
 from kontenumfs.tree.remembered import RememberedAttributes
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.capabilities import ProvenCapabilities
+from kontenumfs.writing.claims import Claims
 from kontenumfs.writing.content import Environment
 from kontenumfs.writing.deferred import DeferredMetadata
 from kontenumfs.writing.execute import PlanRunner
@@ -82,8 +83,9 @@ def assemble(
     wall_ns: Callable[[], int] = time.time_ns
     composer = Composer(prefix, lambda path: live.rules.headers_of(path))
     markers = Markers(store, prefix)
+    claims = Claims()
     deferred = DeferredMetadata(
-        store, tree, markers, composer, delay=options.metadata_delay, wall_ns=wall_ns
+        store, tree, markers, composer, claims, delay=options.metadata_delay, wall_ns=wall_ns
     )
     capabilities = ProvenCapabilities(store, prefix)
     runner = PlanRunner(
@@ -94,8 +96,10 @@ def assemble(
         patience=options.deadline,
     )
     memory = MemoryBudget(options.memory)
-    files = _open_files(nursery, runner, live, tree, deferred, composer, capabilities, memory)
-    namespace = Namespace(store, tree, files, deferred, markers, composer, wall_ns=wall_ns)
+    files = _open_files(
+        nursery, runner, live, tree, deferred, composer, claims, capabilities, memory
+    )
+    namespace = Namespace(store, tree, files, deferred, markers, composer, claims, wall_ns=wall_ns)
     operations = Operations(
         tree,
         files,
@@ -132,6 +136,7 @@ def _open_files(
     tree: Tree,
     deferred: DeferredMetadata,
     composer: Composer,
+    claims: Claims,
     capabilities: ProvenCapabilities,
     memory: MemoryBudget,
 ) -> OpenFiles:
@@ -154,6 +159,7 @@ def _open_files(
         tree,
         deferred,
         composer,
+        claims,
         is_temporary=lambda name, exclusive: live.rules.is_temporary(name, exclusive),
     )
     memory.reclaim = files.reclaim

@@ -93,4 +93,4 @@ class Commands:
         except FileMissing:
             parent, name = await self._parent(path)
             self._tree.kernel.entry_changed(parent.inode, name)
-            return self._files.create(parent, name, FileMetadata())
+            return await self._files.create(parent, name, FileMetadata())

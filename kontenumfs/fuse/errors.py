@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 
 ERRNO: dict[type[e.KontenumError], int] = {
     e.KontenumError: errno.EIO,
+    e.InternalError: errno.EIO,
     e.StoreError: errno.EIO,
     e.AccessDenied: errno.EACCES,
     e.InvalidAccessKeyId: errno.EACCES,
@@ -71,10 +72,16 @@ QUIET = (e.FileError,)
 
 @asynccontextmanager
 async def translated(operation: str) -> AsyncIterator[None]:
-    """Raise FUSEError with the errno of whatever KontenumError the block raises."""
+    """Raise FUSEError with the errno of whatever the block raises.
+
+    A defect of ours is EIO to one program; pyfuse3 would end the mount of all.
+    """
     try:
         yield
-    except e.KontenumError as error:
-        if not isinstance(error, QUIET):
-            log.warning("%s: %s", operation, error)
-        raise pyfuse3.FUSEError(ERRNO[type(error)]) from error
+    except pyfuse3.FUSEError:
+        raise
+    except Exception as error:
+        failure = e.reported(error, operation)
+        if not isinstance(failure, (*QUIET, e.InternalError)):
+            log.warning("%s: %s", operation, failure)
+        raise pyfuse3.FUSEError(ERRNO[type(failure)]) from error

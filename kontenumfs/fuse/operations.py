@@ -187,7 +187,7 @@ class Operations(Entries):
     ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
         async with translated("create"):
             parent = self._tree.inodes.directory(parent_inode)
-            handle = self._files.create(
+            handle = await self._files.create(
                 parent,
                 component_from_bytes(name),
                 self._created(mode, ctx),
@@ -205,14 +205,16 @@ class Operations(Entries):
             if not stat.S_ISREG(mode):
                 raise NotPermitted("an object store has no devices, pipes or sockets")
             parent = self._tree.inodes.directory(parent_inode)
-            handle = self._files.create(
+            handle = await self._files.create(
                 parent,
                 component_from_bytes(name),
                 self._created(mode, ctx),
                 pid=ctx.pid,
             )
-            await self._files.fsync(handle.node)
-            await self._files.release(handle)
+            try:
+                await self._files.fsync(handle.node)
+            finally:
+                await self._files.release(handle)
             self._tree.inodes.remember(handle.node)
             return self._entry(handle.node)
 

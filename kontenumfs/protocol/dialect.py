@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 MIB = 1 << 20
 GIB = 1 << 30
+TIB = 1 << 40
 
 APPEND = (("append", ""),)
 """The query of ``PUT /bucket/key?append``: add the body to the object's end."""
@@ -26,6 +27,7 @@ MAX_PART = 5 * GIB
 MAX_PARTS = 10_000
 MAX_COPY = 5 * GIB
 MAX_PUT = 5 * GIB
+MAX_OBJECT = 5 * TIB
 MAX_KEY_BYTES = 1024
 MAX_DELETE_MANY = 1000
 
@@ -53,6 +55,7 @@ class Limits:
     max_parts: int = MAX_PARTS
     max_copy: int = MAX_COPY
     max_put: int = MAX_PUT
+    max_object: int = MAX_OBJECT
 
 
 SUBRESOURCES_V2 = frozenset(

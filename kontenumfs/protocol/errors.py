@@ -5,6 +5,7 @@
 ::
 
     KontenumError
+    ├── InternalError                 a defect of this program: the log has its traceback
     ├── StoreError                    the store answered with an error
     │   ├── AccessDenied              403, judged by its code
     │   │   ├── InvalidAccessKeyId
@@ -55,9 +56,29 @@
 ``fuse.errors`` maps each class to an errno, and a test proves that none is missing.
 """
 
+import logging
+
+log = logging.getLogger(__name__)
+
 
 class KontenumError(Exception):
     """The root of every error that kontenumfs raises on purpose."""
+
+
+class InternalError(KontenumError):
+    """A defect of this program: what was being done has failed, and the mount goes on."""
+
+
+def reported(error: Exception, what: str) -> KontenumError:
+    """What the caller shall hear: `error` itself, where it was raised on purpose.
+
+    Any other one is a defect: its traceback is logged with `what` failed by it, and an
+    InternalError stands for it, which ends one operation and not the mount.
+    """
+    if isinstance(error, KontenumError):
+        return error
+    log.error("a defect, please report it: %s", what, exc_info=error)
+    return InternalError(f"{what}: {type(error).__name__}, see the log")
 
 
 class StoreError(KontenumError):

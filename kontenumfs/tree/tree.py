@@ -417,6 +417,16 @@ class Tree:
         node.checked = self.clock()
         self.remembered.learn(info, own=True)
 
+    def doubt(self, parent: Directory, name: str) -> None:
+        """A change has failed half-way: the store must tell what there is called `name`."""
+        node = parent.children.get(name)
+        if node is not None:
+            node.checked = NEVER
+        parent.missing.pop(name, None)
+        parent.listed = NEVER
+        self._listings.pop(parent, None)
+        self.kernel.entry_changed(parent.inode, name)
+
     def remove(self, node: Node) -> None:
         """`node` was deleted; the directory that held it stays, even when it is empty now."""
         parent = node.parent

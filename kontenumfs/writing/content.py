@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 PARALLEL_PARTS = 3
 """Parts of one staged upload under way at once; more would only hold more memory."""
+GROWN_TIMES = 5
+"""How often a copy is tried whose source this mount appends to meanwhile."""
 DEFAULT_LIMITS = Limits()
 UNPROVEN = Capabilities(append=False, compose=False, conditional_append=False)
 
@@ -130,13 +132,14 @@ class Content:
         """Whether some bytes are those of `source`."""
         return any(isinstance(extent, Range) and extent.source is source for extent in self.rope)
 
-    def endangered(self) -> RemoteObject | None:
+    async def endangered(self) -> RemoteObject | None:
         """The object that publishing will replace, which is more than an append does."""
         if self.stored or self.current is None:
             return None
-        match list(segments(self.rope, inline=True)):
+        match list(segments(self.rope, inline=False)):
             case [Range() as kept, Bytes()] if kept.source is self.current and kept.whole:
-                return None
+                if (await self._env.capabilities()).append:
+                    return None
         return self.current
 
     # Ahead of close
@@ -203,27 +206,30 @@ class Content:
 
     async def _grow(self, start: int, body: Bytes, *, new: bool) -> None:
         moved = await (self._put(body) if new else self._append(start, body))
-        if moved:
-            self.rope.lengthen_first(moved)
+        if not moved:
+            return
+        assert self.current is not None
+        if not self.rope.begins_with(self.current, start + body.length):
+            raise WriterConflict(
+                f"{self.current.key!r} was appended to by others while it was overwritten here"
+            )
+        self.rope.lengthen_first(moved)
 
     async def _put(self, body: Bytes) -> int:
         """The first bytes of a new object; returns how far others' bytes have moved them."""
         current = self.current
         assert current is not None
         snapshot, attributes = self._owner.snapshot(), self._owner.attributes(body.length)
-        # Two hosts may begin one log at once: the first creates it, the other appends.
-        publication = Publication(attributes, only_if_new=self.shared)
-        try:
-            await self._env.runner.run(Plan(((Put(current, body),),)), publication)
-        except PreconditionFailed:
-            if not self.shared or not (await self._env.capabilities()).append:
-                raise
-            info = await self._env.store.head(current.key)
-            current.size, current.etag = info.size, info.etag
-            return info.size + (await self._append(info.size, body) if body.length else 0)
+        step = Put(current, body)
+        if not self.shared:
+            await self._env.runner.run(Plan(((step,),)), Publication(attributes))
+        elif not await self._env.runner.create(step, attributes):
+            # Two hosts have begun one log at once: the first creates it, the other appends.
+            first = current.size
+            return first + (await self._append(first, body) if body.length else 0)
         self._verified = True
         self._owner.carried(snapshot)
-        return 0
+        return current.size - body.length
 
     async def _append(self, start: int, body: Bytes) -> int:
         """Append; returns how many bytes of others came between."""
@@ -250,15 +256,20 @@ class Content:
         await self._outbox.turn(PARALLEL_PARTS)
         self._owner.check()
         upload = await self._open_upload(direct=direct)
-        self.rope.fill_holes(len(ZERO_BLOCK))
+        held = self.rope.literal
+        self.rope.fill_holes(ZERO_BLOCK)
         runs = list(self.rope.literals())
         body = Bytes(tuple(piece for _, run in runs for piece in run), self.rope.literal)
-        offset, send = upload.take(body.length)
+        offset = upload.object.size
         for at, run in runs:
             length = sum(len(piece) for piece in run)
             self.rope.splice(at, Range(upload.object, offset, length))
             offset += length
-        self._outbox.send(send, body, body.length)
+        # Zeros take no memory, but a part that is all but zeros takes its time.
+        count = max(1, body.length // max(held, self._env.chunk_size, self._env.limits.min_part))
+        for part in body.split(count):
+            await self._outbox.turn(PARALLEL_PARTS)
+            self._outbox.send(upload.take(part.length), part, part.weight)
         if body.length < self._env.limits.min_part and not direct:
             # Only the last part may be short; the next bytes begin another upload.
             await self._outbox.idle()
@@ -296,11 +307,7 @@ class Content:
         await self._finish_upload()
         size = self.rope.size
         target = RemoteObject(self._owner.key(), size, "")
-        capabilities = await self._needed_capabilities()
-        plan = compile_rope(
-            self.rope, target, self.current, capabilities, self._env.limits, appended=self.shared
-        )
-        log.debug("plan key=%r bytes=%d: %s", target.key, size, plan)
+        plan = await self._plan(target)
         match plan.stages:
             case []:
                 pass
@@ -315,12 +322,39 @@ class Content:
             self.rope = whole(self.current)
         await self._retire()
 
+    async def _plan(self, target: RemoteObject) -> Plan:
+        capabilities = await self._needed_capabilities()
+        plan = compile_rope(
+            self.rope, target, self.current, capabilities, self._env.limits, appended=self.shared
+        )
+        log.debug("plan key=%r bytes=%d: %s", target.key, target.size, plan)
+        return plan
+
     async def _replace(self, plan: Plan, target: RemoteObject) -> None:
         snapshot, attributes = self._owner.snapshot(), self._owner.attributes(target.size)
-        await self._env.runner.run(plan, Publication(attributes))
+        for attempts_left in reversed(range(GROWN_TIMES)):
+            sources = self._sources()
+            try:
+                await self._env.runner.run(plan, Publication(attributes))
+                break
+            except (PreconditionFailed, WriterConflict):
+                if not attempts_left or sources == self._sources():
+                    raise
+                plan = await self._plan(target)  # what is copied is a log that has grown here
+        self._sources()
         self.current = target
         self._verified = True
         self._owner.carried(snapshot)
+
+    def _sources(self) -> dict[RemoteObject, tuple[int, str]]:
+        """The objects that have bytes of this file, as they are; raises WriterConflict if lost."""
+        sources = [extent.source for extent in self.rope if isinstance(extent, Range)]
+        for source in sources:
+            if source.lost:
+                raise WriterConflict(
+                    f"{self._owner.key()!r} has bytes of {source.key!r}, changed meanwhile"
+                )
+        return {source: (source.size, source.etag) for source in sources}
 
     async def _needed_capabilities(self) -> Capabilities:
         """What the store is proven to do; not asked where a plain put or copy is enough."""
@@ -340,8 +374,7 @@ class Content:
             case [Range() as sent] if sent.source is upload.object and sent.whole:
                 pass
             case [Range() as sent, Bytes() as body] if sent.source is upload.object and sent.whole:
-                _, send = upload.take(body.length)
-                await send(body)
+                await upload.take(body.length)(body)
                 self.rope = whole(upload.object)
             case _ if upload.direct:
                 raise Unsupported(

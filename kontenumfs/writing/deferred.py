@@ -11,12 +11,13 @@ from collections.abc import Callable
 
 import trio
 
-from kontenumfs.protocol.errors import FileMissing, KontenumError
+from kontenumfs.protocol.errors import FileMissing, KontenumError, PreconditionFailed
 from kontenumfs.protocol.metadata import FileMetadata
-from kontenumfs.store.api import ObjectInfo, Store
+from kontenumfs.store.api import ObjectInfo, Store, Written
 from kontenumfs.tree.attributes import metadata_of
 from kontenumfs.tree.node import Directory, File
 from kontenumfs.tree.tree import Tree
+from kontenumfs.writing.claims import Claims
 from kontenumfs.writing.identity import Composer, marker_attributes
 from kontenumfs.writing.markers import Markers
 
@@ -38,6 +39,7 @@ class DeferredMetadata:
         tree: Tree,
         markers: Markers,
         composer: Composer,
+        claims: Claims,
         *,
         delay: float,
         wall_ns: Callable[[], int],
@@ -47,6 +49,7 @@ class DeferredMetadata:
         self._tree = tree
         self._markers = markers
         self._composer = composer
+        self._claims = claims
         self._delay = delay
         self._wall_ns = wall_ns
         self._limit = trio.CapacityLimiter(parallel)
@@ -102,15 +105,19 @@ class DeferredMetadata:
                 log.warning("metadata lost: key=%r: %s", self._tree.key(node), error)
 
     async def send(self, node: File | Directory) -> None:
-        """Send what is pending for `node`, by one request; raises what the store reports."""
-        self._due.pop(node, None)
-        if node.removed or node.pending is None:
-            node.pending = None
-            return
-        if isinstance(node, Directory):
-            await self._send_directory(node)
-        elif node.local is None:
-            await self._send_file(node)
+        """Send what is pending for `node`, by one request; raises what the store reports.
+
+        Who opens, renames or deletes it waits until then: an object that is copied onto itself
+        loses what is appended to it meanwhile.
+        """
+        async with self._claims.hold(node):
+            self._due.pop(node, None)
+            if node.removed or node.pending is None:
+                node.pending = None
+            elif isinstance(node, Directory):
+                await self._send_directory(node)
+            elif node.local is None:
+                await self._send_file(node)
 
     async def _send_directory(self, node: Directory) -> None:
         key = self._tree.key(node)
@@ -132,7 +139,16 @@ class DeferredMetadata:
         if info is None or sent is None:
             return
         attributes = self._composer.copied(node, info)
-        written = await self._store.copy(info.key, info.key, attributes)
+        try:
+            written = await self._store.copy(info.key, info.key, attributes, if_match=info.etag)
+        except PreconditionFailed:
+            # Changed by others, or by this request itself, whose answer was lost.
+            found = await self._store.head(info.key)
+            self._tree.described(node, found, self._tree.clock())
+            if found.attributes != attributes:
+                await self._send_file(node)
+                return
+            written = Written(found.etag, "")
         if node.pending is sent:
             node.pending = None
         if node.info == info:

@@ -13,7 +13,9 @@ from kontenumfs.protocol.errors import (
     AnswerLost,
     DeadlineExceeded,
     KontenumError,
+    NotFound,
     OutcomeUnknown,
+    PreconditionFailed,
     ServerError,
     WriterConflict,
 )
@@ -111,6 +113,34 @@ class PlanRunner:
         finally:
             await self.discard(plan.helpers)
         return moved
+
+    async def create(self, step: Put, attributes: Attributes) -> bool:
+        """Make an object that others may be making too; returns whether it is ours.
+
+        Its size and ETag are set: more than was sent, where others have appended already. After a
+        lost answer its metadata tell whose it is, for they have the time of the writing.
+        Raises what the store reports.
+        """
+        target, until = step.target, trio.current_time() + self._patience
+        lost: KontenumError | None = None
+        for number in range(ATTEMPTS):
+            try:
+                await self.run(Plan(((step,),)), Publication(attributes, only_if_new=True))
+                return True
+            except PreconditionFailed as error:
+                refused: KontenumError = error
+            except (AnswerLost, ServerError, DeadlineExceeded) as error:
+                refused = lost = error.with_traceback(None)
+            try:
+                info = await self.store.head(target.key)
+            except NotFound:
+                await wait_before(number, refused, until)
+                continue
+            target.size, target.etag = info.size, info.etag
+            if lost is None or info.attributes is None:
+                return False
+            return attributes.metadata.items() <= info.attributes.metadata.items()
+        raise OutcomeUnknown(f"{target.key!r}: gave up after {ATTEMPTS} attempts to create it")
 
     async def discard(self, helpers: Sequence[RemoteObject]) -> None:
         """Delete helper objects; what fails is left to the next start, and logged."""

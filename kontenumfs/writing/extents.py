@@ -25,11 +25,13 @@ class RemoteObject:
         key: the object key.
         size: bytes.
         etag: of the object at that size; empty where it is not known.
+        lost: whether it was changed under a file that has ranges of it and could not keep them.
     """
 
     key: str
     size: int
     etag: str
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,11 +242,23 @@ class Rope:
         self._starts[at : at + 1] = [start, offset]
         return at + 1
 
-    def fill_holes(self, limit: int) -> None:
-        """Make bytes of every hole of up to `limit` bytes, which is about to be sent."""
+    @property
+    def holes(self) -> int:
+        """Bytes of zeros that were never written."""
+        return sum(extent.length for extent in self._extents if isinstance(extent, Zeros))
+
+    def fill_holes(self, zeros: bytes) -> None:
+        """Make bytes of every hole no longer than `zeros`, for they are about to be sent."""
         for start, extent in list(zip(self._starts, self._extents, strict=True)):
-            if isinstance(extent, Zeros) and extent.length <= limit:
-                self.splice(start, Literal(bytes(extent.length)))
+            if isinstance(extent, Zeros) and extent.length <= len(zeros):
+                self.splice(start, Literal(memoryview(zeros)[: extent.length]))
+
+    def begins_with(self, source: RemoteObject, length: int) -> bool:
+        """Whether the first `length` bytes are still those of `source`."""
+        match self._extents:
+            case [Range() as first, *_] if first.source is source and not first.offset:
+                return first.length >= length
+        return False
 
     def lengthen_first(self, count: int) -> None:
         """The object that the rope begins with has grown by `count` bytes at its end."""

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import trio
 
-from kontenumfs.protocol.errors import KontenumError
+from kontenumfs.protocol.errors import FileTooLarge, KontenumError, reported
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import Attributes, ObjectInfo
 from kontenumfs.writing.content import Content, Environment
@@ -74,7 +74,7 @@ class WritableFile:
         self._lock = trio.Lock()
         self._accounted = 0
         self._waiting_since: float | None = None
-        self._outbox = Outbox(environment.nursery, self._account, self._fail)
+        self._outbox = Outbox(environment.nursery, self._upload_ended, self._fail)
         self.handles = 0
         self.state = State.FRESH
         self.error: KontenumError | None = None
@@ -129,6 +129,10 @@ class WritableFile:
     def is_stored(self) -> bool:
         """Whether the store has all of it, metadata included."""
         return self.state in (State.FRESH, State.STORED) and not self.unsent_metadata
+
+    def is_stored_as(self, key: str) -> bool:
+        """Whether its object is under `key`, up to date or not."""
+        return self.content.current is not None and self.content.current.key == key
 
     @property
     def held_back(self) -> bool:
@@ -185,14 +189,20 @@ class WritableFile:
             self._env.memory.release(self._accounted - now)
         self._accounted = now
 
+    def _upload_ended(self) -> None:
+        self._account()
+        self._env.memory.release(0)  # a part of zeros held nothing, but was waited for
+
     # Writing
 
     async def write(self, offset: int, data: bytes, *, append: bool = False) -> int:
         """Take `data` at `offset` (or at the end, with `append`); returns its length in bytes.
 
-        Waits while the mount's memory is full. Raises what an earlier upload failed with.
+        Waits while the mount's memory is full. Raises what an earlier upload failed with, and
+        FileTooLarge past what an object can hold.
         """
         self.check()
+        self._require_room((self.size if append else offset) + len(data))
         await self._env.memory.reserve(len(data))
         self._accounted += len(data)
         try:
@@ -217,9 +227,12 @@ class WritableFile:
             self.check()
             try:
                 yield
-            except KontenumError as error:
-                await self._fail(error)
-                raise
+            except Exception as error:
+                failure = reported(error, f"key={self.key()!r}")
+                await self._fail(failure)
+                if failure is error:
+                    raise
+                raise failure from error
             finally:
                 self._account()
 
@@ -236,6 +249,7 @@ class WritableFile:
 
     async def truncate(self, size: int) -> None:
         """Make the file `size` bytes long; what is added reads as zeros."""
+        self._require_room(size)
         async with self._changing():
             if self.state is State.ABANDONED or size == self.size:
                 return
@@ -248,11 +262,16 @@ class WritableFile:
 
     async def splice(self, offset: int, extent: Extent) -> None:
         """Put bytes that the store has at `offset`, without sending them."""
+        self._require_room(offset + extent.length)
         async with self._changing():
             if self.state is State.ABANDONED:
                 return
             self.content.rope.splice(offset, extent)
             self._touched()
+
+    def _require_room(self, size: int) -> None:
+        if size > self._env.limits.max_object:
+            raise FileTooLarge(f"{self.key()!r}: no object can have {size} bytes")
 
     def _chunk(self) -> int:
         """Bytes to send at once at this point of the file; grows with it, within memory."""
@@ -307,17 +326,25 @@ class WritableFile:
             pass
 
     async def sync_as(self, key: str) -> None:
-        """Store a file that the store has not seen yet under the key that it shall have."""
-        self.content.shared = False  # what has that name now is replaced, not appended to
-        with self._identity.becoming(key):
-            await self.sync()
-        self.late = False
+        """Store a file that the store has not seen yet under the key that it shall have.
+
+        One that a close under way has stored meanwhile stays where that has put it.
+        """
+        async with self._changing():
+            await self._outbox.idle()
+            self.check()
+            if self.content.current is not None or not self._is_to_publish(True):
+                return
+            self.content.shared = False  # what has that name now is replaced, not appended to
+            with self._identity.becoming(key):
+                await self._publish()
+            self.late = False
 
     @asynccontextmanager
     async def settled(self, *, empty: bool = True) -> AsyncIterator[None]:
         """Store everything, and keep writers waiting for the length of the block."""
-        endangered = self.content.endangered()
-        if endangered is not None and self._is_to_publish(empty):
+        endangered = await self.content.endangered() if self._is_to_publish(empty) else None
+        if endangered is not None:
             await self._env.spare(endangered)
         async with self._changing():
             await self._outbox.idle()

@@ -14,6 +14,7 @@ from kontenumfs.protocol.errors import KontenumError, ReadDenied, Unsupported
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.tree.node import Directory, File
 from kontenumfs.tree.tree import Tree
+from kontenumfs.writing.claims import Claims
 from kontenumfs.writing.content import Environment
 from kontenumfs.writing.deferred import DeferredMetadata
 from kontenumfs.writing.extents import Range, RemoteObject, Zeros
@@ -46,6 +47,7 @@ class OpenFiles:
         tree: Tree,
         deferred: DeferredMetadata,
         composer: Composer,
+        claims: Claims,
         *,
         is_temporary: Callable[[str, bool], bool] = is_temporary,
         late_delay: float = 2.0,
@@ -54,6 +56,7 @@ class OpenFiles:
         self._tree = tree
         self._deferred = deferred
         self._composer = composer
+        self._claims = claims
         self._is_temporary = is_temporary
         self._late_delay = late_delay
         self._files: dict[File, WritableFile] = {}
@@ -61,7 +64,7 @@ class OpenFiles:
         """Closed files that wait for a rename, and until when."""
         self._wake = trio.Event()
         self._remotes = Remotes()
-        self._failed_readers: LRUCache[int, bool] = LRUCache(1024)
+        self._failed_readers: LRUCache[int, float] = LRUCache(1024)
         self._failures: LRUCache[str, str] = LRUCache(1024)
 
     @property
@@ -87,7 +90,7 @@ class OpenFiles:
         """Some file has bytes that are to be sent at a certain time."""
         self._wake.set()
 
-    def create(
+    async def create(
         self,
         parent: Directory,
         name: str,
@@ -98,16 +101,21 @@ class OpenFiles:
         pid: int = 0,
     ) -> Handle:
         """Open a new name; nothing is sent until something is written or it is closed."""
-        self._tree.child_key(parent, name)
-        late = self._is_temporary(name, exclusive)
-        node = self._tree.add_file(parent, name)
-        file = self._begin(node, keep=False, metadata=metadata, late=late)
-        return self._handle(node, file, append, pid)
+        async with self._claims.hold(within=(parent,)):
+            self._tree.child_key(parent, name)
+            late = self._is_temporary(name, exclusive)
+            node = self._tree.add_file(parent, name)
+            file = self._begin(node, keep=False, metadata=metadata, late=late)
+            return self._handle(node, file, append, pid)
 
     async def open(self, node: File, flags: int, pid: int) -> Handle:
         """Open an existing file; with O_TRUNC its new content starts empty."""
         if flags & os.O_ACCMODE == os.O_RDONLY:
-            return Handle(node, None, append=False, pid=pid)
+            return Handle(node, None, append=False, pid=pid, opened=self._env.clock())
+        async with self._claims.hold(node):
+            return await self._open(node, flags, pid)
+
+    async def _open(self, node: File, flags: int, pid: int) -> Handle:
         truncate = bool(flags & os.O_TRUNC)
         append = bool(flags & os.O_APPEND)
         if node not in self._files:
@@ -119,9 +127,15 @@ class OpenFiles:
         file = self._files.get(node)
         if file is None:
             file = self._begin(node, keep=not truncate, metadata=FileMetadata())
-        elif truncate:
-            await file.truncate(0)
-        return self._handle(node, file, append, pid)
+            return self._handle(node, file, append, pid)
+        handle = self._handle(node, file, append, pid)  # first, or a close under way would end it
+        if truncate:
+            try:
+                await file.truncate(0)
+            except BaseException:
+                await self.release(handle)
+                raise
+        return handle
 
     async def _require_append(self, node: File) -> None:
         if not (await self._env.capabilities()).append:
@@ -151,7 +165,7 @@ class OpenFiles:
     def _handle(self, node: File, file: WritableFile, append: bool, pid: int) -> Handle:
         file.handles += 1
         self._late.pop(node, None)
-        return Handle(node, file, append, pid)
+        return Handle(node, file, append, pid, self._env.clock())
 
     # Objects that other files refer to
 
@@ -164,7 +178,6 @@ class OpenFiles:
 
     def renamed(self, node: File, old: str, new: str, etag: str) -> None:
         """The object of `node` was copied to another key, where it has this ETag."""
-        file = self._files.get(node)
         file = self._files.get(node)
         self._remotes.renamed(file.content.current if file else None, old, new, etag)
 
@@ -180,14 +193,9 @@ class OpenFiles:
         file = self._files.get(node)
         if file is None:
             yield
-            file = self._files.get(node)  # opened meanwhile
-            if file is None:
-                return
-            async with file.displaced():
-                pass
-        else:
-            async with file.displaced():
-                yield
+            return
+        async with file.displaced():
+            yield
         await self.let_go(node)
 
     async def spare(self, remote: RemoteObject) -> None:
@@ -195,6 +203,7 @@ class OpenFiles:
         for file in list(self._files.values()):
             if file.content.current is not remote and file.content.borrows(remote):
                 await file.capture(remote)
+                remote.lost |= file.content.borrows(remote)
 
     async def copy_range(
         self, source: Handle, offset: int, target: Handle, at: int, length: int
@@ -229,20 +238,18 @@ class OpenFiles:
         The process is remembered: what it has created and not written, because its source could
         not be read, is not published as an empty object.
         """
-        self._failed_readers[handle.pid] = True
+        self._failed_readers[handle.pid] = self._env.clock()
         raise ReadDenied(self._tree.key(handle.node))
 
     async def truncate(self, node: File, size: int) -> None:
         """Make a file `size` bytes long, open or not; done in the store when it was not open."""
-        file = self._files.get(node)
-        if file is not None:
-            await file.truncate(size)
-            return
         handle = await self.open(node, os.O_WRONLY | (0 if size else os.O_TRUNC), pid=0)
-        assert handle.file is not None
+        file = handle.file
+        assert file is not None
         try:
-            await handle.file.truncate(size)
-            await handle.file.sync()
+            await file.truncate(size)
+            if file.handles == 1 and not file.held_back:
+                await file.sync()  # nobody else will close it, and hear of it
         finally:
             await self.release(handle)
 
@@ -295,7 +302,7 @@ class OpenFiles:
         file.handles -= 1
         if file.handles or self._files.get(node) is not file:
             return
-        if file.untouched and self._failed_readers.get(handle.pid):
+        if file.untouched and self._failed_readers.get(handle.pid, -FOREVER) >= handle.opened:
             log.info("not published, for its source could not be read: %r", self._key(node))
             await self._end(node, file)
         elif file.held_back:
@@ -356,11 +363,12 @@ class OpenFiles:
         node.local = None
         if node.removed:
             return
-        if node.info is None:
-            self._tree.remove(node)
-        elif file.error is not None:
-            node.checked = float("-inf")
+        if file.error is not None:
+            assert node.parent is not None
+            self._tree.doubt(node.parent, node.name)  # what there is of it, the store must tell
             self._tree.changed(node)
+        elif node.info is None:
+            self._tree.remove(node)
         elif file.unsent_metadata:
             self._deferred.set(node, file.explicit_metadata)
 
@@ -374,7 +382,8 @@ class OpenFiles:
         async def store(node: File, file: WritableFile) -> None:
             async with limit:
                 try:
-                    await file.sync(empty=False)
+                    # One that is open may become something yet; a closed one is what it is.
+                    await file.sync(empty=not file.handles)
                 except KontenumError as error:
                     lost.append(f"{self._key(node)}: {error}")
 

@@ -17,12 +17,14 @@ class Handle:
         file: where its writes go; None when it was opened for reading.
         append: whether it was opened with O_APPEND.
         pid: the process that opened it.
+        opened: when, on the mount's clock.
     """
 
     node: File
     file: WritableFile | None
     append: bool
     pid: int
+    opened: float
 
     async def write(self, offset: int, data: bytes) -> int:
         """Write `data` at `offset` bytes, or at the end with O_APPEND; returns its length."""

@@ -12,6 +12,7 @@ from kontenumfs.protocol.errors import (
     FileAlreadyExists,
     FileMissing,
     IsDirectory,
+    KontenumError,
     NotDirectory,
 )
 from kontenumfs.protocol.metadata import FileMetadata
@@ -19,6 +20,7 @@ from kontenumfs.store.api import ObjectInfo, Store, Written
 from kontenumfs.tree.node import Directory, File, Node
 from kontenumfs.tree.sightings import LEGACY_MARKER
 from kontenumfs.tree.tree import Tree
+from kontenumfs.writing.claims import Claims
 from kontenumfs.writing.deferred import DeferredMetadata
 from kontenumfs.writing.directories import DirectoryRename, Progress
 from kontenumfs.writing.files import OpenFiles
@@ -43,6 +45,7 @@ class Namespace:
         deferred: DeferredMetadata,
         markers: Markers,
         composer: Composer,
+        claims: Claims,
         *,
         wall_ns: Callable[[], int],
     ) -> None:
@@ -53,6 +56,7 @@ class Namespace:
         self._wall_ns = wall_ns
         self._markers = markers
         self._composer = composer
+        self._claims = claims
         self._directories = DirectoryRename(store, tree, files, deferred, composer, wall_ns=wall_ns)
 
     @property
@@ -70,13 +74,14 @@ class Namespace:
         self, parent: Directory, name: str, metadata: FileMetadata
     ) -> Directory:
         """Make a directory: a zero-byte marker object whose key ends with a slash."""
-        key = self._tree.child_key(parent, name, directory=True)
-        if await self._find(parent, name) is not None:
-            raise FileAlreadyExists(key)
-        attributes = marker_attributes(metadata)
-        etag = await self._markers.create(key, attributes)
-        info = ObjectInfo(key, 0, etag, self._wall_ns() / 1e9, attributes)
-        return self._tree.add_directory(parent, name, info)
+        async with self._claims.hold(within=(parent,)):
+            key = self._tree.child_key(parent, name, directory=True)
+            if await self._find(parent, name) is not None:
+                raise FileAlreadyExists(key)
+            attributes = marker_attributes(metadata)
+            etag = await self._markers.create(key, attributes)
+            info = ObjectInfo(key, 0, etag, self._wall_ns() / 1e9, attributes)
+            return self._tree.add_directory(parent, name, info)
 
     async def make_symlink(
         self, parent: Directory, name: str, target: str, metadata: FileMetadata
@@ -85,30 +90,32 @@ class Namespace:
 
         Its body is the target too, which is how s3fs keeps it.
         """
-        key = self._tree.child_key(parent, name)
-        if await self._find(parent, name) is not None:
-            raise FileAlreadyExists(key)
-        body = target.encode()
-        attributes = self._composer.written(key, None, replace(metadata, target=target), len(body))
-        written = await self._store.put(key, [body], attributes)
-        node = self._tree.add_file(parent, name)
-        now = self._wall_ns() / 1e9
-        self._tree.stored(node, ObjectInfo(key, len(body), written.etag, now, attributes))
-        return node
+        body, carried = target.encode(), replace(metadata, target=target)
+        async with self._claims.hold(within=(parent,)):
+            key = self._tree.child_key(parent, name)
+            if await self._find(parent, name) is not None:
+                raise FileAlreadyExists(key)
+            attributes = self._composer.written(key, None, carried, len(body))
+            written = await self._store.put(key, [body], attributes)
+            node = self._tree.add_file(parent, name)
+            now = self._wall_ns() / 1e9
+            self._tree.stored(node, ObjectInfo(key, len(body), written.etag, now, attributes))
+            return node
 
     async def remove_directory(self, parent: Directory, name: str) -> None:
         """Delete an empty directory; raises DirectoryNotEmpty when the store has keys in it."""
         node = await self._tree.lookup(parent, name)
         if not isinstance(node, Directory):
             raise NotDirectory(name)
-        await self._require_empty(node)
-        key = self._tree.key(node)
-        await self._markers.delete(key)
-        if node.legacy:
-            await self._store.delete(key.removesuffix("/") + LEGACY_MARKER)
-        log.info("deleted key=%r directory", key)
-        self._deferred.carried(node)
-        self._tree.remove(node)
+        async with self._claims.hold(node, within=(parent,)):
+            await self._require_empty(node)
+            key = self._tree.key(node)
+            await self._markers.delete(key)
+            if node.legacy:
+                await self._store.delete(key.removesuffix("/") + LEGACY_MARKER)
+            log.info("deleted key=%r directory", key)
+            self._deferred.carried(node)
+            self._tree.remove(node)
 
     async def _require_empty(self, node: Directory) -> None:
         key = self._tree.key(node)
@@ -124,13 +131,16 @@ class Namespace:
         node = await self._tree.lookup(parent, name)
         if not isinstance(node, File):
             raise IsDirectory(name)
-        async with self._files.losing(node):
-            stored = self._files.remote(node)  # only now: it may have been stored meanwhile
-            if stored is not None:
-                await self._store.delete(stored.key)
-                log.info("deleted key=%r", stored.key)
-        self._deferred.carried(node)
-        self._tree.remove(node)
+        async with self._claims.hold(node, within=(parent,)):
+            async with self._files.losing(node):
+                # Only now: it may have been stored meanwhile, or in part before an error.
+                writer, stored = self._files.writer(node), self._files.remote(node)
+                if stored is not None or (writer is not None and writer.error is not None):
+                    key = self._tree.key(node)
+                    await self._store.delete(key)
+                    log.info("deleted key=%r", key)
+            self._deferred.carried(node)
+            self._tree.remove(node)
 
     async def rename(
         self,
@@ -152,6 +162,17 @@ class Namespace:
             raise FileAlreadyExists(new_name)
         if target is node:
             return
+        held = (node,) if target is None else (node, target)
+        async with self._claims.hold(*held, within=(parent, new_parent)):
+            try:
+                await self._rename(node, target, new_parent, new_name)
+            except KontenumError:
+                self._tree.doubt(new_parent, new_name)  # it may be under both names
+                raise
+
+    async def _rename(
+        self, node: Node, target: Node | None, new_parent: Directory, new_name: str
+    ) -> None:
         if isinstance(node, Directory):
             await self._directories.rename(node, target, new_parent, new_name)
             return
@@ -178,7 +199,7 @@ class Namespace:
                 return False
             await writer.sync_as(new_key)
             self._deferred.carried(node)
-        else:
+        if writer is not None and not writer.is_stored_as(new_key):
             async with writer.settled(empty=False):
                 snapshot = writer.snapshot()
                 await self._copy(node, new_key)
@@ -198,7 +219,8 @@ class Namespace:
 
     async def _copy(self, node: File, new_key: str) -> None:
         info, pending = node.info, node.pending
-        assert info is not None
+        if info is None:
+            raise FileMissing(node.name)  # it was closed meanwhile, and never stored
         attributes = self._composer.copied(node, info, new_key)
         written: Written
         if info.size > MAX_COPY:

@@ -16,6 +16,8 @@ ZERO_BLOCK = bytes(MIB)
 """Shorter holes are sent as they are; longer ones are composed of this block."""
 REQUEST_BYTES = 1024
 """What a request and its answer weigh beside the body, about."""
+LONGEST_INLINE = 64 * MIB
+"""More zeros than these are composed wherever the store can do that."""
 MAX_REQUESTS = 10_000
 """A file in more fragments than this would take hours: refused instead."""
 
@@ -44,6 +46,21 @@ class Bytes:
                 out.append(memoryview(piece)[low:high])
             start += len(piece)
         return Bytes(tuple(out), last - first)
+
+    @property
+    def weight(self) -> int:
+        """Bytes of memory that they hold: the zeros of holes are all the same ones."""
+        return sum(
+            len(piece)
+            for piece in self.pieces
+            if not (isinstance(piece, memoryview) and piece.obj is ZERO_BLOCK)
+        )
+
+    def split(self, count: int) -> "Iterator[Bytes]":
+        """The same bytes in `count` pieces of about one length."""
+        borders = [self.length * at // count for at in range(count + 1)]
+        for first, last in pairwise(borders):
+            yield self.cut(first, last)
 
 
 Segment = Bytes | Range | Zeros
@@ -191,11 +208,12 @@ def compile_rope(
         return Plan()
     if not rope.size:
         return Plan(((Put(target, Bytes((), 0)),),))
-    append = _append(rope, current, capabilities)
+    inlines = _inlines(rope, capabilities)
+    append = _append(rope, current, capabilities, inline=True in inlines)
     if appended and append is not None:
         return append
     candidates = [append] if append is not None and current is not None and current.size else []
-    for inline in (True, False):
+    for inline in inlines:
         cut = list(segments(rope, inline=inline))
         for whole_first in (True, False):
             groups = _groups(cut, limits, whole_first=whole_first)
@@ -236,10 +254,19 @@ def _zero_pieces(length: int) -> list[Piece]:
     return [*[ZERO_BLOCK] * blocks, *([memoryview(ZERO_BLOCK)[:rest]] if rest else [])]
 
 
-def _append(rope: Rope, current: RemoteObject | None, capabilities: Capabilities) -> Plan | None:
+def _inlines(rope: Rope, capabilities: Capabilities) -> Sequence[bool]:
+    """Whether long holes may be sent as bytes: the ways that are worth a plan."""
+    if capabilities.compose and rope.holes > LONGEST_INLINE:
+        return (False,)
+    return (True, False)
+
+
+def _append(
+    rope: Rope, current: RemoteObject | None, capabilities: Capabilities, *, inline: bool
+) -> Plan | None:
     if current is None or not capabilities.append:
         return None
-    match list(segments(rope, inline=True)):
+    match list(segments(rope, inline=inline)):
         case [Range() as kept, Bytes() as body] if kept.source is current and kept.whole:
             return Plan(((Append(current, body, current.size),),))
         case [Bytes() as body] if not current.size:

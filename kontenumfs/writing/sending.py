@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from kontenumfs.protocol.errors import KontenumError
+from kontenumfs.protocol.errors import KontenumError, reported
 from kontenumfs.store.api import Attributes, Store
 from kontenumfs.writing.extents import RemoteObject
 from kontenumfs.writing.journal import Journal
@@ -54,9 +54,9 @@ class Outbox:
         try:
             if not self.closed:
                 await upload(body)
-        except KontenumError as error:
+        except Exception as error:
             self.closed = True
-            await self._failed(error)
+            await self._failed(reported(error, "an upload"))
         finally:
             self.under_way -= 1
             self.held -= held
@@ -94,12 +94,11 @@ class StagedUpload:
         """Start an upload under `key`."""
         return cls(await Upload.begin(store, journal, key, attributes), direct=direct)
 
-    def take(self, length: int) -> tuple[int, Callable[[Bytes], Awaitable[None]]]:
-        """A place for the next `length` bytes: their offset, and what sends them."""
-        offset = self.object.size
+    def take(self, length: int) -> Callable[[Bytes], Awaitable[None]]:
+        """A place for the next `length` bytes at the end of the object; returns what sends them."""
         self.object.size += length
         number = self._upload.next_number()
-        return offset, lambda body: self._upload.send(number, body.pieces)
+        return lambda body: self._upload.send(number, body.pieces)
 
     async def complete(self) -> None:
         """Make the object of the parts; they must all have been sent."""

@@ -15,6 +15,7 @@ from kontenumfs.store.api import Store
 from kontenumfs.tree.node import Directory, File
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.capabilities import ProvenCapabilities
+from kontenumfs.writing.claims import Claims
 from kontenumfs.writing.content import Environment
 from kontenumfs.writing.deferred import DeferredMetadata
 from kontenumfs.writing.execute import PlanRunner
@@ -62,14 +63,21 @@ class Workbench:
             wake=lambda: self.files.wake(),
             limits=limits or Limits(),
         )
-        composer = Composer()
+        composer, claims = Composer(), Claims()
         self.deferred = DeferredMetadata(
-            store, self.tree, markers, composer, delay=1.0, wall_ns=self.wall_ns
+            store, self.tree, markers, composer, claims, delay=1.0, wall_ns=self.wall_ns
         )
-        self.files = OpenFiles(environment, self.tree, self.deferred, composer)
+        self.files = OpenFiles(environment, self.tree, self.deferred, composer, claims)
         self.memory.reclaim = self.files.reclaim
         self.namespace = Namespace(
-            store, self.tree, self.files, self.deferred, markers, composer, wall_ns=self.wall_ns
+            store,
+            self.tree,
+            self.files,
+            self.deferred,
+            markers,
+            composer,
+            claims,
+            wall_ns=self.wall_ns,
         )
         nursery.start_soon(self.files.run)
         nursery.start_soon(self.deferred.run)
@@ -95,7 +103,7 @@ class Workbench:
         try:
             node = await self.find(name)
         except FileMissing:
-            return self.files.create(
+            return await self.files.create(
                 self.tree.root,
                 name,
                 FileMetadata(mode=0o644),

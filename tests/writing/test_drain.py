@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The end of a mount while programs are still writing: what was closed stays as it is."""
 
+import os
 import random
 
 import pytest
@@ -36,6 +37,18 @@ async def test_drain_meets_files_that_are_being_closed(
     assert lost == []
     for number in range(8):
         assert store.data(f"f{number}") == f"content of f{number}".encode()
+
+
+async def test_what_was_touched_before_the_end(autojump_clock: MockClock) -> None:
+    """`touch .part`: closed, empty, and waiting for its final name when the mount ends."""
+    store = FakeStore()
+    async with workbench(store) as bench:
+        await bench.close(await bench.open(".f.abcdef", os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        assert store.objects == {}
+        lost: list[str] = []
+        await bench.files.drain(lost)
+    assert lost == []
+    assert store.data(".f.abcdef") == b""
 
 
 class TroubledStore(FakeStore):

@@ -57,6 +57,23 @@ async def test_a_hundred_writers_and_little_memory(seed: int, autojump_clock: Mo
     assert all(store.data(f"f{number}") == bytes(3 * MIB) for number in range(100))
 
 
+async def test_a_sparse_file_takes_the_memory_of_its_bytes(autojump_clock: MockClock) -> None:
+    """4 KiB in each MiB, at random: the holes that are sent along are no bytes of ours."""
+    store = FakeStore()
+    offsets = [at * MIB for at in range(100)]
+    random.Random(1).shuffle(offsets)
+    async with workbench(store, chunk_size=64 * 1024, memory=MIB) as bench:
+        handle = await bench.open("f")
+        for offset in offsets:
+            await handle.write(offset, b"x" * 4096)
+        assert bench.memory.peak <= 2 * MIB
+        await bench.close(handle)
+        assert bench.memory.used == 0
+    data = store.data("f")
+    assert len(data) == 99 * MIB + 4096
+    assert all(data[at : at + 4097] == (b"x" * 4096 + b"\0")[: len(data) - at] for at in offsets)
+
+
 async def test_a_cancelled_writer_takes_nothing(autojump_clock: MockClock) -> None:
     """What waited for memory and gave up does not keep it."""
     budget = MemoryBudget(10)

@@ -214,6 +214,11 @@ async def execute(program: list[tuple[Any, ...]], publish: Publish, memory: int)
     Publish.AUTO,
     1 << 20,
 )
+@example(
+    [("open", 0, "a", 0), ("open", 2, "b", 0), ("write", 2, 94, 64), ("write", 0, 0, 1)],
+    Publish.ATOMIC,
+    200,
+)
 @given(
     program=st.lists(STEPS, max_size=40),
     publish=st.sampled_from(Publish),

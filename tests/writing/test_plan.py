@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which requests a rope becomes, and that they make the bytes that it stands for."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -112,6 +114,21 @@ def test_what_is_refused(extents: list[Extent], capabilities: Capabilities) -> N
     """No plan is better than one that harms the object, or takes hours."""
     with pytest.raises(Unsupported):
         planned(*extents, capabilities=capabilities)
+
+
+@pytest.mark.parametrize("size", [200 * GIB, 5 * 1024 * GIB])
+def test_holes_of_any_size_are_planned_at_once(size: int) -> None:
+    """`truncate -s 5T`: by a tree of composed zeros, and no list of five million of them."""
+    tracemalloc.start()
+    try:
+        rope = Rope(whole(OLD), Zeros(size - OLD.size))
+        plan = compile_rope(rope, RemoteObject("target", size, ""), OLD, KONTENUM, Limits())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert plan.cost[0] < 2 * MIB
+    assert plan.cost[2] < 100
+    assert peak < MIB
 
 
 def test_an_append_stays_one_where_others_append() -> None:
