@@ -8,7 +8,7 @@ demo: setup
 	.venv/bin/python -m kontenumfs demo
 
 test: setup
-	.venv/bin/python -m pytest -q
+	.venv/bin/python -m pytest -q --numprocesses 3 --dist loadgroup
 
 lint: setup
 	.venv/bin/ruff check

@@ -6,6 +6,7 @@ import itertools
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,10 +14,19 @@ from tests.harness.emulator import ACCESS, BUCKET, SECRET, Emulator
 from tests.harness.leaks import LASTING
 from tests.harness.machine import Machine
 
+HERE = Path(__file__).parent
 LATE = ".late.ABCDEF"
 """A name as rsync makes it: held back until its rename, so pending for a while after close."""
 TEMPLATES = ("kontenumfs", "kontenumfs-sandbox")
 _numbers = itertools.count(1)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker runs all of these, for there is one machine (pytest-xdist groups after this)."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.xdist_group("systemd"))
 
 
 @pytest.fixture(scope="session")
