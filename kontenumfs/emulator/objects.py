@@ -11,7 +11,7 @@ import hashlib
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from urllib.parse import unquote
@@ -51,6 +51,9 @@ MAX_OBJECT = 5 << 40
 MANY_EXTENTS = 512
 SMALL_EXTENT = 1 << 16
 """More extents than that, of fewer bytes on average, are copied into one segment at a rewrite."""
+
+Linked = tuple[StoredObject, Sequence[Extent]]
+"""An object that is to be stored, and where its bytes are now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +190,10 @@ class Objects:
 
     async def compose(self, request: Request) -> Answer:
         """ComposeObject: link the components' bytes, in order, under the target's key."""
+        stored = await self._rewrite(request, self._composed)
+        return Answer(headers={"etag": f'"{stored.etag}"'})
+
+    def _composed(self, request: Request) -> Linked:
         try:
             keys = parse_components(request.message)
         except UnexpectedAnswer:
@@ -208,29 +215,46 @@ class Objects:
         )
         if stored.size > MAX_OBJECT:
             raise S3Error("EntityTooLarge")
-        extents = [extent for source in sources for extent in self.storage.extents(source.owner)]
-        await self._rewrite(request, stored, extents)
-        return Answer(headers={"etag": f'"{stored.etag}"'})
+        return stored, [part for source in sources for part in self.storage.extents(source.owner)]
 
-    async def _rewrite(
-        self, request: Request, stored: StoredObject, extents: Sequence[Extent]
-    ) -> None:
-        """Store an object that links what others have; a crowd of crumbs is joined."""
-        if len(extents) < MANY_EXTENTS or stored.size > len(extents) * SMALL_EXTENT:
-            self._check_target(request)
-            self.storage.put(request.bucket, stored, extents)
-            return
+    async def _rewrite(self, request: Request, linked: Callable[[Request], Linked]) -> StoredObject:
+        """Store an object that links what others have; a crowd of crumbs is joined.
+
+        Where the target changes while they are joined, it may be one of the sources, and an
+        append to it would be lost: then the crumbs are linked as they are now.
+        """
+        stored, extents = linked(request)
+        if len(extents) >= MANY_EXTENTS and stored.size <= len(extents) * SMALL_EXTENT:
+            old = self._check_target(request)
+            if await self._join(request, stored, extents, old):
+                return stored
+            stored, extents = linked(request)
+        self._check_target(request)
+        self.storage.put(request.bucket, stored, extents)
+        return stored
+
+    async def _join(
+        self,
+        request: Request,
+        stored: StoredObject,
+        extents: Sequence[Extent],
+        old: StoredObject | None,
+    ) -> bool:
+        """Copy the extents into one and store the object; False where it is not `old` any more."""
         name, path = self.storage.segments.new()
         try:
             with self.storage.segments.pinned(extents):
                 join = self.storage.segments.join
                 await asyncio.get_running_loop().run_in_executor(None, join, extents, path)
-            self._check_target(request)
+            if self._check_target(request) != old:
+                path.unlink()
+                return False
             joined = ((name, 0, stored.size),) if stored.size else ()
             self.storage.put(request.bucket, stored, joined)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
+        return True
 
     def source(self, request: Request) -> tuple[str, StoredObject]:
         """Bucket and object that x-amz-copy-source names; raises S3Error."""
@@ -248,6 +272,10 @@ class Objects:
 
     async def copy(self, request: Request) -> Answer:
         """CopyObject."""
+        stored = await self._rewrite(request, self._copied)
+        return Answer.xml("CopyObjectResult", copy_result(stored.etag, stored.modified))
+
+    def _copied(self, request: Request) -> Linked:
         bucket, source = self.source(request)
         if source.size > MAX_COPY:
             raise S3Error("InvalidRequest", "The specified copy source is larger than 5 GiB.")
@@ -262,8 +290,7 @@ class Objects:
             checksums = {n: v for n, v in headers.items() if n.startswith(CHECKSUM)}
             headers = kept_headers(request) | checksums
         stored = StoredObject(request.key, source.size, source.etag, time.time(), headers)
-        await self._rewrite(request, stored, self.storage.extents(source.owner))
-        return Answer.xml("CopyObjectResult", copy_result(stored.etag, stored.modified))
+        return stored, self.storage.extents(source.owner)
 
     def head(self, request: Request) -> Answer:
         """HeadObject."""

@@ -140,12 +140,13 @@ class S3App:
     def _check_names(self, request: Request, operation: str) -> None:
         if operation in ("ListBuckets", "CreateBucket"):
             return
-        if not self._storage.has_bucket(request.bucket):
-            raise S3Error("NoSuchBucket", BucketName=request.bucket)
         try:
+            request.bucket.encode()
             length = len(request.key.encode())
         except UnicodeEncodeError:
             raise S3Error("InvalidURI") from None
+        if not self._storage.has_bucket(request.bucket):
+            raise S3Error("NoSuchBucket", BucketName=request.bucket)
         if length > MAX_KEY_BYTES:
             raise S3Error("KeyTooLongError", Size=str(length), MaxSizeAllowed=str(MAX_KEY_BYTES))
 

@@ -66,8 +66,10 @@ def parse(document: bytes) -> Element:
     parser.CharacterDataHandler = texts.append
     parser.StartDoctypeDeclHandler = refuse
     try:
-        parser.Parse(document, True)
-    except expat.ExpatError as error:
+        # S3 sends white space to keep a connection alive, and XML allows none before its head.
+        parser.Parse(document.lstrip(), True)
+    except (expat.ExpatError, LookupError, ValueError) as error:
+        # The latter two: an encoding that Python does not know, or that expat cannot use.
         raise UnexpectedAnswer(f"the body is not XML: {error}") from None
     return stack[0].children[0]
 
@@ -84,7 +86,7 @@ class ListedObject:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One answer of ListObjectsV2 (or v1, whose NextMarker is the token)."""
+    """One answer of ListObjectsV2."""
 
     objects: tuple[ListedObject, ...]
     prefixes: tuple[str, ...]
@@ -113,7 +115,10 @@ def parse_listing(document: bytes) -> Listing:
     prefixes = tuple(decode(item.get("Prefix")) for item in root.all("CommonPrefixes"))
     token: str | None = None
     if root.get("IsTruncated").lower() == "true":
-        token = root.get("NextContinuationToken") or decode(root.get("NextMarker")) or None
+        # A NextMarker is of no use: who says that has taken the request for one of version 1.
+        token = root.get("NextContinuationToken")
+        if not token:
+            raise UnexpectedAnswer("the listing is truncated and does not say how to go on")
     return Listing(objects, prefixes, token)
 
 

@@ -144,7 +144,12 @@ class Store(Protocol):
         if_match: str | None = None,
         if_none_match: bool = False,
     ) -> Written:
-        """Create or replace an object as a whole."""
+        """Create or replace an object as a whole.
+
+        With a condition it is never repeated once it may have reached the store, for the
+        condition would refuse the repetition of its own success: after AnswerLost, ServerError
+        or DeadlineExceeded it is the caller's to ask whose the object is.
+        """
 
     async def append(self, key: str, body: Body, *, if_match: str | None = None) -> Written:
         """Add bytes to an object's end, creating it when missing.

@@ -17,6 +17,8 @@ from kontenumfs.store.keys import KeyRing
 log = logging.getLogger(__name__)
 
 KEY_REFUSED = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch"})
+KEY_PROVEN = frozenset({304, 404, 409, 412})
+"""What a store says, besides success, only once it has accepted the signature."""
 SMALLEST_SKEW = timedelta(seconds=2)
 """The Date header counts whole seconds, and an answer takes its time."""
 TOLERATED_SKEW = timedelta(minutes=5)
@@ -122,7 +124,7 @@ class S3Auth(httpx.Auth):
             if other is not None:
                 self._sign(request, unsigned, other)
                 response = yield request
-                if response.status_code not in (401, 403):
+                if response.is_success or response.status_code in KEY_PROVEN:
                     self._keys.prefer(other)
 
     def _sign(

@@ -197,6 +197,12 @@ class HTTPStore:
         query += [("start-after", start_after)] if start_after and not token else []
         response = await self._send(Call("ListObjectsV2", "GET", prefix, query=tuple(query)))
         listing = xml.parse_listing(response.content)
+        if token and listing.next_token == token:
+            raise UnexpectedAnswer(
+                "the listing never ends: its next page is itself",
+                operation="ListObjectsV2",
+                resource=prefix,
+            )
         objects = tuple(
             ObjectInfo(item.key, item.size, item.etag, item.last_modified)
             for item in listing.objects
@@ -216,8 +222,17 @@ class HTTPStore:
         headers = attribute_headers(attributes) | _conditions(if_match)
         if if_none_match:
             headers["if-none-match"] = "*"
-        call = Call("PutObject", "PUT", key, quote_key(key), headers=headers, body=body)
-        return receipt(await self._send(call))
+        call = Call(
+            "PutObject",
+            "PUT",
+            key,
+            quote_key(key),
+            headers=headers,
+            body=body,
+            # A condition would refuse the repetition of its own success.
+            once=if_none_match or if_match is not None,
+        )
+        return receipt(await self._send(call), call)
 
     async def append(self, key: str, body: Body, *, if_match: str | None = None) -> Written:
         """Add bytes to an object's end; repeated only where nothing was done."""
@@ -231,7 +246,7 @@ class HTTPStore:
             body,
             once=True,
         )
-        return receipt(await self._send(call))
+        return receipt(await self._send(call), call)
 
     async def compose(self, key: str, components: Sequence[str], attributes: Attributes) -> Written:
         """Make an object of 1 to 32 objects of this bucket, in order."""
@@ -252,8 +267,9 @@ class HTTPStore:
             body,
             # Where the target is among the components, doing it twice would double it.
             once=key in components,
+            late_error=True,
         )
-        return receipt(await self._send(call))
+        return receipt(await self._send(call), call)
 
     async def copy(
         self,
@@ -285,7 +301,14 @@ class HTTPStore:
         plain = [key for key in keys if xml.is_text(key)]
         for start in range(0, len(plain), dialect.MAX_DELETE_MANY):
             body = [xml.render_delete(plain[start : start + dialect.MAX_DELETE_MANY])]
-            call = Call("DeleteObjects", "POST", query=(("delete", ""),), body=body, digest=True)
+            call = Call(
+                "DeleteObjects",
+                "POST",
+                query=(("delete", ""),),
+                body=body,
+                digest=True,
+                late_error=True,
+            )
             answer, _ = receipt_in_body(await self._send(call), call)
             failed |= {item.get("Key"): item.get("Code") for item in answer.all("Error")}
         for key in keys if len(plain) < len(keys) else ():
@@ -316,7 +339,7 @@ class HTTPStore:
         """Send one part; all but the last must have at least 5 MiB."""
         query = (("partNumber", str(number)), ("uploadId", upload_id))
         call = Call("UploadPart", "PUT", key, quote_key(key), query, body=body)
-        return Part(number, _needed(receipt(await self._send(call)).etag, call))
+        return Part(number, _needed(receipt(await self._send(call), call).etag, call))
 
     async def upload_part_copy(
         self,

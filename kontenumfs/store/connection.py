@@ -102,8 +102,9 @@ class Connection:
 
         An error answer that comes while the body is still on its way ends the sending.
 
-        Raises ConnectionLost; h11.LocalProtocolError for a head that cannot be sent. The
-        connection is of no more use after any exception, cancellation included.
+        Raises ConnectionLost; UnexpectedAnswer for an answer that is too long;
+        h11.LocalProtocolError for a head that cannot be sent. The connection is of no more use
+        after any exception, cancellation included.
         """
         self._answered = False
         head = self._http.send(
@@ -135,13 +136,13 @@ class Connection:
             await self._stream.send_all(head)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise ConnectionLost(_reason(error), sent=False, answered=False) from error
-        lost: ConnectionLost | None = None
+        lost: ConnectionLost | UnexpectedAnswer | None = None
         answer: Answer | None = None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._send_body, request)
             try:
                 answer = await self._receive()
-            except ConnectionLost as error:
+            except (ConnectionLost, UnexpectedAnswer) as error:
                 lost = error
             # A success is waited for: our own sender may merely not have looked up yet.
             if answer is None or answer.status >= 300:

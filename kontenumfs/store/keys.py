@@ -64,13 +64,19 @@ class KeyRing:
 
     Args:
         source: where `reload` reads the pairs anew.
+        origin: where the pairs are from, for people.
     """
 
-    def __init__(self, pairs: Sequence[KeyPair], source: Callable[[], Found] | None = None) -> None:
-        self._pairs = _one_or_two(pairs)
+    def __init__(
+        self,
+        pairs: Sequence[KeyPair],
+        source: Callable[[], Found] | None = None,
+        origin: str = "",
+    ) -> None:
+        self._pairs = _one_or_two(pairs, origin)
         self._as_read = list(self._pairs)
         self._source = source
-        self.origin = ""
+        self.origin = origin
         """Where the pairs are from, for people."""
         self._files: tuple[Path, ...] = ()
         self._stamp: object = None
@@ -79,7 +85,7 @@ class KeyRing:
     def of(cls, source: Callable[[], Found]) -> "KeyRing":
         """A ring that `source` fills; raises ConfigurationError."""
         found = source()
-        made = cls(found.pairs, source)
+        made = cls(found.pairs, source, found.origin)
         made._remember(found)
         return made
 
@@ -116,7 +122,7 @@ class KeyRing:
             found = self._source()
             # Where nothing is new, the pair that works stays in front.
             if list(found.pairs) != self._as_read:
-                self._pairs = _one_or_two(found.pairs)
+                self._pairs = _one_or_two(found.pairs, found.origin)
                 self._as_read = list(self._pairs)
                 names = ", ".join(pair.access_key for pair in self._pairs)
                 log.info("key pairs read anew from %s: %s", found.origin, names)
@@ -198,7 +204,7 @@ def _in_file(file: Path) -> Found:
 
 
 def _in_environment(environment: Mapping[str, str], access: str, secret: str) -> Found | None:
-    if not (environment.get(access) or environment.get(secret)):
+    if not (_value(environment, access) or _value(environment, secret)):
         return None
     return Found(_from_environment(environment, access, secret), access)
 
@@ -217,18 +223,34 @@ def _in_systemd(environment: Mapping[str, str]) -> Found | None:
     return Found([KeyPair(access, secret)], SYSTEMD, halves)
 
 
-def _one_or_two(pairs: Sequence[KeyPair]) -> list[KeyPair]:
+def _one_or_two(pairs: Sequence[KeyPair], origin: str) -> list[KeyPair]:
+    where = f"{origin}: " if origin else ""
     if not 1 <= len(pairs) <= 2:
         raise ConfigurationError(
-            f"{len(pairs)} key pairs were given; an account has one or two", CREDENTIALS_EXIT
+            f"{where}{len(pairs)} key pairs were given; an account has one or two",
+            CREDENTIALS_EXIT,
         )
+    for number, pair in enumerate(pairs, 1):
+        for name, key in (("access", pair.access_key), ("secret", pair.secret_key)):
+            # Such a key fits no header, and HTTP libraries quote what does not fit.
+            if not (key.isascii() and key.isprintable()):
+                raise ConfigurationError(
+                    f"{where}the {name} key of pair {number} has a character that no key has "
+                    "(not printable ASCII): copy it anew",
+                    CREDENTIALS_EXIT,
+                )
     return list(pairs)
+
+
+def _value(environment: Mapping[str, str], name: str) -> str:
+    """A variable without the white space that copying and env files leave around it."""
+    return environment.get(name, "").strip()
 
 
 def _from_environment(environment: Mapping[str, str], access: str, secret: str) -> list[KeyPair]:
     pairs = []
     for suffix in ("", "_2"):
-        key, value = environment.get(access + suffix), environment.get(secret + suffix)
+        key, value = _value(environment, access + suffix), _value(environment, secret + suffix)
         if key and value:
             pairs.append(KeyPair(key, value))
         elif key or value:

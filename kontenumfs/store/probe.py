@@ -6,6 +6,7 @@ A server that does not know a subresource takes the request for a plain PutObjec
 would replace the object by its tail, and answer 200 (measured on four of five servers).
 """
 
+import logging
 import secrets
 from dataclasses import dataclass
 
@@ -14,12 +15,15 @@ import trio
 from kontenumfs.protocol.errors import (
     Conflict,
     InvalidRequest,
+    KontenumError,
     NotImplementedByStore,
     PreconditionFailed,
     SignatureDoesNotMatch,
 )
 from kontenumfs.protocol.names import RESERVED
 from kontenumfs.store.api import Attributes, Store
+
+log = logging.getLogger(__name__)
 
 STAGING_PREFIX = f"{RESERVED}/"
 """Below the mount's prefix: scratch objects of our own."""
@@ -56,9 +60,19 @@ async def probe(store: Store, prefix: str) -> Capabilities:
         compose = await _composes(store, key)
         conditional = append and await _honours_if_match(store, key, first.etag)
     finally:
-        with trio.move_on_after(CLEAN_UP_SECONDS, shield=True):
-            await store.delete(key)
+        await _clean_up(store, key)
     return Capabilities(append, compose, conditional)
+
+
+async def _clean_up(store: Store, key: str) -> None:
+    """Keys that may write and not delete are of use; only the scratch key stays then."""
+    with trio.move_on_after(CLEAN_UP_SECONDS, shield=True) as scope:
+        try:
+            await store.delete(key)
+        except KontenumError as error:
+            log.warning("scratch object left behind: key=%r (%s)", key, error)
+    if scope.cancelled_caught:
+        log.warning("scratch object left behind: key=%r (no answer in time)", key)
 
 
 async def _appends(store: Store, key: str) -> bool:

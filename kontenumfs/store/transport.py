@@ -88,9 +88,10 @@ class OriginTransport(httpx.AsyncBaseTransport):
                     if reused and harmless and not lost.answered:
                         continue
                     raise self._told(lost) from lost
-                except h11.LocalProtocolError as error:
+                except h11.LocalProtocolError:
                     connection.close()
-                    raise InvalidRequest(f"cannot be said in HTTP: {error}") from error
+                    # h11 quotes the value, which may be the secret key.
+                    raise InvalidRequest("has a header that HTTP cannot carry") from None
                 except BaseException:
                     connection.close()
                     raise
@@ -115,6 +116,7 @@ class OriginTransport(httpx.AsyncBaseTransport):
         oldest = trio.current_time() - (KEEP_IDLE_ONCE_SECONDS if once else KEEP_IDLE_SECONDS)
         while self._idle:
             if once and self._idle[-1].idle_since < oldest:
+                self._idle.popleft().close()  # it makes room for the one that is opened
                 return None
             connection = self._idle.pop()
             if connection.idle_since >= oldest and not connection.is_stale:
@@ -138,6 +140,8 @@ class OriginTransport(httpx.AsyncBaseTransport):
                 tcp = await trio.open_tcp_stream(self._host, self._port)
             except socket.gaierror as error:
                 raise NameResolutionError(f"{self._host}: {error.strerror}") from error
+            except UnicodeError as error:
+                raise NameResolutionError(f"{self._host}: not a host name: {error}") from error
             except OSError as error:
                 raise NotSent(f"{where}: {_reason(error)}") from error
             self.connects += 1
@@ -156,7 +160,7 @@ class OriginTransport(httpx.AsyncBaseTransport):
             cause = error.__cause__
             if isinstance(cause, ssl.SSLCertVerificationError):
                 raise TLSError(f"{where}: {cause.verify_message}") from error
-            if isinstance(cause, ssl.SSLError):
+            if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
                 raise TLSError(f"{where}: {cause.reason or cause}") from error
             raise NotSent(f"{where}: closed during the TLS handshake") from error
         except BaseException:

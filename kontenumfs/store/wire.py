@@ -31,6 +31,7 @@ HASH_IN_THREAD = 1 << 20
 """Bodies of more bytes are hashed in a worker thread: the event loop must not stand still."""
 USER_AGENT = "kontenumfs"
 META = "x-amz-meta-"
+NOT_S3 = "the answer is not S3's: is this an S3 endpoint?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +181,17 @@ async def exchange(client: httpx.AsyncClient, request: httpx.Request, call: Call
             request.stream.let_go()
     if not response.is_success:
         raise answer_error(response, call)
-    if call.late_error and b"<Error" in response.content[:512]:
+    if call.late_error and _is_error(response.content):
         raise answer_error(response, call)
     return response
+
+
+def _is_error(document: bytes) -> bool:
+    """Whether the answer is an error, and not one that lists errors or has no XML at all."""
+    try:
+        return bool(document) and parse(document).tag == "Error"
+    except UnexpectedAnswer:
+        return False
 
 
 def answer_error(response: httpx.Response, call: Call) -> StoreError:
@@ -193,7 +202,7 @@ def answer_error(response: httpx.Response, call: Call) -> StoreError:
             document = parse(response.content)
             code, message = document.get("Code"), document.get("Message")
         except UnexpectedAnswer:
-            message = "the answer is not S3's: is this an S3 endpoint?"
+            message = NOT_S3
     status = response.status_code
     if not code and status == 404 and call.operation == "HeadObject":
         code = "NoSuchKey"
@@ -237,16 +246,24 @@ def decode_text(value: str) -> str:
         return value
 
 
-def receipt(response: httpx.Response) -> Written:
-    """What an answer's headers say of the object that was written."""
+def receipt(response: httpx.Response, call: Call) -> Written:
+    """What an answer's headers say of the object that was written.
+
+    Raises UnexpectedAnswer for a page without an ETag: that is a proxy's, and nothing is stored.
+    """
     headers = response.headers
-    return Written(headers.get("etag", "").strip('"'), headers.get("x-amz-request-id", ""))
+    etag = headers.get("etag", "").strip('"')
+    if not etag and response.content:
+        raise UnexpectedAnswer(NOT_S3, operation=call.operation, resource=call.key)
+    return Written(etag, headers.get("x-amz-request-id", ""))
 
 
 def receipt_in_body(response: httpx.Response, call: Call) -> tuple[Element, Written]:
     """The same for CopyObject and its kin, which say it in the body."""
     try:
         root = parse(response.content)
+        if root.tag.lower() in ("error", "html"):
+            raise UnexpectedAnswer(NOT_S3)
     except UnexpectedAnswer as error:
         error.operation, error.resource = call.operation, call.key
         raise

@@ -12,6 +12,7 @@ import trio
 from kontenumfs.protocol.dialect import Limits
 from kontenumfs.protocol.errors import (
     AnswerLost,
+    Conflict,
     DeadlineExceeded,
     KontenumError,
     NotFound,
@@ -48,6 +49,7 @@ class Target:
         etag: of the object at that size; empty where it is not known.
         shared: whether others may append too (O_APPEND): then the end is wherever it is.
         conditional: whether the store honours If-Match on append.
+        contested: whether others have been seen appending; `append_once` sets it when it sees one.
     """
 
     key: str
@@ -55,6 +57,7 @@ class Target:
     etag: str
     shared: bool
     conditional: bool
+    contested: bool = False
 
 
 async def append_once(
@@ -69,7 +72,14 @@ async def append_once(
     """Add `body` to the end of `target`, exactly once, and bring `target` up to date.
 
     After a lost answer the object's length decides: the old length means that the bytes did not
-    arrive, the old length plus theirs that they did; anything else is another writer.
+    arrive, the old length plus theirs that they did; anything else is another writer. Another
+    host's line of the same length looks like ours, and no request can tell the two apart. So once
+    others have been seen appending to the object (`contested`), a growth by our length proves
+    nothing, and is told as OutcomeUnknown: no line is doubled, and none is lost unheard. While
+    nobody has been seen, it is ours: one host on a bad line need not fail.
+
+    Without If-Match the store cannot refuse a request that comes late, after its repetition was
+    decided on: the length is asked for twice then, the last time right before the repetition.
 
     Args:
         journal: has it while it is under way.
@@ -93,17 +103,24 @@ async def _append(
         condition = target.etag if target.conditional and target.etag else None
         try:
             written = await store.append(target.key, body, if_match=condition)
-        except PreconditionFailed as error:
+        except (PreconditionFailed, Conflict) as error:
             if lost is None:
                 await _meet_other_writer(store, target, error)
             elif await _settle(store, target, length, journal, lost):
                 return  # the one whose answer was lost has come late
+            if isinstance(error, Conflict):
+                await wait_before(number, error, until)
         except TooManyAppends:
+            if lost is not None and await _settle(store, target, length, journal, lost):
+                return
             await restart_appends(store, target, journal, limits)
         except (AnswerLost, ServerError, DeadlineExceeded) as error:
             if await _settle(store, target, length, journal, error):
                 return
             await wait_before(number, error, until)
+            if condition is None and await _settle(store, target, length, journal, error):
+                return
+            journal.answer_lost(stored=False)
             lost = error.with_traceback(None)  # or it would keep this frame, and the body
         else:
             target.size += length
@@ -128,29 +145,38 @@ async def wait_before(number: int, error: KontenumError, until: float) -> None:
 
 
 async def _meet_other_writer(store: Store, target: Target, error: KontenumError) -> None:
-    """Someone changed the object: move to its new end, or refuse."""
+    """Someone changed the object: move to its new end, or refuse.
+
+    A Conflict may also mean that the store is busy with it: then nothing has changed.
+    """
+    is_busy = isinstance(error, Conflict)
     try:
         info = await store.head(target.key)
     except NotFound:
+        if is_busy and not target.size:
+            return
         raise WriterConflict(f"{target.key!r} was deleted while it was written") from error
+    if is_busy and info.size == target.size and info.etag == (target.etag or info.etag):
+        return
     if not target.shared:
         raise WriterConflict(
             f"{target.key!r} was changed by another writer: it has {info.size} bytes and "
             f"ETag {info.etag!r}, not {target.size} and {target.etag!r}"
         ) from error
+    target.contested = target.contested or info.size != target.size
     target.size, target.etag = info.size, info.etag
 
 
 async def _settle(
     store: Store, target: Target, length: int, journal: Journal, lost: KontenumError
 ) -> bool:
-    """Whether the append whose answer was lost took place."""
+    """Whether the append whose answer was lost took place; raises where that cannot be known."""
     try:
         info = await store.head(target.key)
         size, etag = info.size, info.etag
     except NotFound:
         size, etag = 0, ""
-    if size == target.size + length:
+    if size == target.size + length and not (target.shared and target.contested):
         log.warning("append answer lost, but stored: key=%r size=%d (%s)", target.key, size, lost)
         target.size, target.etag = size, etag
         journal.answer_lost(stored=True)
@@ -160,11 +186,13 @@ async def _settle(
             "append answer lost, and not stored: key=%r size=%d (%s)", target.key, size, lost
         )
         target.etag = etag
-        journal.answer_lost(stored=False)
         return False
-    told = (
-        f"{target.key!r}: {lost}; the object has {size} bytes, not {target.size} or {length} more"
-    )
+    target.contested = True
+    told = f"{target.key!r}: {lost}; the object has {size} bytes, not {target.size}"
+    if target.shared:
+        told += f", and others append to it too: look whether the last {length} bytes are there"
+    else:
+        told += f" or {length} more"
     raise (OutcomeUnknown if target.shared else WriterConflict)(told) from lost
 
 

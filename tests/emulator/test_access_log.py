@@ -121,6 +121,13 @@ def test_what_is_refused_is_logged_too(
     assert line["response_bytes"] == len(answer.body) > 0
 
 
+@pytest.mark.parametrize("method", ["PUT", "HEAD", "DELETE"])
+@pytest.mark.parametrize("path", ["/%FF/key", f"/{BUCKET}/%FF", "/%FF"])
+def test_names_that_are_no_text_are_refused(wire: Wire, method: str, path: str) -> None:
+    """And not an error of the server's."""
+    assert wire.send(method, path).status == 400
+
+
 def test_names_are_decoded(emulator: Emulator, logged: Wire) -> None:
     """Keys and queries stand in the log as the program meant them."""
     logged.send("PUT", f"{quote('a ü+%')}?append&x-id=App%20end", b"x")

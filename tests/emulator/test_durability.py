@@ -2,14 +2,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """kill -9 of the server at any moment: whole objects, and all that was answered."""
 
+import asyncio
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from http.client import HTTPException
+from pathlib import Path
 
 import pytest
 
+from kontenumfs.emulator.exchange import Request
+from kontenumfs.emulator.objects import MANY_EXTENTS, Limits, Objects
+from kontenumfs.emulator.reader import Reader
+from kontenumfs.emulator.segments import Extent
+from kontenumfs.emulator.storage import Storage, StoredObject
+from kontenumfs.protocol.xml import render_components
 from tests.emulator.signers import UNSIGNED
 from tests.emulator.wire import Wire
 from tests.harness.emulator import Emulator
@@ -159,3 +168,47 @@ def test_everything_survives(own_emulator: Emulator) -> None:
         assert not own_emulator.exists("deleted")
         parts = wire.send("GET", f"big?uploadId={upload}")
         assert (parts.element("PartNumber"), parts.element("Size")) == ("7", "4")
+
+
+def test_an_append_during_a_copy_onto_itself_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The copy joins many small pieces, which takes a while; the append was answered meanwhile."""
+    storage = Storage(tmp_path)
+    storage.create_bucket("b")
+
+    def append(data: bytes) -> None:
+        name, path = storage.segments.new()
+        path.write_bytes(data)
+        old = storage.get("b", "log") or StoredObject("log", 0, "e", 1.0)
+        new = replace(old, size=old.size + len(data), etag=old.etag[:9] + str(old.size))
+        put = storage.append if old.size else storage.put
+        put("b", new, ((name, 0, len(data)),))
+
+    async def compose() -> None:
+        loop, join = asyncio.get_running_loop(), storage.segments.join
+
+        async def append_late() -> None:
+            append(b"late")
+
+        def slow_join(extents: Sequence[Extent], target: Path) -> None:
+            join(extents, target)
+            asyncio.run_coroutine_threadsafe(append_late(), loop).result()
+
+        monkeypatch.setattr(storage.segments, "join", slow_join)
+        limits = Limits(appends=1023, components=32, min_part=1)
+        message = render_components(["log"])
+        reader = Reader({}, None)  # type: ignore[arg-type]  # the body is in the message
+        await Objects(storage, limits).compose(
+            Request("PUT", "/b/log", [], {}, "b", "log", "", reader, message)
+        )
+
+    for _ in range(MANY_EXTENTS):
+        append(b"x")
+    asyncio.run(compose())
+    found = storage.get("b", "log")
+    assert found is not None
+    kept = b"".join(storage.segments.blocks(storage.extents(found.owner), MIB))
+    storage.close()
+    assert kept == b"x" * MANY_EXTENTS + b"late"
+    assert found.size == len(kept)

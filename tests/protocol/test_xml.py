@@ -13,7 +13,16 @@ BOMB = b"""<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a
 <Error><Code>&b;&b;&b;</Code></Error>"""
 
 
-@pytest.mark.parametrize("document", [BOMB, b"", b"<html><p>busy", b"{}", b"<a></b>"])
+ENCODED = b'<?xml version="1.0" encoding="%s"?><html/>'
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        *(BOMB, b"", b" \n", b"<html><p>busy", b"{}", b"<a></b>"),
+        *(ENCODED % name for name in (b"gb2312", b"shift_jis", b"no-such", b"hex")),
+    ],
+)
 def test_what_is_not_plain_xml_is_refused(document: bytes) -> None:
     """One exception, whatever arrives."""
     with pytest.raises(UnexpectedAnswer):
@@ -47,3 +56,17 @@ def test_keys_are_decoded_only_where_the_answer_says_so(encoding: str, expected:
         "<Size>7</Size></Contents></ListBucketResult>".encode()
     )
     assert [(item.key, item.size, item.etag) for item in listing.objects] == [(expected, 7, "e")]
+
+
+def test_white_space_may_come_before_the_head() -> None:
+    """S3 sends it to keep a connection alive while it works."""
+    assert parse(b" \r\n" * 300 + b'<?xml version="1.0"?>\n<x:Error xmlns:x="y"/>').tag == "Error"
+
+
+@pytest.mark.parametrize("marker", ["", "<NextMarker>k</NextMarker>", "<NextContinuationToken/>"])
+def test_a_truncated_listing_that_does_not_go_on_is_refused(marker: str) -> None:
+    """It is not the whole, and nobody may take it for that."""
+    with pytest.raises(UnexpectedAnswer, match="truncated"):
+        parse_listing(
+            f"<ListBucketResult><IsTruncated>true</IsTruncated>{marker}</ListBucketResult>".encode()
+        )

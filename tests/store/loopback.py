@@ -55,6 +55,17 @@ class Peer:
         self.stream.socket.close()
 
 
+def saying(status: bytes, body: bytes) -> Callable[[Peer], Awaitable[None]]:
+    """A script that gives every request this answer."""
+    head = b"HTTP/1.1 %s\r\nContent-Type: application/xml\r\nContent-Length: %d\r\n\r\n"
+
+    async def script(peer: Peer) -> None:
+        while await peer.request():
+            await peer.say(head % (status, len(body)) + body)
+
+    return script
+
+
 @dataclass
 class Loopback:
     """A running server.

@@ -86,6 +86,16 @@ async def test_two_refused_pairs_are_final_and_nothing_changes() -> None:
     assert ring.current == ONE
 
 
+@pytest.mark.parametrize(("status", "proven"), [(500, False), (302, False), (412, True)])
+async def test_only_an_answer_that_proves_a_pair_makes_it_the_first(
+    status: int, proven: bool
+) -> None:
+    server = Server(refusal("SignatureDoesNotMatch"), httpx.Response(status))
+    auth, ring = auth_with(ONE, TWO)
+    assert await send(server, auth) == status
+    assert (ring.current == TWO) is proven
+
+
 async def test_one_pair_is_not_tried_twice() -> None:
     server = Server(refusal("InvalidAccessKeyId"))
     assert await send(server, auth_with(ONE)[0]) == 403

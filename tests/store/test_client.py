@@ -5,6 +5,7 @@
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -26,6 +27,7 @@ from kontenumfs.store.wire import (
 from tests.harness.emulator import ACCESS, BUCKET, SECRET, Emulator, running_emulator
 from tests.harness.tls import certificate
 from tests.store.conftest import KEYS
+from tests.store.loopback import saying, serving
 
 
 @pytest.fixture
@@ -173,6 +175,94 @@ async def test_a_missing_ca_file_is_the_users_mistake(tmp_path: Path) -> None:
     endpoint = Endpoint("https://127.0.0.1:1", ca_file=str(tmp_path / "missing"))
     with pytest.raises(e.ConfigurationError, match="missing"):
         open_store(endpoint, BUCKET, KeyRing([KEYS]))
+
+
+@pytest.mark.parametrize("conditions", [{"if_none_match": True}, {"if_match": True}])
+async def test_a_conditional_put_is_not_refused_by_its_own_success(
+    client: HTTPStore, emulator: Emulator, key: str, conditions: dict[str, bool]
+) -> None:
+    named: dict[str, Any] = dict(conditions)
+    if "if_match" in conditions:
+        named["if_match"] = (await client.put(key, [b"old"], Attributes())).etag
+    emulator.fault(op="PutObject", key=key, status=503, code="SlowDown")
+    emulator.fault(op="PutObject", key=key, reset="after")
+    emulator.mark()
+    with pytest.raises(e.AnswerLost):
+        await client.put(key, [b"new"], Attributes(), **named)
+    assert emulator.counts()["PutObject"] == 2
+    assert emulator.fetch(key) == b"new"
+
+
+HEAD = b'<?xml version="1.0" encoding="UTF-8"?>\n'
+LATE_ERROR = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        LATE_ERROR,
+        HEAD + b" " * 600 + LATE_ERROR,
+        b" \n" * 600 + HEAD + LATE_ERROR,
+        b'<s3:Error xmlns:s3="x"><s3:Code>AccessDenied</s3:Code></s3:Error>',
+    ],
+    ids=["plain", "far", "late", "prefix"],
+)
+async def test_an_error_in_a_good_answer_is_an_error(late: bytes) -> None:
+    async with serving(saying(b"200 OK", late)) as server:
+        store = open_store(Endpoint(server.url), BUCKET, KeyRing([KEYS]), deadline=5)
+        for verb in (
+            lambda: store.copy("a", "b"),
+            lambda: store.complete_multipart("k", "u", [Part(1, "a" * 32)]),
+            lambda: store.compose("k", ["k"], Attributes()),
+            lambda: store.delete_many(["k"]),
+        ):
+            with pytest.raises(e.AccessDenied):
+                await verb()
+        await store.aclose()
+
+
+async def test_a_good_answer_that_names_errors_is_none() -> None:
+    listed = b"<DeleteResult><Error><Key>k</Key><Code>AccessDenied</Code></Error></DeleteResult>"
+    async with serving(saying(b"200 OK", listed)) as server:
+        store = open_store(Endpoint(server.url), BUCKET, KeyRing([KEYS]), deadline=5)
+        assert await store.delete_many(["k"]) == {"k": "AccessDenied"}
+        await store.aclose()
+
+
+async def test_a_proxys_page_is_no_receipt() -> None:
+    async with serving(saying(b"200 OK", b"<html>please log in</html>")) as server:
+        store = open_store(Endpoint(server.url), BUCKET, KeyRing([KEYS]), deadline=5)
+        for verb in (
+            lambda: store.put("k", [b"x"], Attributes()),
+            lambda: store.append("k", [b"x"]),
+            lambda: store.copy("a", "b"),
+            lambda: store.delete_many(["k"]),
+        ):
+            with pytest.raises(e.UnexpectedAnswer, match="not S3's"):
+                await verb()
+        await store.aclose()
+
+
+async def test_an_answer_in_an_odd_encoding_is_a_server_in_trouble() -> None:
+    page = b'<?xml version="1.0" encoding="gb2312"?><html>bad gateway</html>'
+    async with serving(saying(b"502 Bad Gateway", page)) as server:
+        store = open_store(Endpoint(server.url), BUCKET, KeyRing([KEYS]), deadline=5)
+        with pytest.raises(e.ServerError):
+            await store.append("k", [b"x"])
+        await store.aclose()
+
+
+async def test_a_listing_that_leads_to_itself_ends() -> None:
+    page = (
+        b"<ListBucketResult><IsTruncated>true</IsTruncated>"
+        b"<NextContinuationToken>t</NextContinuationToken></ListBucketResult>"
+    )
+    async with serving(saying(b"200 OK", page)) as server:
+        store = open_store(Endpoint(server.url), BUCKET, KeyRing([KEYS]), deadline=5)
+        token = (await store.list_page()).next_token
+        with pytest.raises(e.UnexpectedAnswer, match="never ends"):
+            await store.list_page(token=token)
+        await store.aclose()
 
 
 @pytest.fixture

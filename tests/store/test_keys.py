@@ -107,6 +107,29 @@ def test_half_a_pair_is_named() -> None:
         load_keys(None, {**both, "KONTENUM_SECRET_KEY_2": "k"})
 
 
+@pytest.mark.parametrize(
+    "bad", ["s3cret\tx", "s3cret\x7f", "s3crét", "s3cret\udcff", "\u200bs3cret"]
+)
+@pytest.mark.parametrize("half", ["access", "secret"])
+def test_a_key_that_cannot_be_one_is_refused_and_not_shown(
+    bad: str, half: str, tmp_path: Path
+) -> None:
+    pair = {"access": "K", "secret": "k"} | {half: bad}
+    environment = {"KONTENUM_ACCESS_KEY": pair["access"], "KONTENUM_SECRET_KEY": pair["secret"]}
+    with pytest.raises(ConfigurationError) as caught:
+        load_keys(None, environment)
+    assert f"KONTENUM_ACCESS_KEY: the {half} key of pair 1" in str(caught.value)
+    assert "s3cr" not in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_white_space_around_variables_is_no_part_of_them() -> None:
+    environment = {"KONTENUM_ACCESS_KEY": " K\n", "KONTENUM_SECRET_KEY": "k\r\n"}
+    assert load_keys(None, environment).current == KeyPair("K", "k")
+    with pytest.raises(ConfigurationError, match="no key pair"):
+        load_keys(None, {"KONTENUM_ACCESS_KEY": " ", "KONTENUM_SECRET_KEY": "\n"})
+
+
 def test_a_ring_has_one_or_two_and_prefers_what_works() -> None:
     ring = KeyRing([ONE, TWO])
     assert ring.current == ONE

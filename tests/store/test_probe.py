@@ -3,6 +3,7 @@
 """Capabilities are shown and not believed; the scratch key is gone afterwards."""
 
 import pytest
+from trio.testing import MockClock
 
 from kontenumfs.protocol import errors as e
 from kontenumfs.store.client import HTTPStore
@@ -59,3 +60,15 @@ async def test_a_store_that_refuses_every_condition_has_none() -> None:
     refusals = Fault("append", e.PreconditionFailed(status=412), skip=1, count=2)
     found = await probe(FaultyStore(FakeStore(), refusals), "")
     assert found == Capabilities(True, True, False)
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault("delete", e.AccessDenied(status=403)), Fault("delete", delay=60)]
+)
+async def test_what_may_not_be_deleted_is_told(
+    fault: Fault, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = FakeStore()
+    assert await probe(FaultyStore(store, fault), "") == Capabilities(True, True, True)
+    (left,) = store.objects
+    assert [record.levelname for record in caplog.records if left in record.message] == ["WARNING"]

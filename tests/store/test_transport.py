@@ -4,6 +4,7 @@
 
 import socket
 import ssl
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -289,10 +290,58 @@ async def test_an_endpoint_without_tls_is_a_tls_error() -> None:
             await transport.handle_async_request(request(url))
 
 
-async def test_a_head_that_http_cannot_carry_is_refused() -> None:
+@pytest.mark.parametrize("script", [[], [b""], [b"\x15\x03"]], ids=["at once", "heard", "cut"])
+async def test_a_hang_up_during_the_handshake_is_not_sent(script: list[bytes]) -> None:
+    """As a balancer does that restarts: the next attempt may succeed."""
+
+    async def hanging_up(peer: Peer) -> None:
+        for said in script:
+            await peer.stream.receive_some(65536)
+            await peer.stream.send_all(said)
+
+    async with serving(hanging_up) as server:
+        url = server.url.replace("http:", "https:")
+        transport = OriginTransport(httpx.URL(url), trust=ssl.create_default_context())
+        with pytest.raises(e.NotSent) as caught:
+            await transport.handle_async_request(request(url))
+        assert not isinstance(caught.value, e.TLSError)
+
+
+async def test_a_name_that_no_host_can_have_does_not_resolve() -> None:
+    url = f"http://{'a' * 64}.test"
+    with pytest.raises(e.NameResolutionError, match="not a host name"):
+        await OriginTransport(httpx.URL(url)).handle_async_request(request(url))
+
+
+async def test_a_head_that_http_cannot_carry_is_refused_and_not_shown() -> None:
     async with serving(answering) as server, transport_to(server) as transport:
-        with pytest.raises(e.InvalidRequest):
-            await transport.handle_async_request(request(server.url, bad="a\r\nb: c"))
+        spoilt = request(server.url, bad="s3cret\r\nb: c")
+        with pytest.raises(e.InvalidRequest) as caught:
+            await transport.handle_async_request(spoilt)
+        assert "s3cret" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("size", [1, LARGE])
+async def test_an_answer_without_end_is_one_error(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not a group of them."""
+    monkeypatch.setattr("kontenumfs.store.connection.MAX_ANSWER", 1)
+    async with serving(answering) as server, transport_to(server) as transport:
+        with pytest.raises(e.UnexpectedAnswer, match="more than 1 bytes"):
+            await transport.handle_async_request(request(server.url, body=bytes(size)))
+
+
+async def test_old_connections_make_room_for_new_ones(autojump_clock: MockClock) -> None:
+    """What must not be repeated takes none that is old, and the bound holds all the same."""
+    async with serving(answering) as server, transport_to(server, connections=1) as transport:
+        for number in range(5):
+            await transport.handle_async_request(request(server.url, once=True))
+            assert transport.connects == number + 1
+            autojump_clock.jump(KEEP_IDLE_ONCE_SECONDS + 1)
+            for closed in server.closed[:-1]:
+                with trio.fail_after(5):
+                    await closed.wait()
 
 
 async def test_idle_connections_grow_old(autojump_clock: MockClock) -> None:

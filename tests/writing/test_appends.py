@@ -9,12 +9,13 @@ from trio.testing import MockClock
 from kontenumfs.protocol.dialect import Limits
 from kontenumfs.protocol.errors import (
     AnswerLost,
+    Conflict,
     DeadlineExceeded,
     OutcomeUnknown,
     ServerError,
     WriterConflict,
 )
-from kontenumfs.store.api import Attributes, Body, Written
+from kontenumfs.store.api import Attributes, Body, ObjectInfo, Written
 from kontenumfs.store.fake import FakeStore
 from kontenumfs.store.faulty import Fault, FaultyStore
 from kontenumfs.writing.journal import Journal
@@ -99,6 +100,127 @@ async def test_what_cannot_be_decided_is_told(shared: bool, autojump_clock: Mock
     with pytest.raises(OutcomeUnknown if shared else WriterConflict):
         await append_once(faulty, target, [b"mine"], Journal())
     assert store.data("log").count(b"mine") == 1
+
+
+class Rival(FakeStore):
+    """Another host adds a line of the same length, and our first append never arrives."""
+
+    arrived = False
+
+    async def append(self, key: str, body: Body, *, if_match: str | None = None) -> Written:
+        """Lose the first one of ours."""
+        if not self.arrived:
+            self.arrived = True
+            await super().append(key, [b"their line\n"])
+            raise AnswerLost("reset")
+        return await super().append(key, body, if_match=if_match)
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+async def test_anothers_line_of_the_same_length_is_not_taken_for_ours(
+    conditional: bool, autojump_clock: MockClock
+) -> None:
+    """Where others append too, the length decides nothing: neither doubled nor lost unheard."""
+    store = Rival(conditional=conditional)
+    target = await begun(store, b"a", shared=True)
+    target.conditional, target.contested = conditional, True
+    with pytest.raises(OutcomeUnknown, match="last 11 bytes"):
+        await append_once(store, target, [b"our line 1\n"], Journal())
+    assert store.data("log") == b"atheir line\n"
+
+
+async def test_whoever_was_met_at_the_end_is_remembered(autojump_clock: MockClock) -> None:
+    """The store's 412 shows another host; an answer lost after that cannot be decided."""
+    store = FakeStore()
+    target = await begun(store, b"a", shared=True)
+    await store.append("log", [b"theirs\n"])
+    faulty = FaultyStore(store, Fault("append", AnswerLost("reset"), after=True, skip=1))
+    with pytest.raises(OutcomeUnknown):
+        await append_once(faulty, target, [b"mine\n"], Journal())
+    assert target.contested
+    assert store.data("log") == b"atheirs\nmine\n"
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+async def test_one_host_on_a_bad_line_does_not_fail(
+    conditional: bool, autojump_clock: MockClock
+) -> None:
+    """Every other answer is lost, before or after the effect."""
+    store = FakeStore(conditional=conditional)
+    target = await begun(store, b"", shared=True)
+    target.conditional = conditional
+    journal = Journal()
+    for number in range(8):
+        lost = Fault("append", AnswerLost("reset"), after=number % 2 == 0)
+        await append_once(FaultyStore(store, lost), target, [b"%d\n" % number], journal)
+    assert store.data("log") == b"".join(b"%d\n" % number for number in range(8))
+    assert (journal.resolved, journal.repeated) == (4, 4)
+
+
+async def test_a_late_append_is_seen_before_it_is_repeated(autojump_clock: MockClock) -> None:
+    """Without If-Match nothing else would refuse the one that comes while we wait."""
+
+    class Late(LateStore):
+        asked = 0
+
+        async def head(self, key: str) -> ObjectInfo:
+            self.asked += 1
+            if self.asked == 2 and self.late is not None:
+                late, self.late = self.late, None
+                await FakeStore.append(self, key, late)
+            return await super().head(key)
+
+    store = Late(conditional=False)
+    target = await begun(store, b"a", shared=True)
+    target.conditional = False
+    await append_once(store, target, [b"line\n"], Journal())
+    assert store.data("log") == b"aline\n"
+
+
+async def test_the_last_append_that_the_count_allows_comes_late(autojump_clock: MockClock) -> None:
+    """Its repetition is refused for the count, and not for the ETag."""
+    store = LateStore(conditional=False, limits=Limits(max_appends=1))
+    target = await begun(store, b"a", shared=True)
+    target.conditional = False
+    await append_once(store, target, [b"line\n"], Journal())
+    assert store.data("log") == b"aline\n"
+
+
+BUSY = Conflict(code="ConditionalRequestConflict", status=409)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_a_conflict_is_asked_about_and_got_over(
+    shared: bool, autojump_clock: MockClock
+) -> None:
+    """409: the store was busy with the object, and did nothing."""
+    store = FakeStore()
+    target = await begun(store, b"a", shared=shared)
+    faulty = FaultyStore(store, Fault("append", BUSY, count=3))
+    await append_once(faulty, target, [b"b"], Journal())
+    assert store.data("log") == b"ab"
+    assert trio.current_time() > 0
+
+
+async def test_a_conflict_may_mean_another_writer(autojump_clock: MockClock) -> None:
+    """One who shares moves to the new end; one who does not is told."""
+    store = FakeStore()
+    alone, shared = await begun(store, b"a"), await begun(store, b"a", shared=True)
+    await store.append("log", [b"theirs"])
+    with pytest.raises(WriterConflict):
+        await append_once(FaultyStore(store, Fault("append", BUSY)), alone, [b"b"], Journal())
+    await append_once(FaultyStore(store, Fault("append", BUSY)), shared, [b"b"], Journal())
+    assert store.data("log") == b"atheirsb"
+
+
+async def test_a_conflict_without_end_is_told(autojump_clock: MockClock) -> None:
+    """When the patience is over, in the store's own words."""
+    store = FakeStore()
+    target = await begun(store, b"a")
+    faulty = FaultyStore(store, Fault("append", BUSY, count=-1))
+    with pytest.raises(Conflict):
+        await append_once(faulty, target, [b"b"], Journal(), patience=10)
+    assert trio.current_time() <= 10
 
 
 @pytest.mark.parametrize("size", [90, 100, 101, 1000])
