@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import trio
+from cachetools import LRUCache
 
+from kontenumfs.protocol.dialect import Limits
 from kontenumfs.protocol.errors import (
     AnswerLost,
     DeadlineExceeded,
@@ -28,6 +30,7 @@ from kontenumfs.writing.plan import Append, Bytes, Compose, Copy, Multipart, Pla
 from kontenumfs.writing.upload import (
     ATTEMPTS,
     CLEAN_UP_SECONDS,
+    DEFAULT_LIMITS,
     PATIENCE,
     Target,
     Upload,
@@ -39,6 +42,8 @@ log = logging.getLogger(__name__)
 
 PARALLEL_REQUESTS = 8
 """Requests of one plan side by side at most."""
+CONTESTED_KEYS = 1024
+"""Objects of which it is remembered that other hosts append to them too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,7 @@ class PlanRunner:
         conditional: whether the store honours If-Match.
         parallel: requests of one plan side by side at most.
         patience: seconds for which an append is tried again.
+        limits: of the store.
     """
 
     def __init__(
@@ -75,6 +81,7 @@ class PlanRunner:
         conditional: Callable[[], bool],
         parallel: int = PARALLEL_REQUESTS,
         patience: float = PATIENCE,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.store = store
         self.journal = journal
@@ -82,6 +89,8 @@ class PlanRunner:
         self._conditional = conditional
         self._parallel = parallel
         self._patience = patience
+        self._limits = limits
+        self._contested: LRUCache[str, bool] = LRUCache(CONTESTED_KEYS)
 
     def new_key(self) -> str:
         """A key for a helper object that nobody else has."""
@@ -157,9 +166,22 @@ class PlanRunner:
 
     async def _append(self, step: Append, *, shared: bool) -> int:
         current = step.target
-        target = Target(current.key, step.start, current.etag, shared, self._conditional())
-        body = step.body.pieces
-        await append_once(self.store, target, body, self.journal, patience=self._patience)
+        contested = current.key in self._contested
+        target = Target(
+            current.key, step.start, current.etag, shared, self._conditional(), contested
+        )
+        try:
+            await append_once(
+                self.store,
+                target,
+                step.body.pieces,
+                self.journal,
+                patience=self._patience,
+                limits=self._limits,
+            )
+        finally:
+            if target.contested:
+                self._contested[current.key] = True
         current.size, current.etag = target.size, target.etag
         return target.size - step.body.length - step.start
 

@@ -48,7 +48,10 @@ class Workbench:
         capabilities = ProvenCapabilities(store, "")
         self.memory = MemoryBudget(memory)
         markers = Markers(store, "")
-        runner = PlanRunner(store, ".kontenumfs/", Journal(), conditional=capabilities.conditional)
+        limits = limits or Limits()
+        runner = PlanRunner(
+            store, ".kontenumfs/", Journal(), conditional=capabilities.conditional, limits=limits
+        )
         environment = Environment(
             store=store,
             runner=runner,
@@ -61,7 +64,7 @@ class Workbench:
             wall_ns=self.wall_ns,
             spare=lambda remote: self.files.spare(remote),
             wake=lambda: self.files.wake(),
-            limits=limits or Limits(),
+            limits=limits,
         )
         composer, claims = Composer(), Claims()
         self.deferred = DeferredMetadata(

@@ -15,6 +15,7 @@ from kontenumfs.protocol.errors import (
     FileMissing,
     FileTooLarge,
     InternalError,
+    OutcomeUnknown,
     ReadDenied,
     ServerError,
     WriterConflict,
@@ -233,3 +234,22 @@ async def test_a_defect_is_one_files(
     told = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert [record.getMessage() for record in told] == ["a defect, please report it: an upload"]
     caplog.clear()
+
+
+async def test_a_log_that_others_append_to_is_remembered_over_opens(
+    autojump_clock: MockClock,
+) -> None:
+    """Each line is opened for anew; whose line it is after a lost answer stays undecided."""
+    fake = FakeStore()
+    store = FaultyStore(fake, Fault("append", AnswerLost("reset"), after=True, key="log", skip=2))
+    await fake.put("log", [b"line 1\n"], Attributes(metadata={"mtime": "1"}))
+    async with workbench(store) as bench:
+        first = await bench.open("log", APPEND)
+        await fake.append("log", [b"theirs\n"])
+        await first.write(0, b"line 2\n")
+        await bench.close(first)
+        second = await bench.open("log", APPEND)
+        await second.write(0, b"line 3\n")
+        with pytest.raises(OutcomeUnknown, match="last 7 bytes"):
+            await bench.close(second)
+    assert contents(fake) == {"log": b"line 1\ntheirs\nline 2\nline 3\n"}
