@@ -15,6 +15,8 @@ from pathlib import Path
 from kontenumfs.protocol.errors import UserError
 
 FSTYPE = "fuse.kontenumfs"
+MNT_FORCE = 1
+"""umount2(2): end the connection; every request that waits for an answer fails."""
 MNT_DETACH = 2
 """umount2(2): take the mount out of the tree at once, whoever still uses it."""
 
@@ -79,6 +81,14 @@ def detach(path: Path) -> None:
         return
     # Users other than root have fusermount3 for this.
     _fusermount(path, "-z")
+
+
+def abort(path: Path) -> None:
+    """Fail every request that waits for the mount at `path`, and detach it, as far as we may.
+
+    Only root may; where that is refused nothing happens.
+    """
+    ctypes.CDLL(None).umount2(os.fsencode(path), MNT_FORCE | MNT_DETACH)
 
 
 def unmount(path: Path) -> None:

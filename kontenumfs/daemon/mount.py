@@ -17,7 +17,7 @@ from kontenumfs.daemon.commands import Commands
 from kontenumfs.daemon.control import Control
 from kontenumfs.daemon.dump import log_state
 from kontenumfs.daemon.ending import Ending
-from kontenumfs.daemon.kernel import FSTYPE, refusals
+from kontenumfs.daemon.kernel import FSTYPE, abort, refusals
 from kontenumfs.daemon.listing import Listing
 from kontenumfs.daemon.live import LiveSettings
 from kontenumfs.daemon.logs import LastError
@@ -31,6 +31,7 @@ from kontenumfs.daemon.source import Source
 from kontenumfs.fuse import copy_range
 from kontenumfs.protocol.errors import UserError
 from kontenumfs.store.api import Store
+from kontenumfs.tree.kernel import Kernel
 from kontenumfs.writing.files import OpenFiles
 from kontenumfs.writing.journal import Journal
 from kontenumfs.writing.staging import Staging
@@ -40,6 +41,8 @@ log = logging.getLogger(__name__)
 PREFLIGHT_SECONDS = 20.0
 SELF_CHECK_SECONDS = 10.0
 HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+LET_GO_SECONDS = 5.0
+"""How long the kernel may take for a notice once the session has ended."""
 ROUNDS = 2
 """Deadlines that the self-check may wait: so many rounds of stuck requests may be before it."""
 REQUESTS_AT_ONCE = 32
@@ -155,8 +158,19 @@ class Mount:
             await ending.announce(self.lost)
         finally:
             self._unmounted.set()
-            pyfuse3.close(unmount=True)
+            await self._close(parts.tree.kernel)
             parts.journal.close()
+
+    async def _close(self, kernel: Kernel) -> None:
+        """End the session, when nobody tells the kernel anything any more."""
+        with trio.move_on_after(LET_GO_SECONDS, shield=True) as scope:
+            await kernel.end()
+        if scope.cancelled_caught:
+            # It waits for a directory that a request holds, and nobody answers requests any more.
+            abort(self._mountpoint)
+            with trio.move_on_after(LET_GO_SECONDS, shield=True):
+                await kernel.end()
+        pyfuse3.close(unmount=True)
 
     async def _clear_up(self, journal: Journal) -> None:
         """Tell what was under way when the last daemon ended, and drop what it has left."""
@@ -201,6 +215,9 @@ class Mount:
                 log.info("%s: storing what is left", signal.Signals(number).name)
                 if not self._unmounted.is_set():
                     await self._drain(files, service)
+                # While requests are answered, none holds a directory that this waits for for long.
+                with trio.move_on_after(SELF_CHECK_SECONDS):
+                    await parts.tree.kernel.end()
                 # After the end of the session libfuse crashes; who unmounted it drains it too.
                 if not self._unmounted.is_set():
                     pyfuse3.terminate()

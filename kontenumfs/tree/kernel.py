@@ -21,6 +21,12 @@ class Kernel(Protocol):
         Not to be awaited while a request of the kernel waits for the caller.
         """
 
+    async def end(self) -> None:
+        """From now on nothing is told; returns when the kernel has let go of what it was told.
+
+        The session must not end before that. May be awaited again after a cancel.
+        """
+
 
 class NoKernel:
     """Nobody is told."""
@@ -32,4 +38,7 @@ class NoKernel:
         """See Kernel."""
 
     async def entries_changed(self, entries: Iterable[tuple[int, str]]) -> None:
+        """See Kernel."""
+
+    async def end(self) -> None:
         """See Kernel."""

@@ -160,6 +160,9 @@ class Memory(pyfuse3.Operations):
         pass
 
     async def getxattr(self, inode: int, name: bytes, ctx: Any) -> bytes:
+        if name == b"user.mark":
+            say(mark=True)
+            return b""
         if name == b"user.sha256":
             return hashlib.sha256(self.data[inode]).hexdigest().encode()
         raise pyfuse3.FUSEError(pyfuse3.ENOATTR)

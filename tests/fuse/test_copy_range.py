@@ -78,7 +78,12 @@ class Copying:
 
     def said(self) -> list[dict[str, Any]]:
         """What it has said since it was asked last."""
-        lines = []
+        lines: list[dict[str, Any]] = []
+        with suppress(OSError):  # it has ended, and its last line has been read
+            os.getxattr(self.path, "user.mark")
+            while "mark" not in (line := self.next()):
+                lines.append(line)
+            return lines
         with suppress(queue.Empty):
             while True:
                 lines.append(self._lines.get_nowait())

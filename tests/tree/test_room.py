@@ -33,6 +33,9 @@ class AttentiveKernel:
         """See Kernel."""
         self.dropped += entries
 
+    async def end(self) -> None:
+        """See Kernel."""
+
 
 async def listed(tree: Tree, name: str) -> list[str]:
     """The names in one directory of the root."""

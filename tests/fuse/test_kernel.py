@@ -1,0 +1,93 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""Telling the kernel what has changed: in order, never for long, and nothing after the end."""
+
+import errno
+import os
+import threading
+from dataclasses import dataclass, field
+
+import pyfuse3
+import pytest
+import trio
+import trio.testing
+
+from kontenumfs.fuse.kernel import FuseKernel
+from tests.harness.mounts import PROMPTLY
+
+
+@dataclass
+class LockedKernel:
+    """Takes names as the kernel does: one of a locked directory when it is unlocked."""
+
+    taken: list[bytes] = field(default_factory=list)
+    failures: dict[bytes, int] = field(default_factory=dict)
+    waits: threading.Event = field(default_factory=threading.Event)
+    unlocked: threading.Event = field(default_factory=threading.Event)
+
+    def invalidate_entry(self, parent: int, name: bytes) -> None:
+        """See pyfuse3."""
+        if name == b"locked":
+            self.waits.set()
+            assert self.unlocked.wait(PROMPTLY)
+        self.taken.append(name)
+        if name in self.failures:
+            raise OSError(self.failures[name], os.strerror(self.failures[name]))
+
+
+@pytest.fixture
+def locked(monkeypatch: pytest.MonkeyPatch) -> LockedKernel:
+    """Stands for the kernel."""
+    made = LockedKernel()
+    monkeypatch.setattr(pyfuse3, "invalidate_entry", made.invalidate_entry)
+    return made
+
+
+async def test_names_are_told_in_order(locked: LockedKernel) -> None:
+    kernel = FuseKernel()
+    kernel.entry_changed(1, "a")
+    await kernel.entries_changed([(1, "b"), (1, "c")])
+    assert locked.taken == [b"a", b"b", b"c"]
+    await kernel.end()
+
+
+async def test_the_end_waits_for_a_notice_that_is_under_way(
+    locked: LockedKernel, autojump_clock: trio.testing.MockClock
+) -> None:
+    """libfuse frees its session after that: a notice that is still in it would crash."""
+    kernel = FuseKernel()
+    kernel.entry_changed(1, "locked")
+    assert await trio.to_thread.run_sync(locked.waits.wait, PROMPTLY)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(kernel.entries_changed, [(1, "queued")])
+        await trio.testing.wait_all_tasks_blocked()
+        with trio.move_on_after(PROMPTLY) as scope:
+            await kernel.end()
+        assert scope.cancelled_caught
+        locked.unlocked.set()
+        await kernel.end()
+        assert locked.taken == [b"locked"]
+
+
+async def test_nothing_is_told_after_the_end(locked: LockedKernel) -> None:
+    kernel = FuseKernel()
+    await kernel.end()
+    kernel.entry_changed(1, "late")
+    kernel.attributes_changed(2)
+    await kernel.entries_changed([(1, "late")])
+    await kernel.end()
+    assert locked.taken == []
+
+
+async def test_a_refused_notice_ends_nothing(
+    locked: LockedKernel, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Names that the kernel does not know are what one expects; the rest is logged in a line."""
+    locked.failures = {b"gone": errno.ENOENT, b"file": errno.ENOTDIR, b"odd": errno.EINVAL}
+    kernel = FuseKernel()
+    await kernel.entries_changed([(1, "gone"), (1, "file"), (1, "odd"), (1, "next")])
+    await kernel.end()
+    assert locked.taken[-1] == b"next"
+    (record,) = caplog.records
+    assert record.getMessage() == "the kernel keeps what it knows of 'odd': Invalid argument"
+    assert record.exc_info is None
