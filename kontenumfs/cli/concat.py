@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kontenumfs.cli import arguments as given
-from kontenumfs.daemon.control import ask
+from kontenumfs.daemon.control import follow
 from kontenumfs.daemon.kernel import FSTYPE, mounts
 from kontenumfs.daemon.preflight import Exit
 from kontenumfs.protocol.errors import UserError
@@ -30,15 +30,12 @@ def main(argv: Sequence[str]) -> int:
         "append": arguments.append,
     }
     bar = sys.stderr.isatty()
-    for line in ask(mountpoint, request):
-        if "error" in line:
-            raise UserError(f"{arguments.target}: {line['error']}", Exit.FAILED)
+    for line in follow(mountpoint, request, arguments.target):
         if "result" in line:
             print(f"{arguments.target}: {line['result']['size']} bytes")
-            return Exit.OK
-        if bar:
+        elif bar:
             _show(line)
-    raise UserError(f"{mountpoint}: the daemon has ended: see its log", Exit.FAILED)
+    return Exit.OK
 
 
 def mount_of(path: str) -> Path:

@@ -13,10 +13,10 @@ import trio
 from kontenumfs.cli import arguments as given
 from kontenumfs.cli.concat import inside, mount_of
 from kontenumfs.cli.text import printable
-from kontenumfs.daemon.control import ask
+from kontenumfs.daemon.control import follow
 from kontenumfs.daemon.listing import entries, hidden
 from kontenumfs.daemon.preflight import Exit, verdict
-from kontenumfs.protocol.errors import KontenumError, UserError
+from kontenumfs.protocol.errors import KontenumError
 from kontenumfs.store.client import open_store
 
 Show = Callable[[dict[str, Any]], None]
@@ -36,9 +36,8 @@ def main(argv: Sequence[str]) -> int:
 def _of_mount(place: str, only_hidden: bool, show: Show) -> None:
     mountpoint = mount_of(place)
     path = inside(mountpoint, place)
-    for line in ask(mountpoint, {"command": "ls", "path": path, "hidden": only_hidden}):
-        if "error" in line:
-            raise UserError(f"{place}: {line['error']}", Exit.FAILED)
+    request = {"command": "ls", "path": path, "hidden": only_hidden}
+    for line in follow(mountpoint, request, place):
         for entry in line.get("entries", ()):
             show(entry)
 

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 from kontenumfs.cli import arguments as given
 from kontenumfs.cli.concat import inside, mount_of
-from kontenumfs.daemon.control import ask
+from kontenumfs.daemon.control import follow
 from kontenumfs.daemon.preflight import Exit
-from kontenumfs.protocol.errors import UserError
 
 
 def main(argv: Sequence[str]) -> int:
@@ -21,12 +20,9 @@ def main(argv: Sequence[str]) -> int:
         "path": inside(mountpoint, arguments.path),
         "recursive": arguments.recursive,
     }
-    for line in ask(mountpoint, request):
-        if "error" in line:
-            raise UserError(f"{arguments.path}: {line['error']}", Exit.FAILED)
-        if "result" in line:
-            return Exit.OK
-    raise UserError(f"{mountpoint}: the daemon has ended: see its log", Exit.FAILED)
+    for _line in follow(mountpoint, request, arguments.path):
+        pass
+    return Exit.OK
 
 
 def parser() -> argparse.ArgumentParser:

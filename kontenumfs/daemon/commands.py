@@ -69,13 +69,15 @@ class Commands:
 
     async def _parent(self, path: str) -> tuple[Directory, str]:
         *parts, name = path.split("/")
+        if not name:
+            raise UserError(f"{path!r} names no file", 2)
         at: Directory = self._tree.root
         for part in parts:
-            found = await self._tree.lookup(at, component_from_bytes(part.encode()))
+            found = await self._tree.lookup(at, component_from_bytes(os.fsencode(part)))
             if not isinstance(found, Directory):
-                raise NotDirectory(f"{part} in {path}")
+                raise NotDirectory(f"{part} in {path} is not a directory")
             at = found
-        return at, component_from_bytes(name.encode())
+        return at, component_from_bytes(os.fsencode(name))
 
     async def _find(self, path: str) -> File:
         try:

@@ -10,13 +10,14 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import trio
 
 from kontenumfs.daemon.background import runtime_file
+from kontenumfs.daemon.preflight import Exit
 from kontenumfs.protocol.errors import KontenumError, UserError
 
 log = logging.getLogger(__name__)
@@ -93,6 +94,11 @@ class Control:
             await tell({"result": await command(request, tell)})
         except KontenumError as error:
             await tell({"error": str(error) or type(error).__name__})
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            raise  # the client has gone
+        except Exception:
+            await tell({"error": "a defect of kontenumfs: see the daemon's log"})
+            raise
 
 
 async def _read_line(stream: trio.SocketStream) -> dict[str, Any] | None:
@@ -104,7 +110,7 @@ async def _read_line(stream: trio.SocketStream) -> dict[str, Any] | None:
             return None
     try:
         request = json.loads(received)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return request if isinstance(request, dict) else None
 
@@ -128,3 +134,20 @@ def ask(
         with client.makefile("rb") as lines:
             for line in lines:
                 yield json.loads(line)
+
+
+def follow(mountpoint: Path, request: dict[str, Any], about: str) -> Iterator[dict[str, Any]]:
+    """The lines that a command answers with, up to the one with its ``result``.
+
+    Args:
+        about: what the command is to change or show, for messages.
+
+    Raises UserError where the command fails, and where no daemon answers to its end.
+    """
+    for line in ask(mountpoint, request):
+        if "error" in line:
+            raise UserError(f"{about}: {line['error']}", Exit.FAILED)
+        yield line
+        if "result" in line:
+            return
+    raise UserError(f"{mountpoint}: the daemon has ended: see its log", Exit.FAILED)

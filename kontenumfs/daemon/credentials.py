@@ -58,7 +58,10 @@ def _pair(settings: Settings, access: str, secret: str) -> KeyPair | None:
 
 
 def _require_private(path: Path) -> None:
-    mode = stat.S_IMODE(path.stat().st_mode)
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}", CREDENTIALS_EXIT) from None
     if mode & 0o077:
         raise ConfigurationError(
             f"{path}: has a secret key, and others can read it (mode {mode:04o}): chmod 600 {path}",

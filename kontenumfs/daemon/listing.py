@@ -7,7 +7,7 @@ from typing import Any
 
 from kontenumfs.daemon.control import Tell
 from kontenumfs.protocol.errors import UserError
-from kontenumfs.protocol.names import RESERVED, is_mappable
+from kontenumfs.protocol.names import RESERVED, check_text, is_mappable
 from kontenumfs.store.api import ObjectInfo, Store
 
 BATCH = 500
@@ -86,6 +86,7 @@ class Listing:
         path = request.get("path")
         if not isinstance(path, str):
             raise UserError("ls takes a path", 2)
+        check_text(path)
         prefix = self._root + (f"{path}/" if path else "")
         found = (
             hidden(self._store, prefix, self._root)

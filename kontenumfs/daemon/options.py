@@ -17,6 +17,7 @@ from kontenumfs.daemon.values import (
     seconds,
     size,
     text,
+    token,
 )
 from kontenumfs.protocol.errors import ConfigurationError
 
@@ -88,7 +89,7 @@ OPTIONS: dict[str, Option] = {
     "prefix": Option(text, None, "path", "only the keys below it", "mount", ARGUMENT),
     "mountpoint": Option(text, None, "path", "where it is mounted", "mount", ARGUMENT),
     "endpoint": Option(endpoint, DEFAULT_ENDPOINT, "URL", "where the store is", "store"),
-    "region": Option(text, "us-east-1", "name", "region that requests are signed for", "store"),
+    "region": Option(token, "us-east-1", "name", "region that requests are signed for", "store"),
     "addressing": Option(
         one_of("path", "virtual"), "path", "path|virtual", "bucket in path or host", "store"
     ),

@@ -71,6 +71,8 @@ class Scraping:
                         await self._exchange(stream)
                     except (h11.RemoteProtocolError, trio.BrokenResourceError) as error:
                         log.debug("a scrape was given up: %s", error)
+                    except Exception:
+                        log.exception("a scrape failed")  # the mount goes on
 
     async def _exchange(self, stream: trio.SocketStream) -> None:
         connection = h11.Connection(h11.SERVER)
@@ -94,7 +96,10 @@ class Scraping:
             return 405, [*plain, ("allow", "GET, HEAD")], b"GET it\n"
         accepted = dict(request.headers).get(b"accept", b"").decode("latin-1")
         encode: Callable[[CollectorRegistry], bytes]
-        encode, content_type = choose_encoder(accepted)
+        try:
+            encode, content_type = choose_encoder(accepted)
+        except Exception:  # it trusts the header: version=abc is a TypeError in it
+            encode, content_type = choose_encoder("")
         return 200, [("content-type", content_type)], encode(self._registry)
 
 

@@ -47,7 +47,7 @@ class Source:
             if not is_mappable(part):
                 why = "belongs to mounts" if part == RESERVED else "cannot be a directory's name"
                 raise UserError(f"prefix {prefix!r}: {part!r} {why}: name another", Exit.USAGE)
-        if len(prefix.encode("utf-8", "surrogatepass")) > LONGEST_PREFIX:
+        if len(prefix.encode("utf-8")) > LONGEST_PREFIX:
             raise UserError(
                 f"prefix {prefix[:40]!r}... is longer than {LONGEST_PREFIX} bytes: keys have "
                 f"{MAX_KEY_BYTES} at most",

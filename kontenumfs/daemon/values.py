@@ -5,11 +5,21 @@
 import re
 from collections.abc import Callable
 
+HIGHEST_PORT = 65535
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
 
 
 def text(given: str) -> str:
-    """Any text."""
+    """Any text, but no NUL: neither a path nor an argument can have one."""
+    if "\0" in given:
+        raise ValueError("has a NUL character")
+    return given
+
+
+def token(given: str) -> str:
+    """Text that a header can carry: printable ASCII without white space."""
+    if not re.fullmatch(r"[!-~]+", given):
+        raise ValueError("is not a name such as us-east-1")
     return given
 
 
@@ -56,9 +66,8 @@ def one_of(*choices: str) -> Callable[[str], str]:
 
 def endpoint(given: str) -> str:
     """An http or https address without a path."""
-    if not re.fullmatch(
-        r"https?://[^/?#@\s:]+(:\d{1,5})?/?|https?://\[[0-9a-f:]+\](:\d{1,5})?/?", given
-    ):
+    match = re.fullmatch(r"https?://(?:[^/?#@\s:\0]+|\[[0-9a-f:]+\])(?::(\d{1,5}))?/?", given)
+    if match is None or int(match[1] or 0) > HIGHEST_PORT:
         raise ValueError("is not an address such as https://s3.kontenum.com")
     return given.rstrip("/")
 
@@ -66,7 +75,7 @@ def endpoint(given: str) -> str:
 def address(given: str) -> str:
     """Where to listen."""
     match = re.fullmatch(r"unix:/.+|([^\s:]+|\[[0-9a-f:]+\]):(\d{1,5})", given)
-    if match is None or (match[2] and int(match[2]) > 65535):
+    if match is None or (match[2] and int(match[2]) > HIGHEST_PORT):
         raise ValueError("is no address such as 127.0.0.1:9464 or unix:/run/kontenumfs/m.sock")
     return given
 

@@ -28,7 +28,7 @@ class FuseKernel:
     """
 
     def __init__(self) -> None:
-        self._told: SimpleQueue[tuple[list[tuple[int, str]], Callable[[], None]] | None] = (
+        self._told: SimpleQueue[tuple[list[tuple[int, bytes]], Callable[[], None]] | None] = (
             SimpleQueue()
         )
         self._thread: threading.Thread | None = None
@@ -46,12 +46,13 @@ class FuseKernel:
 
     def entry_changed(self, parent: int, name: str) -> None:
         """Have the kernel look a name up again, soon."""
-        self._tell([(parent, name)], lambda: None)
+        self._tell([(parent, os.fsencode(name))], lambda: None)
 
     async def entries_changed(self, entries: Iterable[tuple[int, str]]) -> None:
         """Have the kernel look names up again, from now on."""
         heard, token = trio.Event(), trio.lowlevel.current_trio_token()
-        self._tell(list(entries), lambda: token.run_sync_soon(heard.set))
+        names = [(parent, os.fsencode(name)) for parent, name in entries]
+        self._tell(names, lambda: token.run_sync_soon(heard.set))
         if not self._ended:
             await heard.wait()
 
@@ -67,7 +68,7 @@ class FuseKernel:
         if self._thread is not None:
             await trio.to_thread.run_sync(self._thread.join, abandon_on_cancel=True)
 
-    def _tell(self, entries: list[tuple[int, str]], heard: Callable[[], None]) -> None:
+    def _tell(self, entries: list[tuple[int, bytes]], heard: Callable[[], None]) -> None:
         if self._ended:
             return
         if self._thread is None:
@@ -85,9 +86,9 @@ class FuseKernel:
                 heard()
 
 
-def _drop(parent: int, name: str) -> None:
+def _drop(parent: int, name: bytes) -> None:
     try:
-        pyfuse3.invalidate_entry(parent, os.fsencode(name))
+        pyfuse3.invalidate_entry(parent, name)
     except OSError as error:
         if error.errno not in UNKNOWN:
-            log.warning("the kernel keeps what it knows of %r: %s", name, error.strerror)
+            log.warning("the kernel keeps what it knows of %s: %s", name, error.strerror)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Object keys and file names: one is the other, or the key is hidden; nothing is ever changed."""
 
+import os
 from urllib.parse import quote
 
 from kontenumfs.protocol.dialect import MAX_KEY_BYTES as MAX_KEY_BYTES
@@ -29,11 +30,22 @@ def component_from_bytes(name: bytes) -> str:
         raise InvalidName(f"{name!r} is not UTF-8, and S3 keys are") from None
 
 
+def check_text(path: str) -> None:
+    """Raise InvalidName for a path of the command line that is not UTF-8, as S3 keys are."""
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        raise InvalidName(f"{os.fsencode(path)!r} is not UTF-8, and S3 keys are") from None
+
+
 def is_mappable(name: str) -> bool:
-    """Whether a key component can be a file name: not empty, dots, too long, NUL or ours."""
+    """Whether a key component can be a file name: text, not empty, dots, too long, NUL or ours."""
     if name in ("", ".", "..", RESERVED) or "\0" in name or "/" in name:
         return False
-    return len(name.encode("utf-8", "surrogatepass")) <= MAX_NAME_BYTES
+    try:
+        return len(name.encode("utf-8")) <= MAX_NAME_BYTES
+    except UnicodeEncodeError:
+        return False
 
 
 def quote_key(key: str) -> str:

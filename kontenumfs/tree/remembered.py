@@ -162,9 +162,10 @@ class RememberedAttributes:
             log.warning("attributes are no longer remembered: %s: %s", self._path, error)
             self._database = None
         except sqlite3.DatabaseError as error:
-            database.close()
-            assert self._path is not None
-            self._database = _begin_anew(self._path, error)
+            if self._database is database:  # nobody has begun anew meanwhile
+                database.close()
+                assert self._path is not None
+                self._database = _begin_anew(self._path, error)
         return None
 
     def close(self) -> None:

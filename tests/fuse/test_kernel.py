@@ -89,5 +89,5 @@ async def test_a_refused_notice_ends_nothing(
     await kernel.end()
     assert locked.taken[-1] == b"next"
     (record,) = caplog.records
-    assert record.getMessage() == "the kernel keeps what it knows of 'odd': Invalid argument"
+    assert record.getMessage() == "the kernel keeps what it knows of b'odd': Invalid argument"
     assert record.exc_info is None

@@ -45,6 +45,8 @@ def test_what_cannot_be_joined(mounted: MountedBucket, mount: MountFactory, tmp_
     for source, complaint in (
         (mounted.path / "missing", "missing: no such file"),
         (mounted.path / "live", "is a directory"),
+        (mounted.path / "vod/x", "vod in vod/x is not a directory"),
+        (mounted.path / "\udcff", r"b'\xff' is not UTF-8, and S3 keys are"),
         (other.path / "x", "is not in the same mount"),
         (tmp_path / "x", "no kontenumfs is mounted here"),
     ):

@@ -102,6 +102,9 @@ def test_only_metrics_are_served(mount: MountFactory, tmp_path: Path) -> None:
     assert ask(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 404 ")
     assert ask(b"DELETE /metrics HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 405 ")
     assert ask(b"nonsense\r\n\r\n") == ask(b"") == b""
+    odd = b"Accept: application/openmetrics-text;version=abc"
+    page = ask(b"GET /metrics HTTP/1.1\r\nHost: x\r\n" + odd + b"\r\n\r\n")
+    assert b"kontenumfs_build_info" in page
     idle.close()
     mounted.unmount()
     assert not path.exists()
