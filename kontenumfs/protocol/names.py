@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Object keys and file names: one is the other, or the key is hidden; nothing is ever changed."""
 
-import os
 from urllib.parse import quote
 
 from kontenumfs.protocol.dialect import MAX_KEY_BYTES as MAX_KEY_BYTES
@@ -35,7 +34,9 @@ def check_text(path: str) -> None:
     try:
         path.encode("utf-8")
     except UnicodeEncodeError:
-        raise InvalidName(f"{os.fsencode(path)!r} is not UTF-8, and S3 keys are") from None
+        # As argv has it: Python keeps such bytes as surrogates (PEP 383).
+        name = path.encode("utf-8", "surrogateescape")
+        raise InvalidName(f"{name!r} is not UTF-8, and S3 keys are") from None
 
 
 def is_mappable(name: str) -> bool:

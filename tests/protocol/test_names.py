@@ -43,8 +43,7 @@ def test_a_name_that_is_not_utf8_is_refused(name: bytes) -> None:
 
 def test_a_lone_surrogate_is_judged_and_does_not_fail() -> None:
     """A careless server's listing may hold one."""
-    assert is_mappable("\ud800")
-    assert not is_mappable("\ud800" * 86)
+    assert not is_mappable("\ud800")
 
 
 def test_a_path_is_encoded_as_sigv4_wants_it() -> None:

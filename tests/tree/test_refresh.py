@@ -261,3 +261,24 @@ async def test_neither_of_two_answers_is_from_before(
 
     store.meanwhile(HEAD, change_and_refresh)
     assert isinstance(await tree.lookup(tree.root, "name"), Directory)
+
+
+@pytest.mark.parametrize("ask", [list_root, look_up, stat, walk])
+async def test_refreshing_all_the_time_keeps_nobody_waiting(
+    store: StagedStore, ask: Callable[[Tree], Awaitable[None]], autojump_clock: MockClock
+) -> None:
+    """A script that refreshes faster than the store answers."""
+    tree = Tree(store)
+    await store.fill("d1/f", "d2/f", "d3/f", "d4/f", "top")
+    store.latency = 0.1
+
+    async def refresh_on_and_on() -> None:
+        while True:
+            refresh_path(tree, "", recursive=True)
+            await trio.sleep(store.latency / 3)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(refresh_on_and_on)
+        with trio.fail_after(60):
+            await ask(tree)
+        nursery.cancel_scope.cancel()
