@@ -42,7 +42,7 @@ PREFLIGHT_SECONDS = 20.0
 SELF_CHECK_SECONDS = 10.0
 HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 LET_GO_SECONDS = 5.0
-"""How long the kernel may take for a notice once the session has ended."""
+"""How long the kernel may take for a notice when the session ends."""
 ROUNDS = 2
 """Deadlines that the self-check may wait: so many rounds of stuck requests may be before it."""
 REQUESTS_AT_ONCE = 32
@@ -215,8 +215,8 @@ class Mount:
                 log.info("%s: storing what is left", signal.Signals(number).name)
                 if not self._unmounted.is_set():
                     await self._drain(files, service)
-                # While requests are answered, none holds a directory that this waits for for long.
-                with trio.move_on_after(SELF_CHECK_SECONDS):
+                # While requests are answered, none holds a directory for long.
+                with trio.move_on_after(LET_GO_SECONDS):
                     await parts.tree.kernel.end()
                 # After the end of the session libfuse crashes; who unmounted it drains it too.
                 if not self._unmounted.is_set():
