@@ -167,10 +167,18 @@ def render_parts(parts: Sequence[tuple[int, str]]) -> bytes:
     return f"<CompleteMultipartUpload>{items}</CompleteMultipartUpload>".encode()
 
 
-def render_delete(keys: Sequence[str]) -> bytes:
-    """The body of DeleteObjects, answered with the failures only."""
-    items = "".join(f"<Object><Key>{_text(key)}</Key></Object>" for key in keys)
+def render_delete(keys: Sequence[tuple[str, str]]) -> bytes:
+    """The body of DeleteObjects, answered with the failures only.
+
+    Args:
+        keys: each with the ETag that its object must have; empty for any.
+    """
+    items = "".join(f"<Object><Key>{_text(key)}</Key>{_etag(etag)}</Object>" for key, etag in keys)
     return f"<Delete><Quiet>true</Quiet>{items}</Delete>".encode()
+
+
+def _etag(etag: str) -> str:
+    return f"<ETag>{_text(etag)}</ETag>" if etag else ""
 
 
 def _text(text: str) -> str:

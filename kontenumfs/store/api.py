@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from kontenumfs.store.beliefs import UNKNOWN, Belief
+
 Body = Sequence[bytes | bytearray | memoryview]
 """A request body: buffers sent one after another, never joined. Their lengths are known."""
 
@@ -141,25 +143,43 @@ class Store(Protocol):
         body: Body,
         attributes: Attributes,
         *,
-        if_match: str | None = None,
-        if_none_match: bool = False,
+        expected: Belief = UNKNOWN,
     ) -> Written:
-        """Create or replace an object as a whole.
+        """Create or replace an object as a whole, where the key has what is `expected`.
 
         With a condition it is never repeated once it may have reached the store, for the
         condition would refuse the repetition of its own success: after AnswerLost, ServerError
         or DeadlineExceeded it is the caller's to ask whose the object is.
+
+        Raises one of REFUSED where the key has something else.
         """
 
-    async def append(self, key: str, body: Body, *, if_match: str | None = None) -> Written:
+    async def append(
+        self,
+        key: str,
+        body: Body,
+        *,
+        expected: Belief = UNKNOWN,
+        attributes: Attributes | None = None,
+    ) -> Written:
         """Add bytes to an object's end, creating it when missing.
 
         Never repeated once it may have reached the store: after AnswerLost or ServerError only
-        the object's length tells what happened, and that is the caller's to ask.
+        the object's state tells what happened, and that is the caller's to ask.
+
+        Args:
+            expected: ABSENT creates the object and adds to none that is there.
+            attributes: of the object where this creates it; one that exists keeps its own.
+
+        Raises one of REFUSED where the key has something else.
         """
 
     async def compose(self, key: str, components: Sequence[str], attributes: Attributes) -> Written:
-        """Make an object of 1 to 32 objects of this bucket, in order."""
+        """Make an object of 1 to 32 objects of this bucket, in order.
+
+        No condition goes with it, neither on the target nor on the components: who minds looks
+        before and after.
+        """
 
     async def copy(
         self,
@@ -167,18 +187,24 @@ class Store(Protocol):
         target: str,
         attributes: Attributes | None = None,
         *,
-        if_match: str | None = None,
+        expected: Belief = UNKNOWN,
     ) -> Written:
         """CopyObject; with `attributes` they replace the source's, which are else kept.
 
-        `if_match` is the ETag that the source must have.
+        `expected` is what the source must be: S3 has no condition on the target (501).
         """
 
-    async def delete(self, key: str) -> None:
-        """Delete an object; a missing one is no error."""
+    async def delete(self, key: str, *, expected: Belief = UNKNOWN) -> None:
+        """Delete an object; a missing one is no error.
 
-    async def delete_many(self, keys: Sequence[str]) -> dict[str, str]:
-        """Delete any number of objects; returns the error code of each key that failed."""
+        Raises PreconditionFailed where the key has something else than `expected`.
+        """
+
+    async def delete_many(self, keys: Mapping[str, Belief]) -> dict[str, str]:
+        """Delete any number of objects, each as far as it is what is believed of it.
+
+        Returns the error code of each key that failed: PreconditionFailed where it was not.
+        """
 
     async def create_multipart(self, key: str, attributes: Attributes) -> str:
         """Begin a multipart upload; returns its upload id."""
@@ -195,12 +221,26 @@ class Store(Protocol):
         *,
         first: int,
         last: int,
-        if_match: str | None = None,
+        expected: Belief = UNKNOWN,
     ) -> Part:
-        """Make a part of the bytes `first` to `last` (inclusive) of another object."""
+        """Make a part of the bytes `first` to `last` (inclusive) of another object.
 
-    async def complete_multipart(self, key: str, upload_id: str, parts: Sequence[Part]) -> Written:
-        """Publish the upload as the object."""
+        `expected` is what that object must be; raises one of REFUSED where it is not.
+        """
+
+    async def complete_multipart(
+        self,
+        key: str,
+        upload_id: str,
+        parts: Sequence[Part],
+        *,
+        expected: Belief = UNKNOWN,
+    ) -> Written:
+        """Publish the upload as the object, where the key has what is `expected`.
+
+        With a condition it is never repeated once it may have reached the store.
+        Raises one of REFUSED where the key has something else.
+        """
 
     async def abort_multipart(self, key: str, upload_id: str) -> None:
         """Drop an upload and its parts; a missing one is no error."""

@@ -4,7 +4,7 @@
 
 import hashlib
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from time import perf_counter
 
@@ -15,7 +15,9 @@ from kontenumfs.protocol import dialect, xml
 from kontenumfs.protocol.errors import (
     ConfigurationError,
     InvalidRequest,
+    NoSuchBucket,
     NoSuchUpload,
+    NotFound,
     StoreError,
     UnexpectedAnswer,
 )
@@ -23,6 +25,7 @@ from kontenumfs.protocol.names import quote_key
 from kontenumfs.protocol.signing import signer_for
 from kontenumfs.store.api import Attributes, Body, ListPage, ObjectInfo, Part, Upload, Written
 from kontenumfs.store.auth import Clock, S3Auth
+from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version
 from kontenumfs.store.keys import KeyRing
 from kontenumfs.store.observer import Attempt, NoObserver, Observer
 from kontenumfs.store.retry import Repeat, RetryPolicy
@@ -215,13 +218,10 @@ class HTTPStore:
         body: Body,
         attributes: Attributes,
         *,
-        if_match: str | None = None,
-        if_none_match: bool = False,
+        expected: Belief = UNKNOWN,
     ) -> Written:
         """Create or replace an object as a whole."""
-        headers = attribute_headers(attributes) | _conditions(if_match)
-        if if_none_match:
-            headers["if-none-match"] = "*"
+        headers = attribute_headers(attributes) | _condition(expected)
         call = Call(
             "PutObject",
             "PUT",
@@ -230,11 +230,18 @@ class HTTPStore:
             headers=headers,
             body=body,
             # A condition would refuse the repetition of its own success.
-            once=if_none_match or if_match is not None,
+            once=expected is not UNKNOWN,
         )
         return receipt(await self._send(call), call)
 
-    async def append(self, key: str, body: Body, *, if_match: str | None = None) -> Written:
+    async def append(
+        self,
+        key: str,
+        body: Body,
+        *,
+        expected: Belief = UNKNOWN,
+        attributes: Attributes | None = None,
+    ) -> Written:
         """Add bytes to an object's end; repeated only where nothing was done."""
         call = Call(
             "AppendObject",
@@ -242,7 +249,7 @@ class HTTPStore:
             key,
             quote_key(key),
             dialect.APPEND,
-            _conditions(if_match),
+            _condition(expected) | attribute_headers(attributes or Attributes()),
             body,
             once=True,
         )
@@ -277,28 +284,35 @@ class HTTPStore:
         target: str,
         attributes: Attributes | None = None,
         *,
-        if_match: str | None = None,
+        expected: Belief = UNKNOWN,
     ) -> Written:
         """CopyObject; with `attributes` they replace the source's."""
         headers = {"x-amz-copy-source": f"/{self.bucket}/{quote_key(source)}"}
         if attributes is not None:
             headers |= attribute_headers(attributes)
             headers["x-amz-metadata-directive"] = "REPLACE"
-        if if_match:
-            headers["x-amz-copy-source-if-match"] = f'"{if_match}"'
+        headers |= _source_condition(expected)
         call = Call(
             "CopyObject", "PUT", target, quote_key(target), headers=headers, late_error=True
         )
         return receipt_in_body(await self._send(call), call)[1]
 
-    async def delete(self, key: str) -> None:
+    async def delete(self, key: str, *, expected: Belief = UNKNOWN) -> None:
         """Delete an object; a missing one is no error."""
-        await self._send(Call("DeleteObject", "DELETE", key, quote_key(key)))
+        condition = _condition(expected)
+        call = Call("DeleteObject", "DELETE", key, quote_key(key), headers=condition)
+        try:
+            await self._send(call)
+        except NoSuchBucket:
+            raise
+        except NotFound:
+            if not condition:
+                raise
 
-    async def delete_many(self, keys: Sequence[str]) -> dict[str, str]:
+    async def delete_many(self, keys: Mapping[str, Belief]) -> dict[str, str]:
         """Delete any number of objects; returns the error code of each key that failed."""
         failed: dict[str, str] = {}
-        plain = [key for key in keys if xml.is_text(key)]
+        plain = [(key, _etag(belief)) for key, belief in keys.items() if xml.is_text(key)]
         for start in range(0, len(plain), dialect.MAX_DELETE_MANY):
             body = [xml.render_delete(plain[start : start + dialect.MAX_DELETE_MANY])]
             call = Call(
@@ -311,10 +325,12 @@ class HTTPStore:
             )
             answer, _ = receipt_in_body(await self._send(call), call)
             failed |= {item.get("Key"): item.get("Code") for item in answer.all("Error")}
-        for key in keys if len(plain) < len(keys) else ():
+        # With a condition, what is gone already is told as an error; it is none.
+        failed = {key: code for key, code in failed.items() if code != "NoSuchKey"}
+        for key, belief in keys.items() if len(plain) < len(keys) else ():
             if not xml.is_text(key):
                 try:
-                    await self.delete(key)
+                    await self.delete(key, expected=belief)
                 except StoreError as error:
                     failed[key] = error.code or str(error.status)
         return failed
@@ -350,21 +366,27 @@ class HTTPStore:
         *,
         first: int,
         last: int,
-        if_match: str | None = None,
+        expected: Belief = UNKNOWN,
     ) -> Part:
         """Make a part of the bytes `first` to `last` of another object."""
         headers = {
             "x-amz-copy-source": f"/{self.bucket}/{quote_key(source)}",
             "x-amz-copy-source-range": f"bytes={first}-{last}",
         }
-        if if_match:
-            headers["x-amz-copy-source-if-match"] = f'"{if_match}"'
+        headers |= _source_condition(expected)
         query = (("partNumber", str(number)), ("uploadId", upload_id))
         call = Call("UploadPartCopy", "PUT", key, quote_key(key), query, headers, late_error=True)
         _, written = receipt_in_body(await self._send(call), call)
         return Part(number, _needed(written.etag, call))
 
-    async def complete_multipart(self, key: str, upload_id: str, parts: Sequence[Part]) -> Written:
+    async def complete_multipart(
+        self,
+        key: str,
+        upload_id: str,
+        parts: Sequence[Part],
+        *,
+        expected: Belief = UNKNOWN,
+    ) -> Written:
         """Publish the upload as the object."""
         body = [xml.render_parts([(part.number, part.etag) for part in parts])]
         query = (("uploadId", upload_id),)
@@ -374,7 +396,10 @@ class HTTPStore:
             key,
             quote_key(key),
             query,
-            body=body,
+            _condition(expected),
+            body,
+            # A condition would refuse the repetition of its own success.
+            once=expected is not UNKNOWN,
             late_error=True,
         )
         try:
@@ -406,8 +431,21 @@ class HTTPStore:
         await self._client.aclose()
 
 
-def _conditions(if_match: str | None) -> dict[str, str]:
-    return {"if-match": f'"{if_match}"'} if if_match else {}
+def _condition(expected: Belief) -> dict[str, str]:
+    """The condition on the target that says what is believed of it."""
+    if expected is ABSENT:
+        return {"if-none-match": "*"}
+    return {"if-match": f'"{etag}"'} if (etag := _etag(expected)) else {}
+
+
+def _source_condition(expected: Belief) -> dict[str, str]:
+    """The same of the object that is copied."""
+    etag = _etag(expected)
+    return {"x-amz-copy-source-if-match": f'"{etag}"'} if etag else {}
+
+
+def _etag(belief: Belief) -> str:
+    return belief.etag if isinstance(belief, Version) else ""
 
 
 def _needed(etag: str, call: Call) -> str:

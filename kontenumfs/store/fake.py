@@ -8,7 +8,7 @@ an append for a replacement, as most of them do.
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -19,6 +19,7 @@ from kontenumfs.protocol import errors as e
 from kontenumfs.protocol.dialect import Limits
 from kontenumfs.protocol.xml import render_components
 from kontenumfs.store.api import Attributes, Body, ListPage, ObjectInfo, Part, Upload, Written
+from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version
 
 DEFAULT_TYPE = "binary/octet-stream"
 """What S3 says of an object that was stored without a Content-Type."""
@@ -144,26 +145,31 @@ class FakeStore:
         body: Body,
         attributes: Attributes,
         *,
-        if_match: str | None = None,
-        if_none_match: bool = False,
+        expected: Belief = UNKNOWN,
     ) -> Written:
         """Create or replace an object as a whole."""
         data = bytearray().join(body)
         await self._enter("PutObject", key, len(data))
         self._check_size(key, len(data), self._limits.max_put, "PutObject")
-        self._check_match(key, if_match, "PutObject")
-        if if_none_match and self._conditional and key in self.objects:
-            raise _error(e.PreconditionFailed, 412, "PutObject", key)
+        self._check(key, expected, "PutObject")
         return self._store(key, data, attributes, hashlib.md5(data, usedforsecurity=False))
 
-    async def append(self, key: str, body: Body, *, if_match: str | None = None) -> Written:
+    async def append(
+        self,
+        key: str,
+        body: Body,
+        *,
+        expected: Belief = UNKNOWN,
+        attributes: Attributes | None = None,
+    ) -> Written:
         """Add bytes to an object's end, creating it when missing."""
         data = bytearray().join(body)
         await self._enter("AppendObject", key, len(data))
-        self._check_match(key, if_match, "AppendObject")
+        self._check(key, expected, "AppendObject")
         found = self.objects.get(key)
         if found is None or not self._append:
-            return self._store(key, data, Attributes(), hashlib.md5(data, usedforsecurity=False))
+            made = attributes or Attributes()
+            return self._store(key, data, made, hashlib.md5(data, usedforsecurity=False))
         if found.appends >= self._limits.max_appends:
             raise _error(e.TooManyAppends, 400, "AppendObject", key)
         found.data += data
@@ -191,12 +197,12 @@ class FakeStore:
         target: str,
         attributes: Attributes | None = None,
         *,
-        if_match: str | None = None,
+        expected: Belief = UNKNOWN,
     ) -> Written:
         """CopyObject, with the limits of the real one."""
         await self._enter("CopyObject", target)
         found = self._find(source, "CopyObject")
-        self._check_source(found, source, if_match, "CopyObject")
+        self._check_source(found, source, expected, "CopyObject")
         if len(found.data) > self._limits.max_copy:
             raise _error(e.InvalidRequest, 400, "CopyObject", source, "InvalidRequest")
         if source == target and attributes is None:
@@ -205,18 +211,27 @@ class FakeStore:
         kept = found.attributes if attributes is None else attributes
         return self._store(target, data, kept, hashlib.md5(data, usedforsecurity=False))
 
-    async def delete(self, key: str) -> None:
+    async def delete(self, key: str, *, expected: Belief = UNKNOWN) -> None:
         """Delete an object; a missing one is no error."""
         await self._enter("DeleteObject", key)
+        if key in self.objects:
+            self._check(key, expected, "DeleteObject")
         self.objects.pop(key, None)
 
-    async def delete_many(self, keys: Sequence[str]) -> dict[str, str]:
-        """Delete any number of objects; none can fail here."""
-        for start in range(0, len(keys), dialect.MAX_DELETE_MANY):
+    async def delete_many(self, keys: Mapping[str, Belief]) -> dict[str, str]:
+        """Delete any number of objects, those that are what is believed of them."""
+        failed: dict[str, str] = {}
+        items = list(keys.items())
+        for start in range(0, len(items), dialect.MAX_DELETE_MANY):
             await self._enter("DeleteObjects", self.bucket)
-            for key in keys[start : start + dialect.MAX_DELETE_MANY]:
-                self.objects.pop(key, None)
-        return {}
+            for key, expected in items[start : start + dialect.MAX_DELETE_MANY]:
+                try:
+                    if key in self.objects:
+                        self._check(key, expected, "DeleteObjects")
+                    self.objects.pop(key, None)
+                except e.PreconditionFailed as error:
+                    failed[key] = error.code
+        return failed
 
     async def create_multipart(self, key: str, attributes: Attributes) -> str:
         """Begin a multipart upload; returns its upload id."""
@@ -240,18 +255,25 @@ class FakeStore:
         *,
         first: int,
         last: int,
-        if_match: str | None = None,
+        expected: Belief = UNKNOWN,
     ) -> Part:
         """Make a part of the bytes `first` to `last` (inclusive) of another object."""
         await self._enter("UploadPartCopy", key)
         found = self._find(source, "UploadPartCopy")
-        self._check_source(found, source, if_match, "UploadPartCopy")
+        self._check_source(found, source, expected, "UploadPartCopy")
         if not 0 <= first <= last < len(found.data):
             raise _error(e.InvalidRequest, 416, "UploadPartCopy", source, "InvalidRange")
         part = bytes(memoryview(found.data)[first : last + 1])
         return self._keep_part(key, upload_id, number, part, "UploadPartCopy")
 
-    async def complete_multipart(self, key: str, upload_id: str, parts: Sequence[Part]) -> Written:
+    async def complete_multipart(
+        self,
+        key: str,
+        upload_id: str,
+        parts: Sequence[Part],
+        *,
+        expected: Belief = UNKNOWN,
+    ) -> Written:
         """Publish the upload as the object; the upload is gone then."""
         operation = "CompleteMultipartUpload"
         await self._enter(operation, key)
@@ -266,6 +288,7 @@ class FakeStore:
             if size < self._limits.min_part and part is not parts[-1]:
                 raise _error(e.InvalidRequest, 400, operation, key, "EntityTooSmall")
         data = bytearray().join(upload.parts[number][0] for number in numbers)
+        self._check(key, expected, operation)
         digests = b"".join(bytes.fromhex(part.etag) for part in parts)
         del self.uploads[upload_id]
         etag = f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"
@@ -320,16 +343,17 @@ class FakeStore:
         if size > limit:
             raise _error(e.EntityTooLarge, 400, operation, key)
 
-    def _check_match(self, key: str, if_match: str | None, operation: str) -> None:
-        if if_match is None or not self._conditional:
+    def _check(self, key: str, expected: Belief, operation: str) -> None:
+        """The condition on the target."""
+        if not self._conditional:
             return
-        if self._find(key, operation).etag != if_match:
+        if isinstance(expected, Version):
+            self._check_source(self._find(key, operation), key, expected, operation)
+        elif expected is ABSENT and key in self.objects:
             raise _error(e.PreconditionFailed, 412, operation, key)
 
-    def _check_source(
-        self, source: FakeObject, key: str, if_match: str | None, operation: str
-    ) -> None:
-        if if_match is not None and self._conditional and source.etag != if_match:
+    def _check_source(self, source: FakeObject, key: str, expected: Belief, operation: str) -> None:
+        if self._conditional and isinstance(expected, Version) and source.etag != expected.etag:
             raise _error(e.PreconditionFailed, 412, operation, key)
 
     def _store(

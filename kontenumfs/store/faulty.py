@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A store that fails as it is told to, for tests: before the effect, after it, or late."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TypeVar
@@ -20,6 +20,7 @@ from kontenumfs.store.api import (
     Upload,
     Written,
 )
+from kontenumfs.store.beliefs import UNKNOWN, Belief
 
 T = TypeVar("T")
 
@@ -129,22 +130,28 @@ class FaultyStore:
         body: Body,
         attributes: Attributes,
         *,
-        if_match: str | None = None,
-        if_none_match: bool = False,
+        expected: Belief = UNKNOWN,
     ) -> Written:
         """See Store."""
         return await self._through(
             "put",
             key,
-            lambda: self._inner.put(
-                key, body, attributes, if_match=if_match, if_none_match=if_none_match
-            ),
+            lambda: self._inner.put(key, body, attributes, expected=expected),
         )
 
-    async def append(self, key: str, body: Body, *, if_match: str | None = None) -> Written:
+    async def append(
+        self,
+        key: str,
+        body: Body,
+        *,
+        expected: Belief = UNKNOWN,
+        attributes: Attributes | None = None,
+    ) -> Written:
         """See Store."""
         return await self._through(
-            "append", key, lambda: self._inner.append(key, body, if_match=if_match)
+            "append",
+            key,
+            lambda: self._inner.append(key, body, expected=expected, attributes=attributes),
         )
 
     async def compose(self, key: str, components: Sequence[str], attributes: Attributes) -> Written:
@@ -159,18 +166,20 @@ class FaultyStore:
         target: str,
         attributes: Attributes | None = None,
         *,
-        if_match: str | None = None,
+        expected: Belief = UNKNOWN,
     ) -> Written:
         """See Store; the key of a fault is the target."""
         return await self._through(
-            "copy", target, lambda: self._inner.copy(source, target, attributes, if_match=if_match)
+            "copy", target, lambda: self._inner.copy(source, target, attributes, expected=expected)
         )
 
-    async def delete(self, key: str) -> None:
+    async def delete(self, key: str, *, expected: Belief = UNKNOWN) -> None:
         """See Store."""
-        return await self._through("delete", key, lambda: self._inner.delete(key))
+        return await self._through(
+            "delete", key, lambda: self._inner.delete(key, expected=expected)
+        )
 
-    async def delete_many(self, keys: Sequence[str]) -> dict[str, str]:
+    async def delete_many(self, keys: Mapping[str, Belief]) -> dict[str, str]:
         """See Store."""
         return await self._through("delete_many", "", lambda: self._inner.delete_many(keys))
 
@@ -195,23 +204,30 @@ class FaultyStore:
         *,
         first: int,
         last: int,
-        if_match: str | None = None,
+        expected: Belief = UNKNOWN,
     ) -> Part:
         """See Store; the key of a fault is the target."""
         return await self._through(
             "upload_part_copy",
             key,
             lambda: self._inner.upload_part_copy(
-                key, upload_id, number, source, first=first, last=last, if_match=if_match
+                key, upload_id, number, source, first=first, last=last, expected=expected
             ),
         )
 
-    async def complete_multipart(self, key: str, upload_id: str, parts: Sequence[Part]) -> Written:
+    async def complete_multipart(
+        self,
+        key: str,
+        upload_id: str,
+        parts: Sequence[Part],
+        *,
+        expected: Belief = UNKNOWN,
+    ) -> Written:
         """See Store."""
         return await self._through(
             "complete_multipart",
             key,
-            lambda: self._inner.complete_multipart(key, upload_id, parts),
+            lambda: self._inner.complete_multipart(key, upload_id, parts, expected=expected),
         )
 
     async def abort_multipart(self, key: str, upload_id: str) -> None:

@@ -22,6 +22,7 @@ from kontenumfs.protocol.errors import (
 )
 from kontenumfs.protocol.names import RESERVED
 from kontenumfs.store.api import Attributes, Store
+from kontenumfs.store.beliefs import believed
 
 log = logging.getLogger(__name__)
 
@@ -94,12 +95,12 @@ async def _composes(store: Store, key: str) -> bool:
 
 async def _honours_if_match(store: Store, key: str, stale: str) -> bool:
     try:
-        await store.append(key, [b"6"], if_match=stale)
+        await store.append(key, [b"6"], expected=believed(stale, 2))
     except PreconditionFailed:
         # A server that refuses every If-Match is of no use either.
         true = (await store.head(key)).etag
         try:
-            await store.append(key, [b"7"], if_match=true)
+            await store.append(key, [b"7"], expected=believed(true, 0))
         except (PreconditionFailed, *UNABLE):
             return False
         return True

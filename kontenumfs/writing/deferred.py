@@ -14,6 +14,7 @@ import trio
 from kontenumfs.protocol.errors import FileMissing, KontenumError, PreconditionFailed
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import ObjectInfo, Store, Written
+from kontenumfs.store.beliefs import believed
 from kontenumfs.tree.attributes import metadata_of
 from kontenumfs.tree.node import Directory, File
 from kontenumfs.tree.tree import Tree
@@ -140,7 +141,9 @@ class DeferredMetadata:
             return
         attributes = self._composer.copied(node, info)
         try:
-            written = await self._store.copy(info.key, info.key, attributes, if_match=info.etag)
+            written = await self._store.copy(
+                info.key, info.key, attributes, expected=believed(info.etag, info.size)
+            )
         except PreconditionFailed:
             # Changed by others, or by this request itself, whose answer was lost.
             found = await self._store.head(info.key)

@@ -16,6 +16,7 @@ from kontenumfs.protocol.errors import (
     WriteError,
 )
 from kontenumfs.store.api import Attributes, ObjectInfo, Store, Written
+from kontenumfs.store.beliefs import UNKNOWN
 from kontenumfs.store.tasks import open_flat_nursery
 from kontenumfs.tree.attributes import metadata_of
 from kontenumfs.tree.node import Directory, File, Node
@@ -156,7 +157,7 @@ class DirectoryRename:
         return {progress.source.removesuffix("/") + LEGACY_MARKER: written}
 
     async def _delete_all(self, keys: list[str]) -> None:
-        failed = await self._store.delete_many(keys) if keys else {}
+        failed = await self._store.delete_many(dict.fromkeys(keys, UNKNOWN)) if keys else {}
         if failed:
             key, reason = next(iter(failed.items()))
             raise WriteError(f"{len(failed)} objects are under both names: {key!r}: {reason}")

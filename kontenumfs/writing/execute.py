@@ -23,6 +23,7 @@ from kontenumfs.protocol.errors import (
 )
 from kontenumfs.protocol.xml import is_text
 from kontenumfs.store.api import Attributes, Store, Written
+from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, believed
 from kontenumfs.store.tasks import open_flat_nursery
 from kontenumfs.writing.extents import Range, RemoteObject
 from kontenumfs.writing.journal import Journal
@@ -158,7 +159,7 @@ class PlanRunner:
             return
         with trio.move_on_after(CLEAN_UP_SECONDS, shield=True):
             try:
-                failed = await self.store.delete_many(keys)
+                failed = await self.store.delete_many(dict.fromkeys(keys, UNKNOWN))
             except KontenumError as error:
                 failed = dict.fromkeys(keys, str(error))
             for key, reason in failed.items():
@@ -208,11 +209,11 @@ class PlanRunner:
         key, attributes = step.target.key, publication.attributes
         match step:
             case Put():
-                new = publication.only_if_new
-                return await self.store.put(key, step.body.pieces, attributes, if_none_match=new)
+                expected = ABSENT if publication.only_if_new else UNKNOWN
+                return await self.store.put(key, step.body.pieces, attributes, expected=expected)
             case Copy():
                 return await self.store.copy(
-                    step.source.key, key, attributes, if_match=self._condition(step.source)
+                    step.source.key, key, attributes, expected=self._condition(step.source)
                 )
             case Compose():
                 return await self._compose(step, attributes)
@@ -233,7 +234,7 @@ class PlanRunner:
         copy = RemoteObject(self.new_key(), source.size, "")
         copies.append(copy)
         condition = self._condition(source)
-        await self.store.copy(source.key, copy.key, Attributes(), if_match=condition)
+        await self.store.copy(source.key, copy.key, Attributes(), expected=condition)
         return copy.key
 
     async def _compose_of(
@@ -280,8 +281,8 @@ class PlanRunner:
                 await upload.abort()
             raise
 
-    def _condition(self, source: RemoteObject) -> str | None:
-        return source.etag if source.etag and self._conditional() else None
+    def _condition(self, source: RemoteObject) -> Belief:
+        return believed(source.etag, source.size) if self._conditional() else UNKNOWN
 
     async def _verify(self, step: Step) -> None:
         """What was made of other objects has the length that they had when they were named."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from kontenumfs.protocol.errors import KontenumError
 from kontenumfs.store.api import Store
+from kontenumfs.store.beliefs import UNKNOWN
 from kontenumfs.store.probe import STAGING_PREFIX
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ class Staging:
             if token is None:
                 break
         if left:
-            await store.delete_many(left)
+            await store.delete_many(dict.fromkeys(left, UNKNOWN))
         if count or left:
             log.warning("an earlier mount had left %d helper objects", count + len(left))
         return count + len(left)

@@ -23,6 +23,7 @@ from kontenumfs.protocol.errors import (
     WriterConflict,
 )
 from kontenumfs.store.api import Attributes, Body, Part, Store, Written
+from kontenumfs.store.beliefs import UNKNOWN, Belief, believed
 from kontenumfs.writing.extents import Range, RemoteObject
 from kontenumfs.writing.journal import Journal
 
@@ -100,9 +101,9 @@ async def _append(
     until = trio.current_time() + patience
     lost: KontenumError | None = None
     for number in range(ATTEMPTS):
-        condition = target.etag if target.conditional and target.etag else None
+        condition = believed(target.etag, target.size) if target.conditional else UNKNOWN
         try:
-            written = await store.append(target.key, body, if_match=condition)
+            written = await store.append(target.key, body, expected=condition)
         except (PreconditionFailed, Conflict) as error:
             if lost is None:
                 await _meet_other_writer(store, target, error)
@@ -118,7 +119,7 @@ async def _append(
             if await _settle(store, target, length, journal, error):
                 return
             await wait_before(number, error, until)
-            if condition is None and await _settle(store, target, length, journal, error):
+            if condition is UNKNOWN and await _settle(store, target, length, journal, error):
                 return
             journal.answer_lost(stored=False)
             lost = error.with_traceback(None)  # or it would keep this frame, and the body
@@ -232,7 +233,7 @@ class Upload:
         """Send one part; several may be under way at once."""
         self.parts.append(await self.store.upload_part(self.key, self.upload_id, number, body))
 
-    async def copy(self, number: int, part: Range, if_match: str | None) -> None:
+    async def copy(self, number: int, part: Range, expected: Belief) -> None:
         """Make one part of bytes that the store has."""
         first, last = part.offset, part.offset + part.length - 1
         made = await self.store.upload_part_copy(
@@ -242,7 +243,7 @@ class Upload:
             part.source.key,
             first=first,
             last=last,
-            if_match=if_match,
+            expected=expected,
         )
         self.parts.append(made)
 
@@ -274,7 +275,9 @@ async def restart_appends(store: Store, target: Target, journal: Journal, limits
     base = RemoteObject(target.key, described.size, described.etag)
     try:
         if base.size <= limits.max_copy:
-            written = await store.copy(base.key, base.key, attributes, if_match=base.etag)
+            written = await store.copy(
+                base.key, base.key, attributes, expected=believed(base.etag, base.size)
+            )
             target.etag = written.etag
         else:
             target.etag = await _copy_in_parts(store, base, attributes, journal, limits)
@@ -299,7 +302,11 @@ async def _copy_in_parts(
     upload = await Upload.begin(store, journal, base.key, attributes)
     try:
         for first, last in pairwise(borders):
-            await upload.copy(upload.next_number(), Range(base, first, last - first), base.etag)
+            await upload.copy(
+                upload.next_number(),
+                Range(base, first, last - first),
+                believed(base.etag, base.size),
+            )
         info = await store.head(base.key)
         if (info.size, info.etag) != (base.size, base.etag):
             raise PreconditionFailed("it changed while it was copied", resource=base.key)

@@ -5,7 +5,6 @@
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
@@ -14,6 +13,7 @@ from kontenumfs.protocol import errors as e
 from kontenumfs.protocol.signing import KeyPair
 from kontenumfs.store.account import Account
 from kontenumfs.store.api import Attributes, Part
+from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version
 from kontenumfs.store.client import HTTPStore, multipart_etag, open_store
 from kontenumfs.store.keys import KeyRing
 from kontenumfs.store.wire import (
@@ -168,7 +168,7 @@ async def test_many_requests_at_once(client: HTTPStore, emulator: Emulator, key:
             nursery.start_soon(client.put, f"{key}/{number:03}", [b"x"], Attributes())
     page = await client.list_page(key)
     assert len(page.objects) == 60
-    assert await client.delete_many([item.key for item in page.objects]) == {}
+    assert await client.delete_many({item.key: UNKNOWN for item in page.objects}) == {}
 
 
 async def test_a_missing_ca_file_is_the_users_mistake(tmp_path: Path) -> None:
@@ -177,18 +177,18 @@ async def test_a_missing_ca_file_is_the_users_mistake(tmp_path: Path) -> None:
         open_store(endpoint, BUCKET, KeyRing([KEYS]))
 
 
-@pytest.mark.parametrize("conditions", [{"if_none_match": True}, {"if_match": True}])
+@pytest.mark.parametrize("is_new", [True, False])
 async def test_a_conditional_put_is_not_refused_by_its_own_success(
-    client: HTTPStore, emulator: Emulator, key: str, conditions: dict[str, bool]
+    client: HTTPStore, emulator: Emulator, key: str, is_new: bool
 ) -> None:
-    named: dict[str, Any] = dict(conditions)
-    if "if_match" in conditions:
-        named["if_match"] = (await client.put(key, [b"old"], Attributes())).etag
+    expected: Belief = ABSENT
+    if not is_new:
+        expected = Version((await client.put(key, [b"old"], Attributes())).etag, 3)
     emulator.fault(op="PutObject", key=key, status=503, code="SlowDown")
     emulator.fault(op="PutObject", key=key, reset="after")
     emulator.mark()
     with pytest.raises(e.AnswerLost):
-        await client.put(key, [b"new"], Attributes(), **named)
+        await client.put(key, [b"new"], Attributes(), expected=expected)
     assert emulator.counts()["PutObject"] == 2
     assert emulator.fetch(key) == b"new"
 
@@ -214,7 +214,7 @@ async def test_an_error_in_a_good_answer_is_an_error(late: bytes) -> None:
             lambda: store.copy("a", "b"),
             lambda: store.complete_multipart("k", "u", [Part(1, "a" * 32)]),
             lambda: store.compose("k", ["k"], Attributes()),
-            lambda: store.delete_many(["k"]),
+            lambda: store.delete_many({"k": UNKNOWN}),
         ):
             with pytest.raises(e.AccessDenied):
                 await verb()
@@ -225,7 +225,7 @@ async def test_a_good_answer_that_names_errors_is_none() -> None:
     listed = b"<DeleteResult><Error><Key>k</Key><Code>AccessDenied</Code></Error></DeleteResult>"
     async with serving(saying(b"200 OK", listed)) as server:
         store = open_store(Endpoint(server.url), BUCKET, KeyRing([KEYS]), deadline=5)
-        assert await store.delete_many(["k"]) == {"k": "AccessDenied"}
+        assert await store.delete_many({"k": UNKNOWN}) == {"k": "AccessDenied"}
         await store.aclose()
 
 
@@ -236,7 +236,7 @@ async def test_a_proxys_page_is_no_receipt() -> None:
             lambda: store.put("k", [b"x"], Attributes()),
             lambda: store.append("k", [b"x"]),
             lambda: store.copy("a", "b"),
-            lambda: store.delete_many(["k"]),
+            lambda: store.delete_many({"k": UNKNOWN}),
         ):
             with pytest.raises(e.UnexpectedAnswer, match="not S3's"):
                 await verb()

@@ -7,6 +7,7 @@ import pytest
 from kontenumfs.protocol import errors as e
 from kontenumfs.protocol.dialect import MAX_COMPONENTS, MIN_PART
 from kontenumfs.store.api import Attributes, Part
+from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Version
 from tests.store.conftest import Subject
 
 ODD_NAMES = [
@@ -83,7 +84,7 @@ async def test_any_name_is_kept(subject: Subject, name: str) -> None:
     await subject.store.delete(key)
     with pytest.raises(e.NoSuchKey):
         await subject.store.head(key)
-    assert await subject.store.delete_many([copy]) == {}
+    assert await subject.store.delete_many({copy: UNKNOWN}) == {}
     assert (await subject.store.list_page(subject.prefix)).objects == ()
 
 
@@ -97,12 +98,12 @@ async def test_a_key_of_1024_bytes_is_the_longest(subject: Subject) -> None:
 
 async def test_conditions_of_put(subject: Subject) -> None:
     key = subject.prefix + "x"
-    first = await subject.store.put(key, [b"1"], Attributes(), if_none_match=True)
+    first = await subject.store.put(key, [b"1"], Attributes(), expected=ABSENT)
     with pytest.raises(e.PreconditionFailed):
-        await subject.store.put(key, [b"2"], Attributes(), if_none_match=True)
-    await subject.store.put(key, [b"22"], Attributes(), if_match=first.etag)
+        await subject.store.put(key, [b"2"], Attributes(), expected=ABSENT)
+    await subject.store.put(key, [b"22"], Attributes(), expected=Version(first.etag, 1))
     with pytest.raises(e.PreconditionFailed):
-        await subject.store.put(key, [b"3"], Attributes(), if_match=first.etag)
+        await subject.store.put(key, [b"3"], Attributes(), expected=Version(first.etag, 1))
     assert subject.fetch(key) == b"22"
 
 
@@ -158,10 +159,10 @@ async def test_append_creates(subject: Subject) -> None:
 async def test_append_on_condition(subject: Subject) -> None:
     key = subject.prefix + "log"
     first = await subject.store.put(key, [b"1"], Attributes())
-    second = await subject.store.append(key, [b"2"], if_match=first.etag)
+    second = await subject.store.append(key, [b"2"], expected=Version(first.etag, 1))
     with pytest.raises(e.PreconditionFailed):
-        await subject.store.append(key, [b"!"], if_match=first.etag)
-    await subject.store.append(key, [b"3"], if_match=second.etag)
+        await subject.store.append(key, [b"!"], expected=Version(first.etag, 1))
+    await subject.store.append(key, [b"3"], expected=Version(second.etag, 2))
     assert subject.fetch(key) == b"123"
 
 
@@ -224,8 +225,8 @@ async def test_copy_of_a_changed_or_missing_source(subject: Subject) -> None:
     source, target = subject.prefix + "s", subject.prefix + "t"
     written = await subject.store.put(source, [b"data"], Attributes())
     with pytest.raises(e.PreconditionFailed):
-        await subject.store.copy(source, target, if_match="0" * 32)
-    await subject.store.copy(source, target, if_match=written.etag)
+        await subject.store.copy(source, target, expected=Version("0" * 32, 1))
+    await subject.store.copy(source, target, expected=Version(written.etag, 1))
     with pytest.raises(e.NoSuchKey):
         await subject.store.copy(subject.prefix + "missing", target)
 
@@ -234,8 +235,8 @@ async def test_deleting_twice_is_no_error(subject: Subject) -> None:
     key = await subject.put("x", b"x")
     await subject.store.delete(key)
     await subject.store.delete(key)
-    assert await subject.store.delete_many([key]) == {}
-    assert await subject.store.delete_many([]) == {}
+    assert await subject.store.delete_many({key: UNKNOWN}) == {}
+    assert await subject.store.delete_many({}) == {}
 
 
 async def test_multipart_of_new_and_copied_bytes(subject: Subject) -> None:
@@ -282,7 +283,7 @@ async def test_part_copies_are_checked(subject: Subject) -> None:
     upload_id = await subject.store.create_multipart(key, Attributes())
     with pytest.raises(e.PreconditionFailed):
         await subject.store.upload_part_copy(
-            key, upload_id, 1, source, first=0, last=1, if_match="0" * 32
+            key, upload_id, 1, source, first=0, last=1, expected=Version("0" * 32, 1)
         )
     with pytest.raises(e.InvalidRequest):
         await subject.store.upload_part_copy(key, upload_id, 1, source, first=0, last=5)

@@ -13,6 +13,7 @@ import pytest
 from kontenumfs.protocol import errors as e
 from kontenumfs.protocol.dialect import MIN_PART
 from kontenumfs.store.api import Attributes
+from kontenumfs.store.beliefs import UNKNOWN
 from kontenumfs.store.client import open_store
 from kontenumfs.store.keys import KeyRing
 from kontenumfs.store.probe import probe
@@ -68,6 +69,6 @@ async def test_plain_s3_works_and_the_extensions_are_found_missing(
     assert (await store.head("big")).size == MIN_PART + 3
     found = await probe(store, "")
     assert (found.append, found.compose) == (False, False)
-    assert await store.delete_many(["d/x", "d/y", "d/ü"]) == {}
+    assert await store.delete_many(dict.fromkeys(["d/x", "d/y", "d/ü"], UNKNOWN)) == {}
     assert (await store.list_page("d/")).objects == ()
     await store.aclose()

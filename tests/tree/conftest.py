@@ -10,6 +10,7 @@ import trio
 
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import Attributes, ListPage, ObjectInfo
+from kontenumfs.store.beliefs import UNKNOWN
 from kontenumfs.store.fake import FakeStore
 from kontenumfs.tree.tree import Tree
 
@@ -53,7 +54,7 @@ class StagedStore(FakeStore):
 
     async def lose(self, *keys: str) -> None:
         """Somebody else deletes objects; it is not counted."""
-        await self.delete_many(keys)
+        await self.delete_many(dict.fromkeys(keys, UNKNOWN))
         self.calls.clear()
 
     async def head(self, key: str) -> ObjectInfo:

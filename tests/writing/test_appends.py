@@ -16,6 +16,7 @@ from kontenumfs.protocol.errors import (
     WriterConflict,
 )
 from kontenumfs.store.api import Attributes, Body, ObjectInfo, Written
+from kontenumfs.store.beliefs import UNKNOWN, Belief
 from kontenumfs.store.fake import FakeStore
 from kontenumfs.store.faulty import Fault, FaultyStore
 from kontenumfs.writing.journal import Journal
@@ -66,7 +67,14 @@ class LateStore(FakeStore):
     late: Body | None = None
     seen = False
 
-    async def append(self, key: str, body: Body, *, if_match: str | None = None) -> Written:
+    async def append(
+        self,
+        key: str,
+        body: Body,
+        *,
+        expected: Belief = UNKNOWN,
+        attributes: Attributes | None = None,
+    ) -> Written:
         """Keep the first one back until the second one comes."""
         if not self.seen:
             self.late, self.seen = body, True
@@ -74,7 +82,7 @@ class LateStore(FakeStore):
         if self.late is not None:
             late, self.late = self.late, None
             await super().append(key, late)
-        return await super().append(key, body, if_match=if_match)
+        return await super().append(key, body, expected=expected)
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -107,13 +115,20 @@ class Rival(FakeStore):
 
     arrived = False
 
-    async def append(self, key: str, body: Body, *, if_match: str | None = None) -> Written:
+    async def append(
+        self,
+        key: str,
+        body: Body,
+        *,
+        expected: Belief = UNKNOWN,
+        attributes: Attributes | None = None,
+    ) -> Written:
         """Lose the first one of ours."""
         if not self.arrived:
             self.arrived = True
             await super().append(key, [b"their line\n"])
             raise AnswerLost("reset")
-        return await super().append(key, body, if_match=if_match)
+        return await super().append(key, body, expected=expected)
 
 
 @pytest.mark.parametrize("conditional", [False, True])
@@ -272,10 +287,10 @@ async def test_a_lost_answer_to_the_copy_changes_nothing(autojump_clock: MockClo
             target: str,
             attributes: Attributes | None = None,
             *,
-            if_match: str | None = None,
+            expected: Belief = UNKNOWN,
         ) -> Written:
-            await super().copy(source, target, attributes, if_match=if_match)
-            return await super().copy(source, target, attributes, if_match=if_match)
+            await super().copy(source, target, attributes, expected=expected)
+            return await super().copy(source, target, attributes, expected=expected)
 
     store = Repeating(limits=Limits(max_appends=1))
     target = await begun(store, b"a")

@@ -22,6 +22,7 @@ from kontenumfs.protocol.errors import (
 )
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import Attributes, Body, Written
+from kontenumfs.store.beliefs import UNKNOWN, Belief
 from kontenumfs.store.fake import FakeStore
 from kontenumfs.store.faulty import Fault, FaultyStore
 from kontenumfs.writing.handle import Handle
@@ -82,12 +83,19 @@ async def test_others_append_to_what_is_overwritten_here(autojump_clock: MockClo
     """There is no right result any more: the writer is told, and the mount goes on."""
 
     class Crowded(FakeStore):
-        async def append(self, key: str, body: Body, *, if_match: str | None = None) -> Written:
+        async def append(
+            self,
+            key: str,
+            body: Body,
+            *,
+            expected: Belief = UNKNOWN,
+            attributes: Attributes | None = None,
+        ) -> Written:
             await trio.sleep(1)
             if key == "log" and not self.crowded:
                 self.crowded = True
                 await super().append(key, [b"theirs"])
-            return await super().append(key, body, if_match=if_match)
+            return await super().append(key, body, expected=expected)
 
         crowded = False
 

@@ -12,6 +12,7 @@ from trio.testing import MockClock
 
 from kontenumfs.protocol.errors import FileMissing
 from kontenumfs.protocol.metadata import FileMetadata
+from kontenumfs.store.beliefs import UNKNOWN
 from kontenumfs.store.fake import FakeStore
 from kontenumfs.store.faulty import Fault, FaultyStore
 from kontenumfs.tree.node import Directory
@@ -164,11 +165,11 @@ async def test_metadata_that_is_being_sent_meets_a_change(
     class SlowCopies(FakeStore):
         """Reads the source at once and has the copy stored a second later, as a store may."""
 
-        async def copy(self, source, target, attributes=None, *, if_match=None):  # type: ignore[no-untyped-def]
+        async def copy(self, source, target, attributes=None, *, expected=UNKNOWN):  # type: ignore[no-untyped-def]
             before = self.objects.get(source)
             await trio.sleep(1)
             self.objects[source] = before  # type: ignore[assignment]
-            return await super().copy(source, target, attributes, if_match=if_match)
+            return await super().copy(source, target, attributes, expected=expected)
 
     store = SlowCopies()
     async with workbench(store) as bench:
