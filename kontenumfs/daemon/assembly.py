@@ -15,10 +15,12 @@ from kontenumfs.daemon.live import LiveSettings
 from kontenumfs.daemon.options import MountOptions
 from kontenumfs.fuse.kernel import FuseKernel
 from kontenumfs.fuse.operations import Operations
+from kontenumfs.protocol.dialect import Limits
 from kontenumfs.store.api import Store
 from kontenumfs.tree.attributes import Defaults
 from kontenumfs.tree.remembered import RememberedAttributes
 from kontenumfs.tree.tree import Tree
+from kontenumfs.writing.appending import Appender
 from kontenumfs.writing.capabilities import ProvenCapabilities
 from kontenumfs.writing.claims import Claims
 from kontenumfs.writing.content import Environment
@@ -30,6 +32,7 @@ from kontenumfs.writing.journal import Journal
 from kontenumfs.writing.markers import Markers
 from kontenumfs.writing.memory import MemoryBudget
 from kontenumfs.writing.namespace import Namespace
+from kontenumfs.writing.recount import Recount
 from kontenumfs.writing.staging import Staging
 
 
@@ -92,13 +95,18 @@ def assemble(
         store,
         staging.run,
         journal,
-        conditional=capabilities.conditional,
+        patience=options.deadline,
+    )
+    appender = Appender(
+        store,
+        journal,
+        capabilities=capabilities.get,
+        restart=Recount(store, journal, Limits()).restart,
+        new_key=runner.new_key,
         patience=options.deadline,
     )
     memory = MemoryBudget(options.memory)
-    files = _open_files(
-        nursery, runner, live, tree, deferred, composer, claims, capabilities, memory
-    )
+    files = _open_files(nursery, runner, appender, live, tree, deferred, composer, claims, memory)
     namespace = Namespace(store, tree, files, deferred, markers, composer, claims, wall_ns=wall_ns)
     operations = Operations(
         tree,
@@ -132,27 +140,28 @@ def _tree(
 def _open_files(
     nursery: trio.Nursery,
     runner: PlanRunner,
+    appender: Appender,
     live: LiveSettings,
     tree: Tree,
     deferred: DeferredMetadata,
     composer: Composer,
     claims: Claims,
-    capabilities: ProvenCapabilities,
     memory: MemoryBudget,
 ) -> OpenFiles:
     prefix = tree.key(tree.root)
     environment = Environment(
         store=runner.store,
         runner=runner,
+        appender=appender,
         memory=memory,
         nursery=nursery,
         chunk_size=live.settings.options.chunk_size,
-        capabilities=capabilities.get,
-        conditional=capabilities.conditional,
+        capabilities=appender.capabilities,
         policy=lambda key: live.rules.policy(key.removeprefix(prefix)),
         wall_ns=time.time_ns,
         spare=lambda remote: files.spare(remote),
         wake=lambda: files.wake(),
+        failed=lambda file: files.failed(file),
     )
     files = OpenFiles(
         environment,
@@ -160,7 +169,7 @@ def _open_files(
         deferred,
         composer,
         claims,
-        is_temporary=lambda name, exclusive: live.rules.is_temporary(name, exclusive),
+        is_temporary=lambda name, creator: live.rules.is_temporary(name, creator),
     )
     memory.reclaim = files.reclaim
     return files

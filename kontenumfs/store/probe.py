@@ -9,6 +9,7 @@ would replace the object by its tail, and answer 200 (measured on four of five s
 import logging
 import secrets
 from dataclasses import dataclass
+from enum import Enum
 
 import trio
 
@@ -34,6 +35,21 @@ UNABLE = (InvalidRequest, NotImplementedByStore, Conflict, SignatureDoesNotMatch
 """How servers say that they lack it; radosgw leaves ``append`` out of SigV2's signature."""
 
 
+class Proof(Enum):
+    """What is known of a capability."""
+
+    PROVEN = "proven"
+    DISPROVEN = "disproven"
+    OPEN = "open"
+
+    def __bool__(self) -> bool:
+        return self is Proof.PROVEN
+
+
+def _proof(shown: bool) -> Proof:
+    return Proof.PROVEN if shown else Proof.DISPROVEN
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What was shown.
@@ -44,9 +60,14 @@ class Capabilities:
         conditional_append: an append with a false If-Match is refused.
     """
 
-    append: bool
-    compose: bool
-    conditional_append: bool
+    append: Proof = Proof.OPEN
+    compose: Proof = Proof.OPEN
+    append_match: Proof = Proof.OPEN
+    put_absent: Proof = Proof.OPEN
+    digest: Proof = Proof.OPEN
+
+
+UNPROVEN = Capabilities()
 
 
 async def probe(store: Store, prefix: str) -> Capabilities:
@@ -62,7 +83,8 @@ async def probe(store: Store, prefix: str) -> Capabilities:
         conditional = append and await _honours_if_match(store, key, first.etag)
     finally:
         await _clean_up(store, key)
-    return Capabilities(append, compose, conditional)
+    c = _proof(conditional)
+    return Capabilities(_proof(append), _proof(compose), c, c, c)
 
 
 async def _clean_up(store: Store, key: str) -> None:

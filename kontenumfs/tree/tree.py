@@ -274,6 +274,20 @@ class Tree:
         """
         await self.describer.describe(node, exact=exact)
 
+    async def look_again(self, node: File) -> None:
+        """Ask what the object of `node` is now, whatever is remembered of it.
+
+        Raises FileMissing when it has gone.
+        """
+        asked, parent = self.clock(), node.parent
+        info = await self.describer.head(node.key)
+        if node.local is not None or node.removed or parent is None:
+            return
+        if info is None:
+            self.nothing_seen(parent, node.name, asked)
+            raise FileMissing(node.name)
+        self.described(node, info, asked)
+
     # What the store said
 
     def listing_ended(self, parent: Directory, began: float) -> None:
@@ -426,6 +440,20 @@ class Tree:
         parent.listed = NEVER
         self._listings.pop(parent, None)
         self.kernel.entry_changed(parent.inode, name)
+
+    def vanish(self, node: Node) -> None:
+        """A name that was created here and never stored is gone; the kernel forgets it at once."""
+        parent = node.parent
+        if parent is None or node.removed:
+            return
+        self._drop(parent, node.name)
+        self.kernel.entry_changed(parent.inode, node.name)
+
+    def restore(self, node: File) -> None:
+        """The object of `node` is gone, and who has it open makes it anew."""
+        assert node.parent is not None
+        node.info = None
+        self._adopt(node.parent, node.name, node)
 
     def remove(self, node: Node) -> None:
         """`node` was deleted; the directory that held it stays, even when it is empty now."""

@@ -32,7 +32,3 @@ class ProvenCapabilities:
                 self._found = await probe(self._store, self._prefix)
                 log.info("the store was probed: %s", self._found)
         return self._found
-
-    def conditional(self) -> bool:
-        """Whether If-Match is honoured on append; False until the probe was made."""
-        return self._found is not None and self._found.conditional_append

@@ -3,48 +3,37 @@
 """Runs plans: what the store is told, in which order, and what is cleaned up after."""
 
 import logging
+import random
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import trio
-from cachetools import LRUCache
 
-from kontenumfs.protocol.dialect import Limits
 from kontenumfs.protocol.errors import (
     AnswerLost,
     DeadlineExceeded,
     KontenumError,
-    NotFound,
     OutcomeUnknown,
-    PreconditionFailed,
     ServerError,
     WriterConflict,
 )
 from kontenumfs.protocol.xml import is_text
 from kontenumfs.store.api import Attributes, Store, Written
-from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, believed
+from kontenumfs.store.beliefs import UNKNOWN, Belief, believed
 from kontenumfs.store.tasks import open_flat_nursery
+from kontenumfs.writing.appending import LONGEST_WAIT, PATIENCE
 from kontenumfs.writing.extents import Range, RemoteObject
 from kontenumfs.writing.journal import Journal
-from kontenumfs.writing.plan import Append, Bytes, Compose, Copy, Multipart, Plan, Put, Step
-from kontenumfs.writing.upload import (
-    ATTEMPTS,
-    CLEAN_UP_SECONDS,
-    DEFAULT_LIMITS,
-    PATIENCE,
-    Target,
-    Upload,
-    append_once,
-    wait_before,
-)
+from kontenumfs.writing.plan import Bytes, Compose, Copy, Multipart, Plan, Put, Step
+from kontenumfs.writing.upload import CLEAN_UP_SECONDS, Upload
 
 log = logging.getLogger(__name__)
 
 PARALLEL_REQUESTS = 8
 """Requests of one plan side by side at most."""
-CONTESTED_KEYS = 1024
-"""Objects of which it is remembered that other hosts append to them too."""
+ATTEMPTS = 32
+"""How often a compose onto itself may lose an answer before it is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +42,11 @@ class Publication:
 
     Args:
         attributes: its headers and metadata. An append does not carry them.
-        only_if_new: refuse to replace an object that someone else has made meanwhile.
+        expected: what the key has, as far as it matters.
     """
 
     attributes: Attributes
-    only_if_new: bool = False
+    expected: Belief = UNKNOWN
 
 
 class PlanRunner:
@@ -67,10 +56,8 @@ class PlanRunner:
         store: where they run.
         journal: has what is under way.
         prefix: of the helper objects' keys; ends with a slash and belongs to this mount alone.
-        conditional: whether the store honours If-Match.
         parallel: requests of one plan side by side at most.
         patience: seconds for which an append is tried again.
-        limits: of the store.
     """
 
     def __init__(
@@ -79,78 +66,40 @@ class PlanRunner:
         prefix: str,
         journal: Journal,
         *,
-        conditional: Callable[[], bool],
         parallel: int = PARALLEL_REQUESTS,
         patience: float = PATIENCE,
-        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.store = store
         self.journal = journal
         self._prefix = prefix
-        self._conditional = conditional
         self._parallel = parallel
         self._patience = patience
-        self._limits = limits
-        self._contested: LRUCache[str, bool] = LRUCache(CONTESTED_KEYS)
 
     def new_key(self) -> str:
         """A key for a helper object that nobody else has."""
         return f"{self._prefix}{secrets.token_hex(8)}"
 
-    async def run(self, plan: Plan, publication: Publication, *, shared: bool = False) -> int:
+    async def run(self, plan: Plan, publication: Publication) -> None:
         """Make the plan's target; its ETag is set, and that of every helper.
 
-        Returns how many bytes other hosts have appended meanwhile (`shared`: they may).
+        An append is no step of this: see writing.appending.
         On failure nothing is published, and the helpers are deleted all the same.
         Raises what the store reports, and WriterConflict where a source has changed.
         """
         for helper in plan.helpers:
             helper.key = self.new_key()
         limit = trio.CapacityLimiter(self._parallel)
-        moved = 0
         try:
             for number, stage in enumerate(plan.stages, 1):
                 last = number == len(plan.stages)
-                if last and isinstance(stage[0], Append):
-                    moved = await self._append(stage[0], shared=shared)
-                    continue
                 async with open_flat_nursery() as nursery:
                     for step in stage:
                         carried = publication if last else Publication(Attributes())
                         nursery.start_soon(self._make, step, carried, limit)
-            if plan.stages and not isinstance(plan.stages[-1][0], Put | Append):
+            if plan.stages and not isinstance(plan.stages[-1][0], Put):
                 await self._verify(plan.stages[-1][0])
         finally:
             await self.discard(plan.helpers)
-        return moved
-
-    async def create(self, step: Put, attributes: Attributes) -> bool:
-        """Make an object that others may be making too; returns whether it is ours.
-
-        Its size and ETag are set: more than was sent, where others have appended already. After a
-        lost answer its metadata tell whose it is, for they have the time of the writing.
-        Raises what the store reports.
-        """
-        target, until = step.target, trio.current_time() + self._patience
-        lost: KontenumError | None = None
-        for number in range(ATTEMPTS):
-            try:
-                await self.run(Plan(((step,),)), Publication(attributes, only_if_new=True))
-                return True
-            except PreconditionFailed as error:
-                refused: KontenumError = error
-            except (AnswerLost, ServerError, DeadlineExceeded) as error:
-                refused = lost = error.with_traceback(None)
-            try:
-                info = await self.store.head(target.key)
-            except NotFound:
-                await wait_before(number, refused, until)
-                continue
-            target.size, target.etag = info.size, info.etag
-            if lost is None or info.attributes is None:
-                return False
-            return attributes.metadata.items() <= info.attributes.metadata.items()
-        raise OutcomeUnknown(f"{target.key!r}: gave up after {ATTEMPTS} attempts to create it")
 
     async def discard(self, helpers: Sequence[RemoteObject]) -> None:
         """Delete helper objects; what fails is left to the next start, and logged."""
@@ -165,33 +114,12 @@ class PlanRunner:
             for key, reason in failed.items():
                 log.warning("helper object left behind: key=%r (%s)", key, reason)
 
-    async def _append(self, step: Append, *, shared: bool) -> int:
-        current = step.target
-        contested = current.key in self._contested
-        target = Target(
-            current.key, step.start, current.etag, shared, self._conditional(), contested
-        )
-        try:
-            await append_once(
-                self.store,
-                target,
-                step.body.pieces,
-                self.journal,
-                patience=self._patience,
-                limits=self._limits,
-            )
-        finally:
-            if target.contested:
-                self._contested[current.key] = True
-        current.size, current.etag = target.size, target.etag
-        return target.size - step.body.length - step.start
-
     async def _make(
         self, step: Step, publication: Publication, limit: trio.CapacityLimiter
     ) -> None:
         target, began = step.target, trio.current_time()
         if isinstance(step, Multipart):
-            written = await self._make_multipart(step, publication.attributes, limit)
+            written = await self._make_multipart(step, publication, limit)
         else:
             async with limit:
                 written = await self._make_one(step, publication)
@@ -209,7 +137,7 @@ class PlanRunner:
         key, attributes = step.target.key, publication.attributes
         match step:
             case Put():
-                expected = ABSENT if publication.only_if_new else UNKNOWN
+                expected = publication.expected
                 return await self.store.put(key, step.body.pieces, attributes, expected=expected)
             case Copy():
                 return await self.store.copy(
@@ -256,13 +184,15 @@ class PlanRunner:
                     return Written(info.etag, "")
                 if info.size != before:
                     raise OutcomeUnknown(f"{key!r}: {error}; it has {info.size} bytes") from error
-                await wait_before(number, error, until)
+                await _wait_before(number, error, until)
         raise OutcomeUnknown(f"{key!r}: gave up after {ATTEMPTS} attempts to compose")
 
     async def _make_multipart(
-        self, step: Multipart, attributes: Attributes, limit: trio.CapacityLimiter
+        self, step: Multipart, publication: Publication, limit: trio.CapacityLimiter
     ) -> Written:
-        upload = await Upload.begin(self.store, self.journal, step.target.key, attributes)
+        upload = await Upload.begin(
+            self.store, self.journal, step.target.key, publication.attributes
+        )
 
         async def send(number: int, part: Bytes | Range) -> None:
             async with limit:
@@ -275,14 +205,14 @@ class PlanRunner:
             async with open_flat_nursery() as nursery:
                 for part in step.parts:
                     nursery.start_soon(send, upload.next_number(), part)
-            return await upload.complete()
+            return await upload.complete(publication.expected)
         except BaseException:
             with trio.move_on_after(CLEAN_UP_SECONDS, shield=True):
                 await upload.abort()
             raise
 
     def _condition(self, source: RemoteObject) -> Belief:
-        return believed(source.etag, source.size) if self._conditional() else UNKNOWN
+        return believed(source.etag, source.size)
 
     async def _verify(self, step: Step) -> None:
         """What was made of other objects has the length that they had when they were named."""
@@ -294,3 +224,11 @@ class PlanRunner:
                 "a source was changed by another writer meanwhile"
             )
         target.etag = info.etag
+
+
+async def _wait_before(number: int, error: KontenumError, until: float) -> None:
+    """A server in trouble gets time to recover; raises `error` when there is none left."""
+    wait = random.uniform(0, min(LONGEST_WAIT, 0.05 * 2**number))
+    if trio.current_time() + wait >= until:
+        raise error
+    await trio.sleep(wait)

@@ -14,6 +14,7 @@ from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import Store
 from kontenumfs.tree.node import Directory, File
 from kontenumfs.tree.tree import Tree
+from kontenumfs.writing.appending import Appender
 from kontenumfs.writing.capabilities import ProvenCapabilities
 from kontenumfs.writing.claims import Claims
 from kontenumfs.writing.content import Environment
@@ -27,6 +28,7 @@ from kontenumfs.writing.markers import Markers
 from kontenumfs.writing.memory import MemoryBudget
 from kontenumfs.writing.namespace import Namespace
 from kontenumfs.writing.policy import FilePolicy
+from kontenumfs.writing.recount import Recount
 
 
 class Workbench:
@@ -49,28 +51,37 @@ class Workbench:
         self.memory = MemoryBudget(memory)
         markers = Markers(store, "")
         limits = limits or Limits()
-        runner = PlanRunner(
-            store, ".kontenumfs/", Journal(), conditional=capabilities.conditional, limits=limits
+        journal = Journal()
+        runner = PlanRunner(store, ".kontenumfs/", journal)
+        appender = Appender(
+            store,
+            journal,
+            capabilities=capabilities.get,
+            restart=Recount(store, journal, limits).restart,
+            new_key=runner.new_key,
         )
         environment = Environment(
             store=store,
             runner=runner,
+            appender=appender,
             memory=self.memory,
             nursery=nursery,
             chunk_size=chunk_size,
             capabilities=capabilities.get,
-            conditional=capabilities.conditional,
             policy=lambda key: policy or FilePolicy(),
             wall_ns=self.wall_ns,
             spare=lambda remote: self.files.spare(remote),
             wake=lambda: self.files.wake(),
+            failed=lambda file: self.files.failed(file),
             limits=limits,
         )
         composer, claims = Composer(), Claims()
         self.deferred = DeferredMetadata(
             store, self.tree, markers, composer, claims, delay=1.0, wall_ns=self.wall_ns
         )
-        self.files = OpenFiles(environment, self.tree, self.deferred, composer, claims)
+        self.files = OpenFiles(
+            environment, self.tree, self.deferred, composer, claims, name_of=lambda pid: "rsync"
+        )
         self.memory.reclaim = self.files.reclaim
         self.namespace = Namespace(
             store,
