@@ -17,11 +17,12 @@ from kontenumfs.fuse.kernel import FuseKernel
 from kontenumfs.fuse.operations import Operations
 from kontenumfs.protocol.dialect import Limits
 from kontenumfs.store.api import Store
+from kontenumfs.store.capabilities import ProvenCapabilities
+from kontenumfs.store.conditional import ConditionalStore
 from kontenumfs.tree.attributes import Defaults
 from kontenumfs.tree.remembered import RememberedAttributes
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.appending import Appender
-from kontenumfs.writing.capabilities import ProvenCapabilities
 from kontenumfs.writing.claims import Claims
 from kontenumfs.writing.content import Environment
 from kontenumfs.writing.deferred import DeferredMetadata
@@ -78,6 +79,8 @@ def assemble(
         staging: where this run has its helper objects.
     """
     options = live.settings.options
+    capabilities = ProvenCapabilities.within(store, prefix, deadline=options.deadline)
+    store = ConditionalStore(store, capabilities, deadline=options.deadline)
     kept = cache_file(options.cache_dir, options.endpoint, store.bucket, os.environ)
     remembered = RememberedAttributes(kept, limit=options.cache_entries)
     journal = Journal(journal_file(kept, staging.name))
@@ -90,7 +93,6 @@ def assemble(
     deferred = DeferredMetadata(
         store, tree, markers, composer, claims, delay=options.metadata_delay, wall_ns=wall_ns
     )
-    capabilities = ProvenCapabilities(store, prefix)
     runner = PlanRunner(
         store,
         staging.run,

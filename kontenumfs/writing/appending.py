@@ -27,8 +27,8 @@ from kontenumfs.protocol.errors import (
     WriterConflict,
 )
 from kontenumfs.store.api import Attributes, Body, Store
-from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version
-from kontenumfs.store.probe import Capabilities, Proof
+from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version, found_instead
+from kontenumfs.store.proof import Capabilities, Proof, Verb
 from kontenumfs.writing.digest import Search, is_out_of_range, places
 from kontenumfs.writing.journal import Journal
 
@@ -180,7 +180,7 @@ class _Attempt:
             landed: Version | None = None
             try:
                 return await self._send()
-            except (PreconditionFailed, NoSuchKey) as error:
+            except PreconditionFailed as error:
                 landed = await self._refused(error)
             except Conflict as error:
                 landed = await self._busy(error)
@@ -200,7 +200,7 @@ class _Attempt:
         """Whether the next append can only land on what is believed to be there."""
         if not isinstance(self._base, Version) or not self._base.etag:
             return False
-        if not self._capabilities.append_match:
+        if not self._capabilities.condition(Verb.APPEND_MATCH):
             return False
         races = 1 if self._length > LARGE else FREE_AFTER
         return not self._target.shared or self._races < races
@@ -208,7 +208,7 @@ class _Attempt:
     async def _send(self) -> Version:
         can_append = self._capabilities.append
         if self._base is ABSENT and not (
-            self._target.shared and can_append and not self._capabilities.put_absent
+            self._target.shared and can_append and not self._capabilities.condition(Verb.PUT_ABSENT)
         ):
             return await self._create()
         await self._appender.require_append(self._key)
@@ -266,17 +266,20 @@ class _Attempt:
 
     # What the store says instead of yes
 
-    async def _refused(self, error: StoreError) -> Version | None:
+    async def _refused(self, error: PreconditionFailed) -> Version | None:
         """The object is not what was believed: go to its new end, or tell the writer."""
         if self._lost is not None:
             landed = await self._settle(moved=True)
             if landed is not None:
                 return landed
+        state = found_instead(error)
+        if state is UNKNOWN:
+            state = await self._look()
         if not self._target.shared:
-            raise self._changed(await self._look()) from error
+            raise self._changed(state) from error
         self._races += 1
         self._appender.contest(self._key)
-        self._base = await self._look()
+        self._base = state
         if self._is_bound or self._base is ABSENT:
             await self._wait(error, longest=0.2)
         return None
@@ -297,8 +300,8 @@ class _Attempt:
             return landed
         try:
             self._base = await self._appender.restart(self._key, self._base)
-        except PreconditionFailed:
-            return await self._refused(error)
+        except PreconditionFailed as refused:
+            return await self._refused(refused)
         return None
 
     async def _answer_lost(self, error: KontenumError) -> Version | None:

@@ -20,7 +20,7 @@ from kontenumfs.protocol.errors import (
 )
 from kontenumfs.store.api import Attributes, Store
 from kontenumfs.store.beliefs import ABSENT, Belief, believed
-from kontenumfs.store.probe import UNPROVEN, Capabilities
+from kontenumfs.store.proof import UNPROVEN, Capabilities
 from kontenumfs.writing.appending import Appender, Target
 from kontenumfs.writing.execute import PlanRunner, Publication
 from kontenumfs.writing.extents import Range, RemoteObject, Rope, whole

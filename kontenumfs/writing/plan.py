@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from kontenumfs.protocol.dialect import MIB, Limits
 from kontenumfs.protocol.errors import Unsupported
-from kontenumfs.store.probe import Capabilities
+from kontenumfs.store.proof import Capabilities
 from kontenumfs.writing.extents import Literal, Piece, Range, RemoteObject, Rope, Zeros
 
 ZERO_BLOCK = bytes(MIB)

@@ -12,10 +12,11 @@ from kontenumfs.protocol.dialect import Limits
 from kontenumfs.protocol.errors import FileMissing
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import Store
+from kontenumfs.store.capabilities import ProvenCapabilities
+from kontenumfs.store.conditional import ConditionalStore
 from kontenumfs.tree.node import Directory, File
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.appending import Appender
-from kontenumfs.writing.capabilities import ProvenCapabilities
 from kontenumfs.writing.claims import Claims
 from kontenumfs.writing.content import Environment
 from kontenumfs.writing.deferred import DeferredMetadata
@@ -44,10 +45,11 @@ class Workbench:
         limits: Limits | None = None,
         policy: FilePolicy | None = None,
     ) -> None:
+        capabilities = ProvenCapabilities(store, "")
+        store = ConditionalStore(store, capabilities)
         self.store = store
         self.tree = Tree(store)
         self.now = 1_000_000_000.0
-        capabilities = ProvenCapabilities(store, "")
         self.memory = MemoryBudget(memory)
         markers = Markers(store, "")
         limits = limits or Limits()

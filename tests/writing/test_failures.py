@@ -114,7 +114,7 @@ async def test_others_append_to_what_is_overwritten_here(autojump_clock: MockClo
 
 async def test_a_source_that_cannot_be_kept(autojump_clock: MockClock) -> None:
     """Bytes of an object that is replaced meanwhile are never taken from what replaced it."""
-    fake = FakeStore(conditional=False)
+    fake = FakeStore(conditions=())
     store = FaultyStore(fake)
     async with workbench(store) as bench:
         await store_file(bench, "source", b"first")
