@@ -13,6 +13,7 @@ import trio
 from kontenumfs.protocol.dialect import Limits
 from kontenumfs.protocol.errors import PreconditionFailed, Unsupported, WriterConflict
 from kontenumfs.store.api import Attributes, Store
+from kontenumfs.store.beliefs import UNKNOWN, believed
 from kontenumfs.store.probe import Capabilities
 from kontenumfs.writing.execute import PlanRunner, Publication
 from kontenumfs.writing.extents import Range, RemoteObject, Rope, whole
@@ -335,7 +336,9 @@ class Content:
         for attempts_left in reversed(range(GROWN_TIMES)):
             sources = self._sources()
             try:
-                await self._env.runner.run(plan, Publication(attributes))
+                current = self.current
+                expected = UNKNOWN if current is None else believed(current.etag, current.size)
+                await self._env.runner.run(plan, Publication(attributes, expected))
                 break
             except (PreconditionFailed, WriterConflict):
                 if not attempts_left or sources == self._sources():
@@ -361,8 +364,9 @@ class Content:
         match list(segments(self.rope, inline=False)):
             case [] | [Bytes()]:
                 return UNPROVEN
-            case [Range() as kept] if kept.whole and kept.length <= self._env.limits.max_copy:
-                return UNPROVEN
+            case [Range() as kept] if self.current is None and kept.whole:
+                if kept.length <= self._env.limits.max_copy:
+                    return UNPROVEN
         return await self._env.capabilities()
 
     async def _finish_upload(self) -> None:

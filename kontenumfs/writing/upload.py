@@ -247,10 +247,12 @@ class Upload:
         )
         self.parts.append(made)
 
-    async def complete(self) -> Written:
-        """Publish; returns what the object has become."""
+    async def complete(self, expected: Belief = UNKNOWN) -> Written:
+        """Publish where the key has what is `expected`; returns what the object has become."""
         parts = sorted(self.parts, key=lambda part: part.number)
-        written = await self.store.complete_multipart(self.key, self.upload_id, parts)
+        written = await self.store.complete_multipart(
+            self.key, self.upload_id, parts, expected=expected
+        )
         self.journal.upload_ended(self.entry)
         return written
 
