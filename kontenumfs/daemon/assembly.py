@@ -22,6 +22,7 @@ from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.capabilities import ProvenCapabilities
 from kontenumfs.writing.claims import Claims
 from kontenumfs.writing.content import Environment
+from kontenumfs.writing.copying import Copier
 from kontenumfs.writing.deferred import DeferredMetadata
 from kontenumfs.writing.execute import PlanRunner
 from kontenumfs.writing.files import OpenFiles
@@ -84,9 +85,6 @@ def assemble(
     composer = Composer(prefix, lambda path: live.rules.headers_of(path))
     markers = Markers(store, prefix)
     claims = Claims()
-    deferred = DeferredMetadata(
-        store, tree, markers, composer, claims, delay=options.metadata_delay, wall_ns=wall_ns
-    )
     capabilities = ProvenCapabilities(store, prefix)
     runner = PlanRunner(
         store,
@@ -95,11 +93,17 @@ def assemble(
         conditional=capabilities.conditional,
         patience=options.deadline,
     )
+    copier = Copier(runner, composer, capabilities.get, wall_ns=wall_ns, patience=options.deadline)
+    deferred = DeferredMetadata(
+        tree, markers, composer, claims, copier, delay=options.metadata_delay, wall_ns=wall_ns
+    )
     memory = MemoryBudget(options.memory)
     files = _open_files(
         nursery, runner, live, tree, deferred, composer, claims, capabilities, memory
     )
-    namespace = Namespace(store, tree, files, deferred, markers, composer, claims, wall_ns=wall_ns)
+    namespace = Namespace(
+        store, tree, files, deferred, markers, composer, claims, copier, wall_ns=wall_ns
+    )
     operations = Operations(
         tree,
         files,

@@ -17,6 +17,7 @@ from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.capabilities import ProvenCapabilities
 from kontenumfs.writing.claims import Claims
 from kontenumfs.writing.content import Environment
+from kontenumfs.writing.copying import Copier
 from kontenumfs.writing.deferred import DeferredMetadata
 from kontenumfs.writing.execute import PlanRunner
 from kontenumfs.writing.files import OpenFiles
@@ -67,8 +68,9 @@ class Workbench:
             limits=limits,
         )
         composer, claims = Composer(), Claims()
+        copier = Copier(runner, composer, capabilities.get, wall_ns=self.wall_ns, limits=limits)
         self.deferred = DeferredMetadata(
-            store, self.tree, markers, composer, claims, delay=1.0, wall_ns=self.wall_ns
+            self.tree, markers, composer, claims, copier, delay=1.0, wall_ns=self.wall_ns
         )
         self.files = OpenFiles(environment, self.tree, self.deferred, composer, claims)
         self.memory.reclaim = self.files.reclaim
@@ -80,6 +82,7 @@ class Workbench:
             markers,
             composer,
             claims,
+            copier,
             wall_ns=self.wall_ns,
         )
         nursery.start_soon(self.files.run)
