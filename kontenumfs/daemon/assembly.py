@@ -15,7 +15,6 @@ from kontenumfs.daemon.live import LiveSettings
 from kontenumfs.daemon.options import MountOptions
 from kontenumfs.fuse.kernel import FuseKernel
 from kontenumfs.fuse.operations import Operations
-from kontenumfs.protocol.dialect import Limits
 from kontenumfs.store.api import Store
 from kontenumfs.store.capabilities import ProvenCapabilities
 from kontenumfs.store.conditional import ConditionalStore
@@ -25,6 +24,7 @@ from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.appending import Appender
 from kontenumfs.writing.claims import Claims
 from kontenumfs.writing.content import Environment
+from kontenumfs.writing.copying import Copier
 from kontenumfs.writing.deferred import DeferredMetadata
 from kontenumfs.writing.execute import PlanRunner
 from kontenumfs.writing.files import OpenFiles
@@ -33,7 +33,6 @@ from kontenumfs.writing.journal import Journal
 from kontenumfs.writing.markers import Markers
 from kontenumfs.writing.memory import MemoryBudget
 from kontenumfs.writing.namespace import Namespace
-from kontenumfs.writing.recount import Recount
 from kontenumfs.writing.staging import Staging
 
 
@@ -90,26 +89,24 @@ def assemble(
     composer = Composer(prefix, lambda path: live.rules.headers_of(path))
     markers = Markers(store, prefix)
     claims = Claims()
-    deferred = DeferredMetadata(
-        store, tree, markers, composer, claims, delay=options.metadata_delay, wall_ns=wall_ns
-    )
-    runner = PlanRunner(
-        store,
-        staging.run,
-        journal,
-        patience=options.deadline,
-    )
+    runner = PlanRunner(store, staging.run, journal)
+    copier = Copier(runner, composer, capabilities.get, wall_ns=wall_ns, patience=options.deadline)
     appender = Appender(
         store,
         journal,
         capabilities=capabilities.get,
-        restart=Recount(store, journal, Limits()).restart,
+        restart=copier.recount,
         new_key=runner.new_key,
         patience=options.deadline,
     )
+    deferred = DeferredMetadata(
+        tree, markers, composer, claims, copier, delay=options.metadata_delay, wall_ns=wall_ns
+    )
     memory = MemoryBudget(options.memory)
     files = _open_files(nursery, runner, appender, live, tree, deferred, composer, claims, memory)
-    namespace = Namespace(store, tree, files, deferred, markers, composer, claims, wall_ns=wall_ns)
+    namespace = Namespace(
+        store, tree, files, deferred, markers, composer, claims, copier, wall_ns=wall_ns
+    )
     operations = Operations(
         tree,
         files,

@@ -31,13 +31,10 @@ from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version, found_ins
 from kontenumfs.store.proof import Capabilities, Proof, Verb
 from kontenumfs.writing.digest import Search, is_out_of_range, places
 from kontenumfs.writing.journal import Journal
+from kontenumfs.writing.patience import LONGEST_WAIT, PATIENCE, Uniform, wait_before
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 60.0
-"""Seconds for which an append is tried again, unless the mount's deadline says otherwise."""
-LONGEST_WAIT = 10.0
-"""Seconds between two attempts at most."""
 CONTESTED_KEYS = 1024
 """Objects of which it is remembered that other hosts append to them too."""
 CONTESTED_SECONDS = 60.0
@@ -90,7 +87,7 @@ class Appender:
         restart: Callable[[str, Belief], Awaitable[Version]],
         new_key: Callable[[], str],
         patience: float = PATIENCE,
-        uniform: Callable[[float, float], float] = random.uniform,
+        uniform: Uniform = random.uniform,
     ) -> None:
         self.store = store
         self.journal = journal
@@ -323,11 +320,9 @@ class _Attempt:
 
     async def _wait(self, error: KontenumError, *, longest: float = LONGEST_WAIT) -> None:
         """A server in trouble gets time to recover, and so does a rival."""
-        wait = self._appender.uniform(0, min(longest, 0.05 * 2 ** min(self._waits, 20)))
+        until, uniform = trio.current_effective_deadline(), self._appender.uniform
         self._waits += 1
-        if trio.current_time() + wait >= trio.current_effective_deadline():
-            raise error
-        await trio.sleep(wait)
+        await wait_before(self._waits - 1, error, until, longest=longest, uniform=uniform)
 
     # After a lost answer
 

@@ -409,8 +409,9 @@ class Content:
         match list(segments(self.rope, inline=False)):
             case [] | [Bytes()]:
                 return UNPROVEN
-            case [Range() as kept] if kept.whole and kept.length <= self._env.limits.max_copy:
-                return UNPROVEN
+            case [Range() as kept] if self.current is None and kept.whole:
+                if kept.length <= self._env.limits.max_copy:
+                    return UNPROVEN
         return await self._env.capabilities()
 
     async def _finish_upload(self) -> None:

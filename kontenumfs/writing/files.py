@@ -17,13 +17,14 @@ from kontenumfs.protocol.errors import (
     StaleInode,
 )
 from kontenumfs.protocol.metadata import FileMetadata
+from kontenumfs.store.api import ObjectInfo
 from kontenumfs.tree.node import Directory, File
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.callers import died_of_signal, is_alive, name_of, process_of
 from kontenumfs.writing.claims import Claims
 from kontenumfs.writing.content import Environment
 from kontenumfs.writing.deferred import DeferredMetadata
-from kontenumfs.writing.extents import Range, RemoteObject, Zeros
+from kontenumfs.writing.extents import Range, RemoteObject, Zeros, whole
 from kontenumfs.writing.file import WritableFile
 from kontenumfs.writing.handle import Handle
 from kontenumfs.writing.identity import Composer, NodeIdentity
@@ -244,10 +245,16 @@ class OpenFiles:
             return file.content.current
         return None if node.info is None else self._remotes.of(node.info)
 
-    def renamed(self, node: File, old: str, new: str, etag: str) -> None:
-        """The object of `node` was copied to another key, where it has this ETag."""
+    def renamed(self, node: File, was: ObjectInfo, now: ObjectInfo) -> None:
+        """The object of `node` was copied to another key: what `was` is `now`."""
         file = self._files.get(node)
-        self._remotes.renamed(file.content.current if file else None, old, new, etag)
+        content = file.content if file else None
+        as_it_is = content is not None and content.stored
+        if not self._remotes.renamed(content.current if content else None, was, now) and as_it_is:
+            # Others had changed it, and nothing was written here: the file is what there is.
+            assert content is not None
+            content.current = self._remotes.of(now)
+            content.rope = whole(content.current)
 
     @asynccontextmanager
     async def losing(self, node: File) -> AsyncIterator[None]:
@@ -334,7 +341,7 @@ class OpenFiles:
     def told(self, node: File) -> dict[str, str]:
         """What is true of a file: what the store has of it, and what it has not."""
         file, key = self._files.get(node), self._key(node)
-        error = self._failures.get(key)
+        error = self._failures.get(key) or self._deferred.error(node)
         pending = file.pending if file is not None else 0
         state = "failed" if error else f"pending {pending} bytes" if pending else "clean"
         waits = node.pending is not None or (file is not None and not file.is_stored)
@@ -486,7 +493,7 @@ class OpenFiles:
         async with trio.open_nursery() as nursery:
             for node, file in self._files.items():
                 nursery.start_soon(store, node, file)
-        await self._deferred.drain()
+        lost += await self._deferred.drain()
 
     def below(self, directory: Directory) -> list[tuple[File, WritableFile]]:
         """The open files in `directory`, at any depth."""

@@ -68,7 +68,7 @@ class Upload:
         self.parts.append(made)
 
     async def complete(self, expected: Belief = UNKNOWN) -> Written:
-        """Publish over what is `expected` to be there; returns what the object has become."""
+        """Publish where the key has what is `expected`; returns what the object has become."""
         parts = sorted(self.parts, key=lambda part: part.number)
         written = await self.store.complete_multipart(
             self.key, self.upload_id, parts, expected=expected

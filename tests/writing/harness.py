@@ -19,6 +19,7 @@ from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.appending import Appender
 from kontenumfs.writing.claims import Claims
 from kontenumfs.writing.content import Environment
+from kontenumfs.writing.copying import Copier
 from kontenumfs.writing.deferred import DeferredMetadata
 from kontenumfs.writing.execute import PlanRunner
 from kontenumfs.writing.files import OpenFiles
@@ -29,7 +30,6 @@ from kontenumfs.writing.markers import Markers
 from kontenumfs.writing.memory import MemoryBudget
 from kontenumfs.writing.namespace import Namespace
 from kontenumfs.writing.policy import FilePolicy
-from kontenumfs.writing.recount import Recount
 
 
 class Workbench:
@@ -55,11 +55,13 @@ class Workbench:
         limits = limits or Limits()
         journal = Journal()
         runner = PlanRunner(store, ".kontenumfs/", journal)
+        composer, claims = Composer(), Claims()
+        copier = Copier(runner, composer, capabilities.get, wall_ns=self.wall_ns, limits=limits)
         appender = Appender(
             store,
             journal,
             capabilities=capabilities.get,
-            restart=Recount(store, journal, limits).restart,
+            restart=copier.recount,
             new_key=runner.new_key,
         )
         environment = Environment(
@@ -77,9 +79,8 @@ class Workbench:
             failed=lambda file: self.files.failed(file),
             limits=limits,
         )
-        composer, claims = Composer(), Claims()
         self.deferred = DeferredMetadata(
-            store, self.tree, markers, composer, claims, delay=1.0, wall_ns=self.wall_ns
+            self.tree, markers, composer, claims, copier, delay=1.0, wall_ns=self.wall_ns
         )
         self.files = OpenFiles(
             environment, self.tree, self.deferred, composer, claims, name_of=lambda pid: "rsync"
@@ -93,6 +94,7 @@ class Workbench:
             markers,
             composer,
             claims,
+            copier,
             wall_ns=self.wall_ns,
         )
         nursery.start_soon(self.files.run)
