@@ -18,6 +18,7 @@ from kontenumfs.protocol.errors import (
 )
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import ObjectInfo
+from kontenumfs.store.beliefs import believed
 from kontenumfs.tree.node import Directory, File
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.callers import died_of_signal, is_alive, name_of, process_of
@@ -255,6 +256,8 @@ class OpenFiles:
             assert content is not None
             content.current = self._remotes.of(now)
             content.rope = whole(content.current)
+        if content is not None:
+            content.expected = believed(now.etag, now.size)
 
     @asynccontextmanager
     async def losing(self, node: File) -> AsyncIterator[None]:
