@@ -44,8 +44,8 @@ class Workbench:
         policy: FilePolicy | None = None,
     ) -> None:
         capabilities = ProvenCapabilities(store, "")
-        store = ConditionalStore(store, capabilities)
         self.store = store
+        store = ConditionalStore(store, capabilities)
         self.tree = Tree(store)
         self.now = 1_000_000_000.0
         self.memory = MemoryBudget(memory)
