@@ -302,7 +302,10 @@ async def uploads(scratch: Scratch) -> Findings:
     completed = await _complete(scratch, key, upload, [Part(number, etag)], ABSENT)
     if completed.said is not Said.DONE:
         await _complete(scratch, key, upload, [Part(number, etag)], UNKNOWN)
-    version = await scratch.version(key)
+    if completed.etag and found.get("digest"):
+        version: Version | None = Version(completed.etag, LAST + 1 - FIRST)
+    else:
+        version = await scratch.version(key)
     if version is None:
         return found
     if number == 1:
