@@ -20,7 +20,8 @@ from kontenumfs.protocol.errors import KontenumError
 from kontenumfs.protocol.names import RESERVED
 from kontenumfs.store.api import Store
 from kontenumfs.store.proof import UNPROVEN, Capabilities, Proof, Verb
-from kontenumfs.store.trials import TRIALS, Findings, Item, Scratch
+from kontenumfs.store.scratch import Findings, Item, Scratch
+from kontenumfs.store.trials import TRIALS
 
 log = logging.getLogger(__name__)
 
