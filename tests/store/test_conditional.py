@@ -228,23 +228,30 @@ async def test_a_server_that_refuses_every_condition_is_found_out(
         e.InvalidRequest(status=400, code="InvalidArgument"),
     ):
         fake = FakeStore()
-        count = 2 if isinstance(refusal, e.PreconditionFailed) else 1
-        store, capabilities = await conditional(
-            FaultyStore(fake, Fault("put", refusal, count=count)), probed=False
-        )
+        faulty = FaultyStore(fake, Fault("put", refusal, count=2))
+        store, capabilities = await conditional(faulty, probed=False)
         await store.put("f", [b"ours"], OURS, expected=ABSENT)
         assert fake.data("f") == b"ours"
         assert capabilities.known.condition(Verb.PUT_ABSENT) is Proof.DISPROVEN
 
 
 async def test_one_odd_refusal_disproves_nothing(autojump_clock: MockClock) -> None:
-    for probed in (True, False):
+    refusals = (
+        e.PreconditionFailed(status=412),
+        e.NotImplementedByStore(status=501, code="NotImplemented"),
+        e.InvalidRequest(status=400, code="InvalidArgument"),
+    )
+    for refusal in refusals:
         fake = FakeStore()
-        faulty = FaultyStore(fake)
-        store, capabilities = await conditional(faulty, probed=probed)
-        faulty.add(Fault("put", e.PreconditionFailed(status=412)))
+        store, capabilities = await conditional(
+            FaultyStore(fake, Fault("*", refusal, key="f"), Fault("delete_many", refusal)),
+            probed=False,
+        )
         await store.put("f", [b"ours"], OURS, expected=ABSENT)
-        assert capabilities.known.condition(Verb.PUT_ABSENT) is not Proof.DISPROVEN
+        await fake.put("g", [b"1"], Attributes())
+        if not isinstance(refusal, e.PreconditionFailed):
+            assert await store.delete_many({"g": await current(fake, "g")}) == {}
+        assert Proof.DISPROVEN not in capabilities.known.conditions.values()
 
 
 async def test_a_request_that_met_another_is_sent_again(autojump_clock: MockClock) -> None:
