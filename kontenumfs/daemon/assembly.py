@@ -16,10 +16,11 @@ from kontenumfs.daemon.options import MountOptions
 from kontenumfs.fuse.kernel import FuseKernel
 from kontenumfs.fuse.operations import Operations
 from kontenumfs.store.api import Store
+from kontenumfs.store.capabilities import ProvenCapabilities
+from kontenumfs.store.conditional import ConditionalStore
 from kontenumfs.tree.attributes import Defaults
 from kontenumfs.tree.remembered import RememberedAttributes
 from kontenumfs.tree.tree import Tree
-from kontenumfs.writing.capabilities import ProvenCapabilities
 from kontenumfs.writing.claims import Claims
 from kontenumfs.writing.content import Environment
 from kontenumfs.writing.copying import Copier
@@ -76,6 +77,8 @@ def assemble(
         staging: where this run has its helper objects.
     """
     options = live.settings.options
+    capabilities = ProvenCapabilities.within(store, prefix, deadline=options.deadline)
+    store = ConditionalStore(store, capabilities, deadline=options.deadline)
     kept = cache_file(options.cache_dir, options.endpoint, store.bucket, os.environ)
     remembered = RememberedAttributes(kept, limit=options.cache_entries)
     journal = Journal(journal_file(kept, staging.name))
@@ -85,12 +88,11 @@ def assemble(
     composer = Composer(prefix, lambda path: live.rules.headers_of(path))
     markers = Markers(store, prefix)
     claims = Claims()
-    capabilities = ProvenCapabilities(store, prefix)
     runner = PlanRunner(
         store,
         staging.run,
         journal,
-        conditional=capabilities.conditional,
+        conditional=lambda: True,
         patience=options.deadline,
     )
     copier = Copier(runner, composer, capabilities.get, wall_ns=wall_ns, patience=options.deadline)
@@ -152,7 +154,7 @@ def _open_files(
         nursery=nursery,
         chunk_size=live.settings.options.chunk_size,
         capabilities=capabilities.get,
-        conditional=capabilities.conditional,
+        conditional=lambda: True,
         policy=lambda key: live.rules.policy(key.removeprefix(prefix)),
         wall_ns=time.time_ns,
         spare=lambda remote: files.spare(remote),

@@ -29,6 +29,7 @@ ERRNO: dict[type[e.KontenumError], int] = {
     e.Conflict: errno.EIO,
     e.BucketNotEmpty: errno.ENOTEMPTY,
     e.PreconditionFailed: errno.ESTALE,
+    e.ObjectVanished: errno.ESTALE,
     e.InvalidRequest: errno.EIO,
     e.TooManyAppends: errno.EFBIG,
     e.EntityTooLarge: errno.EFBIG,

@@ -17,7 +17,8 @@
     │   │   └── NoSuchUpload
     │   ├── Conflict                  409
     │   │   └── BucketNotEmpty
-    │   ├── PreconditionFailed        412
+    │   ├── PreconditionFailed        412: what was believed of the key is wrong
+    │   │   └── ObjectVanished        404 where an object was expected
     │   ├── InvalidRequest            other 4xx: repeating it cannot help
     │   │   ├── TooManyAppends
     │   │   ├── EntityTooLarge
@@ -165,7 +166,16 @@ class BucketNotEmpty(Conflict):
 
 
 class PreconditionFailed(StoreError):
-    """412: If-Match or If-None-Match did not hold."""
+    """412: If-Match or If-None-Match did not hold: the key has something else than believed.
+
+    `found` is the ETag and the size of what is there instead, where somebody has looked.
+    """
+
+    found: tuple[str, int] | None = None
+
+
+class ObjectVanished(PreconditionFailed):
+    """404 where If-Match meets no object: what was believed to be there is there no more."""
 
 
 class InvalidRequest(StoreError):

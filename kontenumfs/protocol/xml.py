@@ -122,13 +122,24 @@ def parse_listing(document: bytes) -> Listing:
     return Listing(objects, prefixes, token)
 
 
-def parse_uploads(document: bytes) -> list[tuple[str, str]]:
-    """The keys and upload ids of a ListMultipartUploadsResult."""
+def parse_uploads(document: bytes) -> list[tuple[str, str, float | None]]:
+    """The keys, ids and times of initiation of a ListMultipartUploadsResult."""
     root = parse(document)
     if root.tag != "ListMultipartUploadsResult":
         raise UnexpectedAnswer(f"a list of uploads was expected, not <{root.tag}>")
     decode = unquote_plus if root.get("EncodingType").lower() == "url" else str
-    return [(decode(item.get("Key")), item.get("UploadId")) for item in root.all("Upload")]
+    return [
+        (decode(item.get("Key")), item.get("UploadId"), _time(item.get("Initiated")))
+        for item in root.all("Upload")
+    ]
+
+
+def _time(text: str) -> float | None:
+    """A time that may be missing or odd, which then says nothing."""
+    try:
+        return parse_time(text)
+    except (ValueError, OverflowError):
+        return None
 
 
 def parse_time(text: str) -> float:

@@ -14,7 +14,7 @@ from kontenumfs.protocol.dialect import Limits
 from kontenumfs.protocol.errors import PreconditionFailed, Unsupported, WriterConflict
 from kontenumfs.store.api import Attributes, Store
 from kontenumfs.store.beliefs import UNKNOWN, believed
-from kontenumfs.store.probe import Capabilities
+from kontenumfs.store.proof import UNPROVEN, Capabilities
 from kontenumfs.writing.execute import PlanRunner, Publication
 from kontenumfs.writing.extents import Range, RemoteObject, Rope, whole
 from kontenumfs.writing.memory import MemoryBudget
@@ -29,7 +29,6 @@ PARALLEL_PARTS = 3
 GROWN_TIMES = 5
 """How often a copy is tried whose source this mount appends to meanwhile."""
 DEFAULT_LIMITS = Limits()
-UNPROVEN = Capabilities(append=False, compose=False, conditional_append=False)
 
 
 @dataclass(frozen=True, slots=True)

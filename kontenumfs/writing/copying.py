@@ -21,7 +21,7 @@ from kontenumfs.protocol.errors import (
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import Attributes, ObjectInfo
 from kontenumfs.store.beliefs import ABSENT, REFUSED, UNKNOWN, Belief, Version, believed, refusal
-from kontenumfs.store.probe import Capabilities
+from kontenumfs.store.proof import Capabilities
 from kontenumfs.writing.execute import PlanRunner, Publication
 from kontenumfs.writing.extents import RemoteObject, whole
 from kontenumfs.writing.identity import Composer, marker_attributes
@@ -175,7 +175,7 @@ class Copier:
                 moved = Moved(source, made)
                 await self._delete(source)
                 return moved
-            except (*REFUSED, Conflict) as error:
+            except (REFUSED, NotFound, Conflict) as error:
                 lost: KontenumError = error
             found = await self.find(source.key)
             if found is None:

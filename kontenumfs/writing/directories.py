@@ -200,7 +200,7 @@ class DirectoryRename:
             attributes = self._carried(info, progress, node)
             try:
                 made = await self._copier.copy(info, new_key, attributes)
-            except REFUSED:
+            except (REFUSED, NotFound):
                 try:
                     found = await self._store.head(info.key)
                 except NotFound:

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from kontenumfs.protocol.dialect import MIB, Limits
 from kontenumfs.protocol.errors import Unsupported
-from kontenumfs.store.probe import Capabilities
+from kontenumfs.store.proof import Capabilities
 from kontenumfs.writing.extents import Literal, Piece, Range, RemoteObject, Rope, Zeros
 from kontenumfs.writing.steps import (
     ZERO_BLOCK,
@@ -54,11 +54,6 @@ class Ending(Enum):
     """With a put or a multipart upload, which take a condition on the target."""
     VERIFIED = "verified"
     """With a copy of a helper, which was looked at before."""
-
-
-def copies_parts(capabilities: Capabilities) -> bool:
-    """Whether ranges can be copied: many plain servers take a copied part for an empty one."""
-    return capabilities.append or capabilities.compose
 
 
 def compile_rope(
@@ -216,7 +211,7 @@ class _Builder:
                 return bool(self.capabilities.compose)
             case Multipart():
                 copied = any(isinstance(part, Range) for part in step.parts)
-                return not copied or copies_parts(self.capabilities)
+                return not copied or bool(self.capabilities.part_copy)
             case Put():
                 return step.body.length <= self.limits.max_put
         return True

@@ -17,6 +17,7 @@ from kontenumfs.store.beliefs import UNKNOWN
 from kontenumfs.store.client import open_store
 from kontenumfs.store.keys import KeyRing
 from kontenumfs.store.probe import probe
+from kontenumfs.store.proof import Proof
 from kontenumfs.store.wire import Endpoint
 from tests.store.conftest import KEYS
 
@@ -68,7 +69,7 @@ async def test_plain_s3_works_and_the_extensions_are_found_missing(
     await store.complete_multipart("big", upload_id, parts)
     assert (await store.head("big")).size == MIN_PART + 3
     found = await probe(store, "")
-    assert (found.append, found.compose) == (False, False)
+    assert (found.append, found.compose) == (Proof.DISPROVEN, Proof.DISPROVEN)
     assert await store.delete_many(dict.fromkeys(["d/x", "d/y", "d/ü"], UNKNOWN)) == {}
     assert (await store.list_page("d/")).objects == ()
     await store.aclose()

@@ -12,9 +12,10 @@ from kontenumfs.protocol.dialect import Limits
 from kontenumfs.protocol.errors import FileMissing
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import Store
+from kontenumfs.store.capabilities import ProvenCapabilities
+from kontenumfs.store.conditional import ConditionalStore
 from kontenumfs.tree.node import Directory, File
 from kontenumfs.tree.tree import Tree
-from kontenumfs.writing.capabilities import ProvenCapabilities
 from kontenumfs.writing.claims import Claims
 from kontenumfs.writing.content import Environment
 from kontenumfs.writing.copying import Copier
@@ -43,15 +44,16 @@ class Workbench:
         limits: Limits | None = None,
         policy: FilePolicy | None = None,
     ) -> None:
+        self.capabilities = capabilities = ProvenCapabilities(store, "")
         self.store = store
+        store = ConditionalStore(store, capabilities)
         self.tree = Tree(store)
         self.now = 1_000_000_000.0
-        capabilities = ProvenCapabilities(store, "")
         self.memory = MemoryBudget(memory)
         markers = Markers(store, "")
         limits = limits or Limits()
         runner = PlanRunner(
-            store, ".kontenumfs/", Journal(), conditional=capabilities.conditional, limits=limits
+            store, ".kontenumfs/", Journal(), conditional=lambda: True, limits=limits
         )
         environment = Environment(
             store=store,
@@ -60,7 +62,7 @@ class Workbench:
             nursery=nursery,
             chunk_size=chunk_size,
             capabilities=capabilities.get,
-            conditional=capabilities.conditional,
+            conditional=lambda: True,
             policy=lambda key: policy or FilePolicy(),
             wall_ns=self.wall_ns,
             spare=lambda remote: self.files.spare(remote),

@@ -19,6 +19,7 @@ from kontenumfs.store.api import Attributes, Body, ObjectInfo, Written
 from kontenumfs.store.beliefs import UNKNOWN, Belief
 from kontenumfs.store.fake import FakeStore
 from kontenumfs.store.faulty import Fault, FaultyStore
+from kontenumfs.store.proof import Verb
 from kontenumfs.writing.journal import Journal
 from kontenumfs.writing.upload import Target, append_once
 
@@ -136,7 +137,7 @@ async def test_anothers_line_of_the_same_length_is_not_taken_for_ours(
     conditional: bool, autojump_clock: MockClock
 ) -> None:
     """Where others append too, the length decides nothing: neither doubled nor lost unheard."""
-    store = Rival(conditional=conditional)
+    store = Rival(conditions=list(Verb) if conditional else ())
     target = await begun(store, b"a", shared=True)
     target.conditional, target.contested = conditional, True
     with pytest.raises(OutcomeUnknown, match="last 11 bytes"):
@@ -161,7 +162,7 @@ async def test_one_host_on_a_bad_line_does_not_fail(
     conditional: bool, autojump_clock: MockClock
 ) -> None:
     """Every other answer is lost, before or after the effect."""
-    store = FakeStore(conditional=conditional)
+    store = FakeStore(conditions=list(Verb) if conditional else ())
     target = await begun(store, b"", shared=True)
     target.conditional = conditional
     journal = Journal()
@@ -185,7 +186,7 @@ async def test_a_late_append_is_seen_before_it_is_repeated(autojump_clock: MockC
                 await FakeStore.append(self, key, late)
             return await super().head(key)
 
-    store = Late(conditional=False)
+    store = Late(conditions=())
     target = await begun(store, b"a", shared=True)
     target.conditional = False
     await append_once(store, target, [b"line\n"], Journal())
@@ -194,7 +195,7 @@ async def test_a_late_append_is_seen_before_it_is_repeated(autojump_clock: MockC
 
 async def test_the_last_append_that_the_count_allows_comes_late(autojump_clock: MockClock) -> None:
     """Its repetition is refused for the count, and not for the ETag."""
-    store = LateStore(conditional=False, limits=Limits(max_appends=1))
+    store = LateStore(conditions=(), limits=Limits(max_appends=1))
     target = await begun(store, b"a", shared=True)
     target.conditional = False
     await append_once(store, target, [b"line\n"], Journal())

@@ -114,13 +114,14 @@ async def test_others_append_to_what_is_overwritten_here(autojump_clock: MockClo
 
 async def test_a_source_that_cannot_be_kept(autojump_clock: MockClock) -> None:
     """Bytes of an object that is replaced meanwhile are never taken from what replaced it."""
-    fake = FakeStore(conditional=False)
+    fake = FakeStore(conditions=())
     store = FaultyStore(fake)
     async with workbench(store) as bench:
         await store_file(bench, "source", b"first")
         source = await bench.files.open(await bench.find("source"), os.O_RDONLY, 0)
         target = await bench.open("target")
         await bench.files.copy_range(source, 0, target, 0, 5)
+        await bench.capabilities.get()
         store.add(Fault("copy", delay=1000, key=".kontenumfs/*"))
         again = await bench.open("source", os.O_WRONLY | os.O_TRUNC)
         await again.write(0, b"other")

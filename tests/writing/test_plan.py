@@ -14,15 +14,15 @@ from kontenumfs.protocol.errors import Unsupported
 from kontenumfs.store.api import Attributes
 from kontenumfs.store.beliefs import believed
 from kontenumfs.store.fake import FakeStore
-from kontenumfs.store.probe import Capabilities
+from kontenumfs.store.proof import CAPABLE, UNPROVEN, Capabilities, Proof
 from kontenumfs.writing.execute import PlanRunner, Publication
 from kontenumfs.writing.extents import Extent, Literal, Range, RemoteObject, Rope, Zeros
 from kontenumfs.writing.journal import Journal
 from kontenumfs.writing.plan import Multipart, compile_rope
 
-KONTENUM = Capabilities(append=True, compose=True, conditional_append=True)
-PLAIN = Capabilities(append=False, compose=False, conditional_append=False)
-APPEND_ONLY = Capabilities(append=True, compose=False, conditional_append=False)
+KONTENUM = CAPABLE
+PLAIN = UNPROVEN
+APPEND_ONLY = Capabilities(append=Proof.PROVEN, part_copy=Proof.PROVEN)
 
 OLD = RemoteObject("target", 100 * MIB, "etag")
 HUGE = RemoteObject("huge", 12 * GIB, "etag")
