@@ -6,10 +6,11 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import trio
 
-from kontenumfs.daemon.cache import cache_file, journal_file
+from kontenumfs.daemon.cache import cache_file, identity_file, journal_file
 from kontenumfs.daemon.commands import Commands
 from kontenumfs.daemon.live import LiveSettings
 from kontenumfs.daemon.options import MountOptions
@@ -81,21 +82,15 @@ def assemble(
     store = ConditionalStore(store, capabilities, deadline=options.deadline)
     kept = cache_file(options.cache_dir, options.endpoint, store.bucket, os.environ)
     remembered = RememberedAttributes(kept, limit=options.cache_entries)
-    journal = Journal(journal_file(kept, staging.name))
-    journal.open()
+    journal = _journal(kept, staging)
     tree = _tree(store, prefix, options, remembered)
     wall_ns: Callable[[], int] = time.time_ns
     composer = Composer(prefix, lambda path: live.rules.headers_of(path))
     markers = Markers(store, prefix)
     claims = Claims()
-    runner = PlanRunner(
-        store,
-        staging.run,
-        journal,
-        conditional=lambda: True,
-        patience=options.deadline,
-    )
-    copier = Copier(runner, composer, capabilities.get, wall_ns=wall_ns, patience=options.deadline)
+    patience = options.deadline
+    runner = PlanRunner(store, staging.run, journal, conditional=lambda: True, patience=patience)
+    copier = Copier(runner, composer, capabilities.get, wall_ns=wall_ns, patience=patience)
     deferred = DeferredMetadata(
         tree, markers, composer, claims, copier, delay=options.metadata_delay, wall_ns=wall_ns
     )
@@ -119,6 +114,14 @@ def assemble(
     return Parts(
         tree, files, namespace, memory, deferred, remembered, journal, operations, commands
     )
+
+
+def _journal(kept: Path | None, staging: Staging) -> Journal:
+    """What is under way, in a file that no other daemon has."""
+    alone = staging.claim(identity_file(kept, staging.name))
+    journal = Journal(journal_file(kept, staging.name) if alone else None)
+    journal.open()
+    return journal
 
 
 def _tree(
