@@ -3,7 +3,7 @@
 """The whole of writing/ and tree/ on a store in memory, without a mount."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import trio
@@ -43,6 +43,7 @@ class Workbench:
         memory: int = 1 << 20,
         limits: Limits | None = None,
         policy: FilePolicy | None = None,
+        rules: Mapping[str, str] | None = None,
     ) -> None:
         self.capabilities = capabilities = ProvenCapabilities(store, "")
         self.store = store
@@ -69,8 +70,10 @@ class Workbench:
             wake=lambda: self.files.wake(),
             limits=limits,
         )
-        composer, claims = Composer(), Claims()
-        copier = Copier(runner, composer, capabilities.get, wall_ns=self.wall_ns, limits=limits)
+        composer, claims = Composer(rules=lambda path: rules or {}), Claims()
+        self.copier = copier = Copier(
+            runner, composer, capabilities.get, wall_ns=self.wall_ns, limits=limits
+        )
         self.deferred = DeferredMetadata(
             self.tree, markers, composer, claims, copier, delay=1.0, wall_ns=self.wall_ns
         )
