@@ -6,10 +6,11 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import trio
 
-from kontenumfs.daemon.cache import cache_file, journal_file
+from kontenumfs.daemon.cache import cache_file, identity_file, journal_file
 from kontenumfs.daemon.commands import Commands
 from kontenumfs.daemon.live import LiveSettings
 from kontenumfs.daemon.options import MountOptions
@@ -82,8 +83,7 @@ def assemble(
     store = ConditionalStore(store, capabilities, deadline=options.deadline)
     kept = cache_file(options.cache_dir, options.endpoint, store.bucket, os.environ)
     remembered = RememberedAttributes(kept, limit=options.cache_entries)
-    journal = Journal(journal_file(kept, staging.name))
-    journal.open()
+    journal = _journal(kept, staging)
     tree = _tree(store, prefix, options, remembered)
     wall_ns: Callable[[], int] = time.time_ns
     composer = Composer(prefix, lambda path: live.rules.headers_of(path))
@@ -120,6 +120,14 @@ def assemble(
     return Parts(
         tree, files, namespace, memory, deferred, remembered, journal, operations, commands
     )
+
+
+def _journal(kept: Path | None, staging: Staging) -> Journal:
+    """What is under way, in a file that no other daemon has."""
+    alone = staging.claim(identity_file(kept, staging.name))
+    journal = Journal(journal_file(kept, staging.name) if alone else None)
+    journal.open()
+    return journal
 
 
 def _tree(

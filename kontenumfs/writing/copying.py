@@ -207,7 +207,7 @@ class Copier:
                 moved = Moved(source, made)
                 await self._delete(source)
                 return moved
-            except (REFUSED, Conflict) as error:
+            except (REFUSED, NotFound, Conflict) as error:
                 lost: KontenumError = error
             found = await self.find(source.key)
             if found is None:

@@ -18,6 +18,7 @@ from kontenumfs.protocol.errors import (
     Conflict,
     FileMissing,
     KontenumError,
+    NotFound,
     PreconditionFailed,
     ServerError,
     Throttled,
@@ -211,7 +212,7 @@ class DeferredMetadata:
             attributes = self._composer.copied(node, info)
             try:
                 made = await self._copier.copy(info, info.key, attributes)
-            except REFUSED:
+            except (REFUSED, NotFound):
                 # Changed by others, or by this request itself, whose answer was lost.
                 found = await self._copier.find(info.key)
                 if found is None:

@@ -3,6 +3,7 @@
 """Renaming a directory: every object below it gets a new key."""
 
 import logging
+import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -38,6 +39,8 @@ from kontenumfs.writing.upload import CLEAN_UP_SECONDS
 log = logging.getLogger(__name__)
 
 PARALLEL_COPIES = 16
+MD5 = re.compile("[0-9a-f]{32}")
+"""The ETag of an object that was stored by one request; others say nothing of the bytes."""
 CHANGED = ("PreconditionFailed", "ConditionalRequestConflict")
 """The codes of objects that are not what was believed of them (AWS, DeleteObjects)."""
 
@@ -163,6 +166,8 @@ class DirectoryRename:
             return False
         if copy.etag and copy.etag == source.etag:
             return True
+        if MD5.fullmatch(copy.etag) and MD5.fullmatch(source.etag):
+            return False  # other bytes
         try:
             told = [stored_metadata(await self._store.head(o.key)) for o in (copy, source)]
         except NotFound:
@@ -200,7 +205,7 @@ class DirectoryRename:
             attributes = self._carried(info, progress, node)
             try:
                 made = await self._copier.copy(info, new_key, attributes)
-            except REFUSED:
+            except (REFUSED, NotFound):
                 try:
                     found = await self._store.head(info.key)
                 except NotFound:

@@ -56,11 +56,6 @@ class Ending(Enum):
     """With a copy of a helper, which was looked at before."""
 
 
-def copies_parts(capabilities: Capabilities) -> bool:
-    """Whether ranges can be copied: many plain servers take a copied part for an empty one."""
-    return any((capabilities.part_copy, capabilities.append, capabilities.compose))
-
-
 def compile_rope(
     rope: Rope,
     target: RemoteObject,
@@ -216,7 +211,7 @@ class _Builder:
                 return bool(self.capabilities.compose)
             case Multipart():
                 copied = any(isinstance(part, Range) for part in step.parts)
-                return not copied or copies_parts(self.capabilities)
+                return not copied or bool(self.capabilities.part_copy)
             case Put():
                 return step.body.length <= self.limits.max_put
         return True

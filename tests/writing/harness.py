@@ -3,7 +3,7 @@
 """The whole of writing/ and tree/ on a store in memory, without a mount."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import trio
@@ -44,8 +44,9 @@ class Workbench:
         memory: int = 1 << 20,
         limits: Limits | None = None,
         policy: FilePolicy | None = None,
+        rules: Mapping[str, str] | None = None,
     ) -> None:
-        capabilities = ProvenCapabilities(store, "")
+        self.capabilities = capabilities = ProvenCapabilities(store, "")
         self.store = store
         store = ConditionalStore(store, capabilities)
         self.tree = Tree(store)
@@ -55,8 +56,10 @@ class Workbench:
         limits = limits or Limits()
         journal = Journal()
         runner = PlanRunner(store, ".kontenumfs/", journal)
-        composer, claims = Composer(), Claims()
-        copier = Copier(runner, composer, capabilities.get, wall_ns=self.wall_ns, limits=limits)
+        composer, claims = Composer(rules=lambda path: rules or {}), Claims()
+        self.copier = copier = Copier(
+            runner, composer, capabilities.get, wall_ns=self.wall_ns, limits=limits
+        )
         appender = Appender(
             store,
             journal,

@@ -23,7 +23,7 @@ from kontenumfs.writing.steps import Append, Multipart
 
 KONTENUM = CAPABLE
 PLAIN = UNPROVEN
-APPEND_ONLY = Capabilities(append=Proof.PROVEN)
+APPEND_ONLY = Capabilities(append=Proof.PROVEN, part_copy=Proof.PROVEN)
 
 OLD = RemoteObject("target", 100 * MIB, "etag")
 HUGE = RemoteObject("huge", 12 * GIB, "etag")
