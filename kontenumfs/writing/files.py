@@ -367,8 +367,8 @@ class OpenFiles:
 
     async def fsync(self, handle: Handle) -> None:
         """Return when all that was written to the file of `handle` is in the store."""
-        handle.check()
-        await self.sync(handle.node)
+        with handle.telling():
+            await self.sync(handle.node)
 
     async def sync(self, node: File) -> None:
         """Return when all that was written to `node`, and set of it, is in the store."""
@@ -397,7 +397,8 @@ class OpenFiles:
         if file.needs_close and process not in (0, handle.pid) and is_alive(handle.pid):
             log.debug("not published by another program's close: %r", self._key(handle.node))
             return
-        await file.flush()
+        with handle.telling():
+            await file.flush()
 
     async def release(self, handle: Handle) -> None:
         """The kernel closes `handle` for good; never raises, for nobody would hear it."""

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Open file descriptions: who has a file open, and what of theirs the store has not."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from kontenumfs.protocol.errors import KontenumError
@@ -46,9 +47,10 @@ class Handle:
     async def write(self, offset: int, data: bytes) -> int:
         """Write `data` at `offset` bytes, or at the end with O_APPEND; returns its length."""
         file = await self.writable()
-        count = await file.write(offset, data, append=self.append, by=self.unsaved)
-        if self.sync:
-            await file.sync()
+        with self.telling():
+            count = await file.write(offset, data, append=self.append, by=self.unsaved)
+            if self.sync:
+                await file.sync()
         return count
 
     async def writable(self) -> WritableFile:
@@ -66,6 +68,16 @@ class Handle:
         if error is not None and not (self._told and self.append):
             self._told = True
             raise error.with_traceback(None)
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """What the block raises has been told to whoever has the handle."""
+        self.check()
+        try:
+            yield
+        except KontenumError:
+            self._told = self.unsaved.error is not None
+            raise
 
     @property
     def error(self) -> KontenumError | None:
