@@ -214,12 +214,19 @@ class ConditionalStore:
         except (InvalidRequest, NotImplementedByStore):
             if proof:
                 raise
-            self._capabilities.disprove(Verb.DELETE_MANY_MATCH)
-            return await self.delete_many(keys)
+            failed = await self._delete_once_more(keys)
         # What was refused is asked for by itself: a refusal may be false, or the key be gone.
         doubted = {key: keys[key] for key in failed if key in believed}
         failed = {key: code for key, code in failed.items() if key not in doubted}
         return {**failed, **await self._delete_each(doubted)}
+
+    async def _delete_once_more(self, keys: Mapping[str, Belief]) -> dict[str, str]:
+        """A refusal may be a passing one; a second one is of the very condition."""
+        try:
+            return await self._inner.delete_many(keys)
+        except (InvalidRequest, NotImplementedByStore):
+            self._capabilities.disprove(Verb.DELETE_MANY_MATCH)
+        return await self.delete_many(keys)
 
     async def _delete_each(self, keys: Mapping[str, Belief]) -> dict[str, str]:
         """Delete one by one; returns what delete_many does."""

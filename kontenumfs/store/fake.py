@@ -9,7 +9,6 @@ an append for a replacement, as most of them do.
 import hashlib
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import count
 
 import trio
@@ -20,57 +19,11 @@ from kontenumfs.protocol.dialect import Limits
 from kontenumfs.protocol.xml import render_components
 from kontenumfs.store.api import Attributes, Body, ListPage, ObjectInfo, Part, Upload, Written
 from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version, refusal
+from kontenumfs.store.fake_state import FakeCall, FakeObject, FakePart, FakeUpload
 from kontenumfs.store.proof import Verb, target_condition
 
 DEFAULT_TYPE = "binary/octet-stream"
 """What S3 says of an object that was stored without a Content-Type."""
-
-
-@dataclass(slots=True)
-class FakeObject:
-    """One stored object; `appends` counts towards the limit."""
-
-    data: bytearray
-    attributes: Attributes
-    etag: str
-    last_modified: float
-    appends: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class FakePart:
-    """One part of an upload."""
-
-    data: bytes
-    etag: str
-
-    def digest(self) -> bytes:
-        """The MD5 that goes into the ETag of the whole."""
-        return hashlib.md5(self.data, usedforsecurity=False).digest()
-
-
-@dataclass(slots=True)
-class FakeUpload:
-    """One multipart upload under way."""
-
-    key: str
-    attributes: Attributes
-    initiated: float
-    parts: dict[int, FakePart] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class FakeCall:
-    """One request that was made.
-
-    Args:
-        operation: the S3 name, such as ``AppendObject``.
-        sent: bytes of the request's body.
-    """
-
-    operation: str
-    key: str
-    sent: int = 0
 
 
 class FakeStore:

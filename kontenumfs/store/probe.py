@@ -20,20 +20,21 @@ from kontenumfs.protocol.errors import KontenumError
 from kontenumfs.protocol.names import RESERVED
 from kontenumfs.store.api import Store
 from kontenumfs.store.proof import UNPROVEN, Capabilities, Proof, Verb
-from kontenumfs.store.trials import TRIALS, Findings, Item, Scratch
+from kontenumfs.store.scratch import Findings, Item, Scratch
+from kontenumfs.store.trials import TRIALS
 
 log = logging.getLogger(__name__)
 
 STAGING_PREFIX = f"{RESERVED}/"
 """Below the mount's prefix: scratch objects of our own."""
-CLEAN_UP_SECONDS = 5.0
+CLEAN_UP_SECONDS = 6.0
 """A mount that is told to stop still deletes its scratch keys, if that is quick."""
 PROBE_SECONDS = 15.0
 TRIES = 4
 """How often a question is put while its answers decide nothing."""
 PAUSE = 0.1
 """Seconds between two tries; it doubles."""
-CLEAN_UP_SHARE = 0.2
+CLEAN_UP_SHARE = 0.4
 REQUEST_SHARE = 0.25
 """Of the probe's time, for one request: one that hangs is given up, and put again."""
 

@@ -145,7 +145,7 @@ class _Request:
         self._is_lost = False
         self._without = False
         """The very condition seems to be refused: sent without it, the request decides."""
-        self._false_refusals = 0
+        self._false_refusals = self._inabilities = 0
         self.trouble: KontenumError | None = None
 
     def told_late(self, deadline: float) -> KontenumError:
@@ -183,7 +183,8 @@ class _Request:
             if is_blind or proof or type(error) not in (InvalidRequest, NotImplementedByStore):
                 raise
             self._note(error)
-            self._without = True
+            self._inabilities += 1
+            self._without = self._inabilities >= FALSE_REFUSALS
             return await self._settled()
         except LOST as error:
             if self._intent.done is None:

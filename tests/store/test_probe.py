@@ -38,7 +38,8 @@ async def test_what_the_store_can_do_is_found(
     assert await probe(store, "p/") == able(append, compose, digest)
     assert store.objects == {}
     assert store.uploads == {}
-    assert all(call.key.startswith(f"p/{STAGING_PREFIX}probe-") for call in store.calls[:-1])
+    keys = {call.key for call in store.calls if call.operation != "DeleteObjects"}
+    assert all(key.startswith(f"p/{STAGING_PREFIX}probe-") for key in keys)
 
 
 @pytest.mark.parametrize("verb", Verb, ids=lambda verb: verb.value)
@@ -92,7 +93,7 @@ PASSING = [
 ]
 
 
-@pytest.mark.parametrize("skip", range(0, 36, 3))
+@pytest.mark.parametrize("skip", range(0, 36, 5))
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("passing", PASSING, ids=repr)
 async def test_one_passing_failure_costs_no_ability(
