@@ -119,6 +119,7 @@ class OpenFiles:
         truncate = bool(flags & os.O_TRUNC)
         append = bool(flags & os.O_APPEND)
         if node not in self._files:
+            self._tree.require(node)  # what has its name now is another file
             # The new object keeps the old one's mode, owner and headers, as a file does.
             await self._tree.describe(node, exact=True)
         if node not in self._files and append and not truncate and node.info and node.info.size:
@@ -368,7 +369,7 @@ class OpenFiles:
             self._tree.doubt(node.parent, node.name)  # what there is of it, the store must tell
             self._tree.changed(node)
         elif node.info is None:
-            self._tree.remove(node)
+            self._tree.vanish(node)
         elif file.unsent_metadata:
             self._deferred.set(node, file.explicit_metadata)
 

@@ -26,13 +26,16 @@ class Markers:
         """Whether the store keeps them; None until the first one was written."""
 
     async def create(self, key: str, attributes: Attributes) -> str:
-        """Write the marker of a directory that is not there yet; returns its ETag."""
+        """Write the marker of a directory that is not there yet; returns its ETag.
+
+        Returns nothing where the store keeps none.
+        """
         if self._kept is False:
             return ""
         etag = await self._put(key, attributes)
         if self._kept is None:
             self._kept = await self._is_kept(key)
-        return etag
+        return etag if self._kept else ""
 
     async def replace(self, key: str, attributes: Attributes) -> str:
         """Write the marker of a directory that has things in it; returns its ETag."""
