@@ -136,7 +136,7 @@ class Operations(Entries):
     ) -> pyfuse3.EntryAttributes:
         async with translated("mkdir"):
             node = await self._namespace.make_directory(
-                self._tree.inodes.directory(parent_inode),
+                self._tree.inodes.parent(parent_inode),
                 component_from_bytes(name),
                 self._created(mode, ctx),
             )
@@ -176,7 +176,7 @@ class Operations(Entries):
             await self._namespace.rename(
                 self._tree.inodes.directory(parent_inode_old),
                 component_from_bytes(name_old),
-                self._tree.inodes.directory(parent_inode_new),
+                self._tree.inodes.parent(parent_inode_new),
                 component_from_bytes(name_new),
                 overwrite=not flags & pyfuse3.RENAME_NOREPLACE,
             )
@@ -187,7 +187,7 @@ class Operations(Entries):
         self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: Any
     ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
         async with translated("create"):
-            parent = self._tree.inodes.directory(parent_inode)
+            parent = self._tree.inodes.parent(parent_inode)
             handle = await self._files.create(
                 parent,
                 component_from_bytes(name),
@@ -206,7 +206,7 @@ class Operations(Entries):
         async with translated("mknod"):
             if not stat.S_ISREG(mode):
                 raise NotPermitted("an object store has no devices, pipes or sockets")
-            parent = self._tree.inodes.directory(parent_inode)
+            parent = self._tree.inodes.parent(parent_inode)
             handle = await self._files.create(
                 parent,
                 component_from_bytes(name),
@@ -278,7 +278,7 @@ class Operations(Entries):
             except UnicodeDecodeError:
                 raise InvalidName(f"{target!r} is not UTF-8") from None
             node = await self._namespace.make_symlink(
-                self._tree.inodes.directory(parent_inode),
+                self._tree.inodes.parent(parent_inode),
                 component_from_bytes(name),
                 path,
                 self._created(0o777, ctx),

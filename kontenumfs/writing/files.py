@@ -158,8 +158,7 @@ class OpenFiles:
         An append finds the end by itself; what else is written relies on the object that is there
         now, which may be another one than a listing has shown some time ago.
         """
-        if node.removed:
-            raise StaleInode(f"{node.name!r} was deleted, and its name may be another file's")
+        self._tree.require(node)  # what has its name now is another file
         try:
             if not shared and node.has_object and self._tree.clock() - node.checked > RECENT:
                 await self._tree.look_again(node)
@@ -175,8 +174,7 @@ class OpenFiles:
         """Go on with the file that the name of `handle` stands for, for its own has failed."""
         node = handle.node
         async with self._claims.hold(node):
-            if node.removed:
-                raise StaleInode(f"{node.name!r} was deleted")
+            self._tree.require(node)
             file = self._files.get(node)
             if file is None:
                 try:
