@@ -322,14 +322,13 @@ async def test_a_head_that_http_cannot_carry_is_refused_and_not_shown() -> None:
 
 
 @pytest.mark.parametrize("size", [1, LARGE])
-async def test_an_answer_without_end_is_one_error(
-    size: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_answer_without_end_is_one_error(size: int) -> None:
     """And not a group of them."""
-    monkeypatch.setattr("kontenumfs.store.connection.MAX_ANSWER", 1)
     async with serving(answering) as server, transport_to(server) as transport:
+        asked = request(server.url, body=bytes(size))
+        asked.extensions["longest_answer"] = 1
         with pytest.raises(e.UnexpectedAnswer, match="more than 1 bytes"):
-            await transport.handle_async_request(request(server.url, body=bytes(size)))
+            await transport.handle_async_request(asked)
 
 
 async def test_old_connections_make_room_for_new_ones(autojump_clock: MockClock) -> None:
