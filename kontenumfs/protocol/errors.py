@@ -136,7 +136,7 @@ class StoreError(KontenumError):
         self.retry_after = retry_after
 
     def __str__(self) -> str:
-        said = self.code or f"HTTP {self.status}"
+        said = self.code or (f"HTTP {self.status}" if self.status else "unexpected")
         text = f"{self.operation or 'request'} {self.resource!r}: {said}"
         if self.message:
             text += f": {self.message}"

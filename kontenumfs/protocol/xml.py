@@ -21,6 +21,9 @@ MAX_DEPTH = 16
 MAX_ELEMENTS = 100_000
 """Elements of a message: 10,000 parts with their checksums have half as many."""
 
+ENCODINGS = ("utf-8", "us-ascii", "ascii")
+"""What S3 writes, and what is a part of it."""
+
 
 class Element:
     """A parsed element: its text, and its children by name without namespace."""
@@ -67,16 +70,21 @@ def parse(document: bytes) -> Element:
             element.text = "".join(texts)
         texts.clear()
 
+    def declared(version: str, encoding: str | None, standalone: int) -> None:
+        if (encoding or ENCODINGS[0]).lower() not in ENCODINGS:
+            raise UnexpectedAnswer("the XML is not in UTF-8")
+
     def refuse(*_: object) -> None:
         raise UnexpectedAnswer("the XML has a document type, which S3 never sends")
 
-    # S3 writes UTF-8, whatever the head says: no other table of characters is ever loaded.
+    # Said here, so that no other table of characters is ever loaded.
     parser = expat.ParserCreate(encoding="utf-8")
     parser.buffer_text = True
     parser.StartElementHandler = start
     parser.EndElementHandler = end
     parser.CharacterDataHandler = texts.append
     parser.StartDoctypeDeclHandler = refuse
+    parser.XmlDeclHandler = declared
     try:
         # S3 sends white space to keep a connection alive, and XML allows none before its head.
         parser.Parse(document.lstrip(), True)

@@ -36,16 +36,16 @@ PARSE_IN_THREAD = 64 * 1024
 SUCCESS: dict[str, frozenset[int]] = {"DELETE": frozenset({200, 204})}
 """The statuses that mean success, by method; for every other method 200 alone."""
 ONLY_OK = frozenset({200})
-ROOTS: dict[str, frozenset[str]] = {
-    "CompleteMultipartUpload": frozenset({"completemultipartuploadresult"}),
-    "CopyObject": frozenset({"copyobjectresult"}),
-    "CreateMultipartUpload": frozenset({"initiatemultipartuploadresult"}),
-    "DeleteObjects": frozenset({"deleteresult"}),
-    "ListBuckets": frozenset({"listallmybucketsresult"}),
-    "ListObjectsV2": frozenset({"listbucketresult"}),
-    "UploadPartCopy": frozenset({"copypartresult", "copyobjectresult"}),
+ROOTS: dict[str, tuple[str, ...]] = {
+    "CompleteMultipartUpload": ("completemultipartupload",),
+    "CopyObject": ("copyobject",),
+    "CreateMultipartUpload": ("initiatemultipartupload",),
+    "DeleteObjects": ("delete",),
+    "ListBuckets": ("listallmybuckets",),
+    "ListObjectsV2": ("listbucket",),
+    "UploadPartCopy": ("copypart", "copyobject"),
 }
-"""What the root of an answer's body is called, in lower case."""
+"""How the name of the body's root begins, in lower case; rclone leaves out ``Result``."""
 
 
 async def exchange(client: httpx.AsyncClient, request: httpx.Request, call: Call) -> httpx.Response:
@@ -169,8 +169,7 @@ def root_of(response: httpx.Response, call: Call) -> Element:
         root = parse(response.content)
     except UnexpectedAnswer as error:
         refuse(call, str(error.message) if response.content else NOT_S3)
-    expected: Collection[str] = ROOTS[call.operation]
-    if root.tag.lower() not in expected:
+    if not root.tag.lower().startswith(ROOTS[call.operation]):
         refuse(call, f"<{root.tag[:40]}> is no answer to {call.operation}: {NOT_S3}")
     return root
 

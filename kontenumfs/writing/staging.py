@@ -5,9 +5,10 @@
 import hashlib
 import logging
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kontenumfs.protocol.errors import KontenumError
+from kontenumfs.protocol.errors import KontenumError, UnexpectedAnswer
 from kontenumfs.store.api import Store
 from kontenumfs.store.beliefs import UNKNOWN
 from kontenumfs.store.probe import STAGING_PREFIX
@@ -49,7 +50,9 @@ class Staging:
 
     async def _clear(self, store: Store) -> int:
         count = 0
-        for upload in await store.list_uploads(self.mount):
+        uploads = await store.list_uploads(self.mount)
+        self._require_own([upload.key for upload in uploads])
+        for upload in uploads:
             if not upload.key.startswith(self.run):
                 await store.abort_multipart(upload.key, upload.upload_id)
                 count += 1
@@ -57,6 +60,7 @@ class Staging:
         left: list[str] = []
         while True:
             page = await store.list_page(self.mount, token=token)
+            self._require_own([info.key for info in page.objects])
             left += [info.key for info in page.objects if not info.key.startswith(self.run)]
             token = page.next_token
             if token is None:
@@ -66,3 +70,15 @@ class Staging:
         if count or left:
             log.warning("an earlier mount had left %d helper objects", count + len(left))
         return count + len(left)
+
+    def _require_own(self, keys: Sequence[str]) -> None:
+        """What is deleted because of a listing is ours; one foreign key spoils all of it.
+
+        The client has looked already: this is the place where a mistake would cost a bucket.
+        """
+        if foreign := [key for key in keys if not key.startswith(self.mount)]:
+            raise UnexpectedAnswer(
+                f"names {foreign[0][:100]!r}, which is not the mount's to delete",
+                operation="ListObjectsV2",
+                resource=self.mount,
+            )
