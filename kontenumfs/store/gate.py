@@ -111,6 +111,7 @@ def answer_error(response: httpx.Response, call: Call) -> StoreError:
         try:
             document = parse(b"" if content_encoding(response) else response.content)
             code, message = document.get("Code"), document.get("Message")
+            message = message or ("" if code else NOT_S3)
         except UnexpectedAnswer:
             message = NOT_S3
     if 300 <= status < 400:
