@@ -75,7 +75,8 @@ async def complete(store: HTTPStore) -> object:
 
 async def delete(store: HTTPStore) -> object:
     """DeleteObject."""
-    return await store.delete(PREFIX + "k")
+    await store.delete(PREFIX + "k")
+    return None
 
 
 async def delete_many(store: HTTPStore) -> object:
