@@ -224,12 +224,6 @@ async def endless(peer: Peer) -> None:
         await peer.say(b"10000\r\n" + b" " * 65536 + b"\r\n")
 
 
-async def early(peer: Peer) -> None:
-    """A success before anything was asked."""
-    await peer.say(answer(b"200 OK", ETAG))
-    await trio.sleep_forever()
-
-
 async def half(peer: Peer) -> None:
     """A success to half of a body, and the end."""
     await peer.head()
@@ -358,7 +352,6 @@ KINDS = [
         put,
         b"HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 0\r\n\r\n",
     ),
-    Kind(FRAMING, "an answer before the request", put, early, (*LOST, e.NotSent), "not sent"),
     Kind(FRAMING, "a success to half of a request", put_large, half, LOST, "as a lost answer"),
     right(
         "bytes left over after an answer",
