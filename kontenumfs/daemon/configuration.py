@@ -10,12 +10,9 @@ from typing import Any
 
 from kontenumfs.daemon.options import OPTIONS, MountOptions, nearest
 from kontenumfs.daemon.toml_file import Place, TOMLFile
+from kontenumfs.protocol.headers import name_fault, value_fault
 from kontenumfs.writing.policy import FilePolicy, Publish, is_temporary
 
-HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-"""RFC 9110, token."""
-OURS = ("x-amz-meta-", "x-amz-copy-", "x-amz-content-", "x-amz-date", "authorization", "host")
-"""Headers that requests carry for other reasons, by how they begin."""
 FILE_RULES = ("match", "publish", "append_interval")
 """The keys of [[files]]."""
 
@@ -125,10 +122,11 @@ def _headers_rule(file: TOMLFile, at: Place, rule: dict[str, Any]) -> tuple[Glob
     globs = _globs(file, at, rule)
     headers: dict[str, str] = {}
     for name, value in rule.items():
-        lower = name.lower()
-        if not HEADER_NAME.fullmatch(name) or lower.startswith(OURS):
-            raise file.error((*at, name), f"{name} is no header that can be set")
-        if not isinstance(value, str) or not value.isprintable() or not value.isascii():
+        if fault := name_fault(name):
+            raise file.error((*at, name), f"{name} is no header that can be set: it {fault}")
+        if not isinstance(value, str):
             raise file.error((*at, name), f"{name} takes one line of ASCII text")
-        headers[lower] = value
+        if fault := value_fault(value):
+            raise file.error((*at, name), f"{name} {fault}")
+        headers[name.lower()] = value
     return globs, headers

@@ -72,6 +72,11 @@ VERDICTS: tuple[tuple[type[e.KontenumError], Exit, str], ...] = (
     (e.NoSuchBucket, Exit.BUCKET, "there is no such bucket: check its name, or create it"),
     (e.NotFound, Exit.BUCKET, "there is no such bucket: check its name, or create it"),
     (e.NameResolutionError, Exit.NAME, "the endpoint's name does not resolve: check endpoint="),
+    (
+        e.NotPrivate,
+        Exit.USAGE,
+        "signature=plain sends the secret key itself: use an https endpoint",
+    ),
     (e.TLSError, Exit.TLS, "the endpoint's certificate is not trusted: check endpoint=, ca_file="),
     (e.NotSent, Exit.CONNECTION, "nothing answers at the endpoint: check endpoint= and firewall"),
     (e.DeadlineExceeded, Exit.DEADLINE, "the endpoint did not answer in time"),

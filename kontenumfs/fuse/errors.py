@@ -42,6 +42,7 @@ ERRNO: dict[type[e.KontenumError], int] = {
     e.NotSent: errno.EIO,
     e.NameResolutionError: errno.EIO,
     e.TLSError: errno.EIO,
+    e.NotPrivate: errno.EIO,
     e.AnswerLost: errno.EIO,
     e.DeadlineExceeded: errno.ETIMEDOUT,
     e.WriteError: errno.EIO,

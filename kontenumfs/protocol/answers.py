@@ -38,9 +38,12 @@ BY_STATUS: dict[int, type[e.StoreError]] = {
     403: e.AccessDenied,
     404: e.NotFound,
     405: e.NotImplementedByStore,
+    # A proxy between did not hear all of the request, or would not take it this early.
+    408: e.ServerError,
     409: e.Conflict,
     412: e.PreconditionFailed,
     413: e.EntityTooLarge,
+    425: e.ServerError,
     429: e.Throttled,
     501: e.NotImplementedByStore,
     503: e.Throttled,

@@ -31,6 +31,17 @@ MAX_OBJECT = 5 * TIB
 MAX_KEY_BYTES = 1024
 MAX_DELETE_MANY = 1000
 
+SMALL_ANSWER = 64 * 1024
+LARGE_ANSWER = 8 * MIB
+"""A page of a thousand of the longest keys, every byte escaped, has half of it."""
+LARGE_ANSWERS = frozenset({"ListObjectsV2", "ListMultipartUploads", "ListBuckets", "DeleteObjects"})
+
+
+def longest_answer(operation: str) -> int:
+    """Bytes that the body of a good answer can have."""
+    return LARGE_ANSWER if operation in LARGE_ANSWERS else SMALL_ANSWER
+
+
 SYSTEM_HEADERS = frozenset(
     {
         "cache-control",

@@ -31,6 +31,7 @@
     │   ├── NotSent                   the request never reached the store: safe to repeat
     │   │   ├── NameResolutionError
     │   │   └── TLSError
+    │   │       └── NotPrivate        a secret would go over an open line
     │   ├── AnswerLost                sent, but no answer: the effect is unknown
     │   └── DeadlineExceeded
     ├── WriteError                    the write path's own verdicts
@@ -60,6 +61,13 @@
 
 import logging
 
+MESSAGE_LENGTH = 200
+"""Characters that are kept of what a store says of an error."""
+NAME_LENGTH = 64
+"""The same of a code or an id."""
+REASON_LENGTH = 1500
+"""The same of a failed transport, whose message has a key of ours in it."""
+
 log = logging.getLogger(__name__)
 
 
@@ -83,8 +91,20 @@ def reported(error: Exception, what: str) -> KontenumError:
     return InternalError(f"{what}: {type(error).__name__}, see the log")
 
 
+def cleaned(text: str, length: int = MESSAGE_LENGTH) -> str:
+    """Foreign text as one short line for logs and terminals.
+
+    Line ends, control characters (C0, C1), marks that turn the direction of writing and lone
+    surrogates become spaces; what is longer than `length` is cut.
+    """
+    line = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * length]).split())
+    return line if len(line) <= length and len(text) <= 4 * length else line[: length - 1] + "…"
+
+
 class StoreError(KontenumError):
     """The store answered with an error.
+
+    What it says is cleaned here, once for all who show it.
 
     Args:
         message: the store's own words.
@@ -107,17 +127,18 @@ class StoreError(KontenumError):
         resource: str = "",
         retry_after: float | None = None,
     ) -> None:
+        message = cleaned(message)
         super().__init__(message)
         self.message = message
-        self.code = code
+        self.code = cleaned(code, NAME_LENGTH)
         self.status = status
-        self.request_id = request_id
+        self.request_id = cleaned(request_id, NAME_LENGTH)
         self.operation = operation
         self.resource = resource
         self.retry_after = retry_after
 
     def __str__(self) -> str:
-        said = self.code or f"HTTP {self.status}"
+        said = self.code or (f"HTTP {self.status}" if self.status else "unexpected")
         text = f"{self.operation or 'request'} {self.resource!r}: {said}"
         if self.message:
             text += f": {self.message}"
@@ -214,6 +235,9 @@ class UnexpectedAnswer(StoreError):
 class TransportError(KontenumError):
     """There was no whole answer."""
 
+    def __init__(self, message: str = "") -> None:
+        super().__init__(cleaned(message, REASON_LENGTH))
+
 
 class NotSent(TransportError):
     """The request never reached the store, so repeating it is safe."""
@@ -225,6 +249,10 @@ class NameResolutionError(NotSent):
 
 class TLSError(NotSent):
     """The TLS handshake failed: name mismatch, unknown authority, expired certificate."""
+
+
+class NotPrivate(TLSError):
+    """The request would have carried a secret over a line that others can hear."""
 
 
 class AnswerLost(TransportError):

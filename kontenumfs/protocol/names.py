@@ -50,5 +50,8 @@ def is_mappable(name: str) -> bool:
 
 
 def quote_key(key: str) -> str:
-    """A key as it stands in a request's path: percent-encoded, slashes kept (SigV4's rule)."""
-    return quote(key, safe="/-_.~")
+    """A key as it stands in a request's path: percent-encoded, slashes kept (SigV4's rule).
+
+    Bytes that are no text stand in a key as surrogates (PEP 383), and go out as they came.
+    """
+    return quote(key, safe="/-_.~", errors="surrogateescape")

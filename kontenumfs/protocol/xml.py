@@ -3,18 +3,26 @@
 """S3's XML messages, parsed safely: a document type, and with it every entity, is refused."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from urllib.parse import unquote_plus
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
+from kontenumfs.protocol import fields
 from kontenumfs.protocol.dialect import MAX_COMPONENTS
 from kontenumfs.protocol.errors import UnexpectedAnswer
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 cannot carry in any way; a key may have them."""
+
+MAX_DEPTH = 16
+"""Elements within each other; S3 needs five."""
+MAX_ELEMENTS = 100_000
+"""Elements of a message: 10,000 parts with their checksums have half as many."""
+
+ENCODINGS = ("utf-8", "us-ascii", "ascii")
+"""What S3 writes, and what is a part of it."""
 
 
 class Element:
@@ -44,7 +52,13 @@ def parse(document: bytes) -> Element:
     stack = [Element("")]
     texts: list[str] = []
 
+    elements = 0
+
     def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal elements
+        elements += 1
+        if elements > MAX_ELEMENTS or len(stack) > MAX_DEPTH:
+            raise UnexpectedAnswer("the XML has more elements, or deeper ones, than S3's")
         element = Element(tag.rpartition(":")[2])
         stack[-1].children.append(element)
         stack.append(element)
@@ -56,20 +70,25 @@ def parse(document: bytes) -> Element:
             element.text = "".join(texts)
         texts.clear()
 
+    def declared(version: str, encoding: str | None, standalone: int) -> None:
+        if (encoding or ENCODINGS[0]).lower() not in ENCODINGS:
+            raise UnexpectedAnswer("the XML is not in UTF-8")
+
     def refuse(*_: object) -> None:
         raise UnexpectedAnswer("the XML has a document type, which S3 never sends")
 
-    parser = expat.ParserCreate()
+    # Said here, so that no other table of characters is ever loaded.
+    parser = expat.ParserCreate(encoding="utf-8")
     parser.buffer_text = True
     parser.StartElementHandler = start
     parser.EndElementHandler = end
     parser.CharacterDataHandler = texts.append
     parser.StartDoctypeDeclHandler = refuse
+    parser.XmlDeclHandler = declared
     try:
         # S3 sends white space to keep a connection alive, and XML allows none before its head.
         parser.Parse(document.lstrip(), True)
     except (expat.ExpatError, LookupError, ValueError) as error:
-        # The latter two: an encoding that Python does not know, or that expat cannot use.
         raise UnexpectedAnswer(f"the body is not XML: {error}") from None
     return stack[0].children[0]
 
@@ -86,66 +105,115 @@ class ListedObject:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One answer of ListObjectsV2."""
+    """One answer of ListObjectsV2, as it stands there.
+
+    Args:
+        objects: the entries that can be read.
+        prefixes: common prefixes.
+        next_token: how to go on; None at the end.
+        asked: the prefix that the answer says it was asked for, in each way to read it; empty
+            where it does not say.
+        unreadable: entries without a usable key or size.
+    """
 
     objects: tuple[ListedObject, ...]
     prefixes: tuple[str, ...]
     next_token: str | None
+    asked: tuple[str, ...] = ()
+    unreadable: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ListedUploads:
+    """One answer of ListMultipartUploads: keys, upload ids and when they were initiated.
+
+    `asked` is as in a Listing.
+    """
+
+    uploads: tuple[tuple[str, str, float | None], ...]
+    asked: tuple[str, ...] = ()
 
 
 def parse_listing(document: bytes) -> Listing:
-    """Read a ListBucketResult; keys are decoded only where the answer says they are encoded."""
+    """Read a ListBucketResult; keys are decoded only where the answer says they are encoded.
+
+    An entry whose key or size is none is left out and counted: one bad entry must not hide a
+    directory. A time that is none is the epoch's, and an ETag that is none is empty.
+    """
     root = parse(document)
     if root.tag != "ListBucketResult":
         raise UnexpectedAnswer(f"a listing was expected, not <{root.tag}>")
-    # Some servers write a space as + and others as %20; both are right only when this is echoed.
-    decode = unquote_plus if root.get("EncodingType").lower() == "url" else str
-    try:
-        objects = tuple(
-            ListedObject(
-                decode(item.get("Key")),
-                int(item.get("Size", "0")),
-                item.get("ETag").strip('"'),
-                parse_time(item.get("LastModified")),
-            )
-            for item in root.all("Contents")
-        )
-    except ValueError as error:
-        raise UnexpectedAnswer(f"the listing cannot be read: {error}") from None
+    decode = _decoder(root)
+    objects: list[ListedObject] = []
+    unreadable = 0
+    for item in root.all("Contents"):
+        entry = _entry(item, decode)
+        if entry is None:
+            unreadable += 1
+        else:
+            objects.append(entry)
     prefixes = tuple(decode(item.get("Prefix")) for item in root.all("CommonPrefixes"))
     token: str | None = None
-    if root.get("IsTruncated").lower() == "true":
+    if root.get("IsTruncated").strip().lower() == "true":
         # A NextMarker is of no use: who says that has taken the request for one of version 1.
-        token = root.get("NextContinuationToken")
-        if not token:
-            raise UnexpectedAnswer("the listing is truncated and does not say how to go on")
-    return Listing(objects, prefixes, token)
+        try:
+            token = fields.token(root.get("NextContinuationToken"))
+        except ValueError:
+            raise UnexpectedAnswer(
+                "the listing is truncated and does not say how to go on"
+            ) from None
+    return Listing(tuple(objects), prefixes, token, _echoed(root, decode), unreadable)
 
 
-def parse_uploads(document: bytes) -> list[tuple[str, str, float | None]]:
-    """The keys, ids and times of initiation of a ListMultipartUploadsResult."""
+def _entry(item: Element, decode: Callable[[str], str]) -> ListedObject | None:
+    key = decode(item.get("Key"))
+    try:
+        size = fields.size(item.get("Size"))
+    except ValueError:
+        return None
+    try:
+        etag = fields.etag(item.get("ETag"))
+    except ValueError:
+        etag = ""
+    try:
+        modified = fields.iso_time(item.get("LastModified"))
+    except ValueError:
+        modified = 0.0
+    return ListedObject(key, size, etag, modified) if key else None
+
+
+def parse_uploads(document: bytes) -> ListedUploads:
+    """Read a ListMultipartUploadsResult."""
     root = parse(document)
     if root.tag != "ListMultipartUploadsResult":
         raise UnexpectedAnswer(f"a list of uploads was expected, not <{root.tag}>")
-    decode = unquote_plus if root.get("EncodingType").lower() == "url" else str
-    return [
-        (decode(item.get("Key")), item.get("UploadId"), _time(item.get("Initiated")))
+    decode = _decoder(root)
+    uploads = (
+        (decode(item.get("Key")), item.get("UploadId"), _initiated(item))
         for item in root.all("Upload")
-    ]
+    )
+    return ListedUploads(tuple(uploads), _echoed(root, decode))
 
 
-def _time(text: str) -> float | None:
+def _initiated(item: Element) -> float | None:
     """A time that may be missing or odd, which then says nothing."""
     try:
-        return parse_time(text)
-    except (ValueError, OverflowError):
+        return fields.iso_time(item.get("Initiated"))
+    except ValueError:
         return None
 
 
-def parse_time(text: str) -> float:
-    """Seconds since the epoch of an ISO 8601 time as S3 writes it."""
-    moment = datetime.fromisoformat(text)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+def _decoder(root: Element) -> Callable[[str], str]:
+    """How keys are written; some servers write a space as + and others as %20."""
+    if root.get("EncodingType").strip().lower() != "url":
+        return str
+    # A key of bytes that are no text stays itself (PEP 383), and is hidden; it is not another.
+    return lambda text: unquote_plus(text, errors="surrogateescape")
+
+
+def _echoed(root: Element, decode: Callable[[str], str]) -> tuple[str, ...]:
+    said = root.get("Prefix")
+    return (said, decode(said)) if said else ()
 
 
 def is_text(text: str) -> bool:

@@ -7,9 +7,10 @@ import httpx
 from kontenumfs.protocol import dialect
 from kontenumfs.protocol.xml import Element
 from kontenumfs.store.client import open_client
+from kontenumfs.store.gate import exchange, root_of
 from kontenumfs.store.keys import KeyRing
 from kontenumfs.store.retry import Repeat, RetryPolicy
-from kontenumfs.store.wire import Call, Endpoint, exchange, prepare, receipt_in_body
+from kontenumfs.store.wire import Call, Endpoint, prepare
 
 
 class Account:
@@ -40,7 +41,7 @@ class Account:
     async def list_buckets(self) -> list[str]:
         """The names of all buckets."""
         call = Call("ListBuckets", "GET")
-        root, _ = receipt_in_body(await self._send("", call, Repeat.ALWAYS), call)
+        root = root_of(await self._send("", call, Repeat.ALWAYS), call)
         buckets = next(root.all("Buckets"), Element(""))
         return [item.get("Name") for item in buckets.all("Bucket")]
 

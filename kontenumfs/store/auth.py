@@ -5,10 +5,10 @@
 import logging
 from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 
 import httpx
 
+from kontenumfs.protocol import fields
 from kontenumfs.protocol.errors import UnexpectedAnswer
 from kontenumfs.protocol.signing import KeyPair, Signable, Signer
 from kontenumfs.protocol.xml import parse
@@ -23,6 +23,9 @@ SMALLEST_SKEW = timedelta(seconds=2)
 """The Date header counts whole seconds, and an answer takes its time."""
 TOLERATED_SKEW = timedelta(minutes=5)
 """No store allows less; a HEAD that was refused without a code may have been off by more."""
+
+LARGEST_CORRECTION = timedelta(hours=1, minutes=5)
+"""An hour, and what answers take: a store that is further off, or a liar, is not followed."""
 
 
 class Clock:
@@ -54,20 +57,22 @@ class Clock:
 
     def _read(self, said: str) -> None:
         try:
-            theirs = parsedate_to_datetime(said)
+            self.measured = fields.http_time(said) - self._now()
         except ValueError:
             return
-        if theirs.tzinfo is None:
-            theirs = theirs.replace(tzinfo=UTC)
-        self.measured = theirs - self._now()
 
     def correct(self, refusal: httpx.Response, at_least: timedelta) -> bool:
         """Sign with the time of the store that refused ours; whether that is a change."""
-        if "date" not in refusal.headers:
-            return False
-        self._read(refusal.headers["date"])
+        self.measured, before = None, self.measured
+        self._read(refusal.headers.get("date", ""))
         skew = self.measured
-        if skew is None or abs(skew - self.correction) < at_least:
+        if skew is None:
+            self.measured = before
+            return False
+        if abs(skew - self.correction) < at_least:
+            return False
+        if abs(skew) > LARGEST_CORRECTION:
+            log.warning("the store's clock is %s from this machine's: not followed", skew)
             return False
         log.warning("this machine's clock differs from the store's by %s; corrected", skew)
         self.correction = skew

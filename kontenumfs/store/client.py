@@ -17,7 +17,6 @@ from kontenumfs.protocol.errors import (
     NoSuchUpload,
     NotFound,
     StoreError,
-    UnexpectedAnswer,
 )
 from kontenumfs.protocol.names import quote_key
 from kontenumfs.protocol.signing import signer_for
@@ -37,20 +36,22 @@ from kontenumfs.store.calls import (
     part_copy_call,
     put_call,
 )
-from kontenumfs.store.keys import KeyRing
-from kontenumfs.store.observer import Attempt, NoObserver, Observer
-from kontenumfs.store.retry import Repeat, RetryPolicy
-from kontenumfs.store.transport import CONNECT_SECONDS, OriginTransport
-from kontenumfs.store.wire import (
-    Call,
-    Endpoint,
-    Prepared,
+from kontenumfs.store.gate import (
     described,
     exchange,
-    prepare,
+    failed_keys,
+    part_etag,
     receipt,
     receipt_in_body,
+    root_of,
+    upload_id,
 )
+from kontenumfs.store.keys import KeyRing
+from kontenumfs.store.observer import Attempt, NoObserver, Observer
+from kontenumfs.store.pages import Pages, Question, judge_uploads
+from kontenumfs.store.retry import Repeat, RetryPolicy
+from kontenumfs.store.transport import CONNECT_SECONDS, OriginTransport
+from kontenumfs.store.wire import Call, Endpoint, Prepared, prepare
 
 
 def open_store(
@@ -95,6 +96,8 @@ def open_client(
         trust=trust(endpoint.ca_file) if endpoint.is_tls else None,
         connections=connections,
         connect_seconds=min(CONNECT_SECONDS, deadline),
+        # The secret itself goes over the line: to this machine, whatever its name resolves to.
+        local_only=endpoint.signature == "plain" and not endpoint.is_tls,
     )
     return httpx.AsyncClient(
         auth=S3Auth(
@@ -137,6 +140,7 @@ class HTTPStore:
         self._origin = endpoint.origin(bucket)
         self._retry = retry
         self._observer = observer or NoObserver()
+        self._pages = Pages()
         self._request_ids: LRUCache[str, str] = LRUCache(REQUEST_IDS)
 
     async def _send(self, call: Call, repeat: Repeat = Repeat.ALWAYS) -> httpx.Response:
@@ -196,12 +200,13 @@ class HTTPStore:
         """Return if the bucket exists and these keys may see it; tried once."""
         # GET with max-keys=0 tells the reason of a refusal; HEAD has no body to say it in.
         query = (("list-type", "2"), ("max-keys", "0"))
-        await self._send(Call("ListObjectsV2", "GET", self.bucket, query=query), Repeat.NEVER)
+        call = Call("ListObjectsV2", "GET", self.bucket, query=query)
+        root_of(await self._send(call, Repeat.NEVER), call)
 
     async def head(self, key: str) -> ObjectInfo:
         """Describe an object; raises NoSuchKey."""
-        response = await self._send(Call("HeadObject", "HEAD", key, quote_key(key)))
-        return described(key, response)
+        call = Call("HeadObject", "HEAD", key, quote_key(key))
+        return described(await self._send(call), call)
 
     async def list_page(
         self,
@@ -218,19 +223,9 @@ class HTTPStore:
         query += [("delimiter", delimiter)] if delimiter else []
         query += [("continuation-token", token)] if token else []
         query += [("start-after", start_after)] if start_after and not token else []
-        response = await self._send(Call("ListObjectsV2", "GET", prefix, query=tuple(query)))
-        listing = xml.parse_listing(response.content)
-        if token and listing.next_token == token:
-            raise UnexpectedAnswer(
-                "the listing never ends: its next page is itself",
-                operation="ListObjectsV2",
-                resource=prefix,
-            )
-        objects = tuple(
-            ObjectInfo(item.key, item.size, item.etag, item.last_modified)
-            for item in listing.objects
-        )
-        return ListPage(objects, listing.prefixes, listing.next_token)
+        call = Call("ListObjectsV2", "GET", prefix, query=tuple(query))
+        asked = Question(prefix, delimiter, max_keys, token)
+        return await self._pages.judge(await self._send(call), call, asked)
 
     async def put(
         self,
@@ -288,7 +283,7 @@ class HTTPStore:
         for start in range(0, len(plain), dialect.MAX_DELETE_MANY):
             call = delete_many_call(plain[start : start + dialect.MAX_DELETE_MANY])
             answer, _ = receipt_in_body(await self._send(call), call)
-            failed |= {item.get("Key"): item.get("Code") for item in answer.all("Error")}
+            failed |= failed_keys(answer, keys, call)
         # With a condition, what is gone already is told as an error; it is none.
         failed = {key: code for key, code in failed.items() if code != "NoSuchKey"}
         for key, belief in keys.items() if len(plain) < len(keys) else ():
@@ -303,16 +298,13 @@ class HTTPStore:
         """Begin a multipart upload; returns its upload id."""
         call = create_multipart_call(key, attributes)
         root, _ = receipt_in_body(await self._send(call), call)
-        upload_id = root.get("UploadId")
-        if not upload_id:
-            raise UnexpectedAnswer("no UploadId", operation=call.operation, resource=key)
-        return upload_id
+        return upload_id(root, call)
 
     async def upload_part(self, key: str, upload_id: str, number: int, body: Body) -> Part:
         """Send one part; all but the last must have at least 5 MiB."""
         query = (("partNumber", str(number)), ("uploadId", upload_id))
         call = Call("UploadPart", "PUT", key, quote_key(key), query, body=body)
-        return Part(number, _needed(receipt(await self._send(call), call).etag, call))
+        return Part(number, part_etag(receipt(await self._send(call), call), call))
 
     async def upload_part_copy(
         self,
@@ -330,7 +322,7 @@ class HTTPStore:
             self.bucket, key, (upload_id, number), source, (first, last), expected
         )
         _, written = receipt_in_body(await self._send_believing(call, expected), call)
-        return Part(number, _needed(written.etag, call))
+        return Part(number, part_etag(written, call))
 
     async def complete_multipart(
         self,
@@ -365,16 +357,9 @@ class HTTPStore:
     async def list_uploads(self, prefix: str) -> list[Upload]:
         """Up to 1,000 uploads that are neither completed nor aborted, of keys below `prefix`."""
         query = (("uploads", ""), ("encoding-type", "url"), ("prefix", prefix))
-        response = await self._send(Call("ListMultipartUploads", "GET", prefix, query=query))
-        return [Upload(*upload) for upload in xml.parse_uploads(response.content)]
+        call = Call("ListMultipartUploads", "GET", prefix, query=query)
+        return await judge_uploads(await self._send(call), call, prefix)
 
     async def aclose(self) -> None:
         """Close every connection."""
         await self._client.aclose()
-
-
-def _needed(etag: str, call: Call) -> str:
-    """Without a part's ETag the upload cannot be completed."""
-    if not etag:
-        raise UnexpectedAnswer("no ETag", operation=call.operation, resource=call.key)
-    return etag

@@ -25,20 +25,23 @@ from kontenumfs.protocol.errors import (
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
+THROTTLING = (429, 503)
+
 
 class Repeat(Enum):
     """What a verb's failed request may do."""
 
     NEVER = "never"
     UNSENT = "unsent"
-    """Only when nothing was done: not sent, or refused with SlowDown (append)."""
+    """Only when it never reached the store (append). A SlowDown proves nothing: it may be the
+    answer to a gateway's second try."""
     ALWAYS = "always"
-    """Also after a lost answer or a 5xx: doing it twice is doing it once."""
+    """Also after a lost answer, a 5xx or a SlowDown: doing it twice is doing it once."""
 
 
 _REPEATABLE: dict[Repeat, tuple[type[KontenumError], ...]] = {
     Repeat.NEVER: (),
-    Repeat.UNSENT: (NotSent, Throttled),
+    Repeat.UNSENT: (NotSent,),
     Repeat.ALWAYS: (NotSent, Throttled, AnswerLost, ServerError),
 }
 
@@ -84,9 +87,10 @@ class RetryPolicy:
                 failure = None
                 try:
                     return await attempt()
-                except TLSError:
-                    raise
-                except _REPEATABLE[repeat] as error:
+                except KontenumError as error:
+                    self._make_room(number, error)
+                    if isinstance(error, TLSError) or not isinstance(error, _REPEATABLE[repeat]):
+                        raise
                     failure = error
                 await self._back_off(number, failure)
         if failure is not None:
@@ -102,14 +106,23 @@ class RetryPolicy:
             # Not all at the same moment, or the next answer is SlowDown again.
             await trio.sleep(wait + self._uniform(0, self._base))
 
-    async def _back_off(self, number: int, error: KontenumError) -> None:
+    def _make_room(self, number: int, error: KontenumError) -> None:
+        """Let all requests wait where the store asks for it, repeated or not."""
+        if isinstance(error, StoreError) and (
+            isinstance(error, Throttled) or error.status in THROTTLING
+        ):
+            # An hour's Retry-After ends this request, and must not silence all others.
+            shared = trio.current_time() + min(self._wait(number, error), self._longest)
+            self._not_before = max(self._not_before, shared)
+
+    def _wait(self, number: int, error: KontenumError) -> float:
         wait = self._uniform(0, min(self._longest, self._base * 2 ** min(number, 30)))
         if isinstance(error, StoreError) and error.retry_after is not None:
             wait = max(wait, error.retry_after)
-        if isinstance(error, Throttled):
-            # An hour's Retry-After ends this request, and must not silence all others.
-            shared = trio.current_time() + min(wait, self._longest)
-            self._not_before = max(self._not_before, shared)
+        return wait
+
+    async def _back_off(self, number: int, error: KontenumError) -> None:
+        wait = self._wait(number, error)
         if trio.current_time() + wait >= trio.current_effective_deadline():
             raise error
         self.repeated += 1

@@ -7,6 +7,7 @@ sixteen connections against 0.5 ms here), and does not tell a request that was n
 one whose answer was lost, which is the difference between repeating an append and doubling it.
 """
 
+import ipaddress
 import socket
 import ssl
 from collections import deque
@@ -19,16 +20,20 @@ from kontenumfs.protocol.errors import (
     AnswerLost,
     InvalidRequest,
     NameResolutionError,
+    NotPrivate,
     NotSent,
     TLSError,
+    UnexpectedAnswer,
 )
-from kontenumfs.store.connection import Connection, ConnectionLost
+from kontenumfs.store.connection import Answer, Connection, ConnectionLost, Tap, TooLong
 
 CONNECT_SECONDS = 10.0
 KEEP_IDLE_SECONDS = 30.0
 """A connection that was idle for longer is closed rather than used."""
 KEEP_IDLE_ONCE_SECONDS = 2.0
 """The same for a request that must not be repeated: servers close theirs from 5 s on."""
+LONGEST_ANSWER = 8 << 20
+"""Bytes of a good answer's body, where the request does not say."""
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 
@@ -36,14 +41,18 @@ class OriginTransport(httpx.AsyncBaseTransport):
     """Sends requests to one origin; proxies and the environment play no part.
 
     Reads from a request's extensions: ``target`` (bytes: path and query as on the wire; else
-    the URL's, in which httpx has resolved dot segments) and ``once`` (bool: the request must not
-    be repeated, so a connection that may be stale is not used for it).
+    the URL's, in which httpx has resolved dot segments), ``once`` (bool: the request must not
+    be repeated, so a connection that may be stale is not used for it) and ``longest_answer``
+    (int: bytes of a good answer's body). Answers are never decoded: what Content-Encoding says is
+    in the answer's extension ``content_encoding`` and not among its headers, where httpx would
+    act upon it.
 
     Args:
         url: scheme, host and port; paths are passed over.
         trust: what makes TLS; needed when `url` is https.
         connections: how many are open at most; further requests wait for one.
         connect_seconds: for each attempt to connect, the TLS handshake included.
+        local_only: refuse to speak to another machine than this one, whatever its name.
     """
 
     def __init__(
@@ -53,8 +62,10 @@ class OriginTransport(httpx.AsyncBaseTransport):
         trust: ssl.SSLContext | None = None,
         connections: int = 16,
         connect_seconds: float = CONNECT_SECONDS,
+        local_only: bool = False,
     ) -> None:
         self._host = url.host
+        self._local_only = local_only
         self._port = url.port or (443 if url.scheme == "https" else 80)
         self._trust = trust if url.scheme == "https" else None
         self._slots = trio.Semaphore(connections)
@@ -68,12 +79,14 @@ class OriginTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send `request` and return its whole answer.
 
-        Raises NotSent, NameResolutionError, TLSError, AnswerLost; InvalidRequest for a head that
-        HTTP cannot carry. A connection found closed by the store is replaced without a word
-        where nothing was sent over it, or where the method is safe and nothing was answered.
+        Raises NotSent, NameResolutionError, TLSError, AnswerLost; UnexpectedAnswer for one that
+        is too long; InvalidRequest for a head that HTTP cannot carry. A connection found closed by
+        the store is replaced without a word where nothing was sent over it, or where the method is
+        safe and nothing was answered.
         """
         target: bytes = request.extensions.get("target") or request.url.raw_path
         length = int(request.headers.get("content-length", "0"))
+        longest: int = request.extensions.get("longest_answer", LONGEST_ANSWER)
         async with self._slots:
             while True:
                 connection = self._take(once=request.extensions.get("once", False))
@@ -81,13 +94,17 @@ class OriginTransport(httpx.AsyncBaseTransport):
                 if connection is None:
                     connection = await self._connect()
                 try:
-                    answer = await connection.exchange(request, target, length)
+                    answer = await connection.exchange(request, target, length, longest)
+                    keep = await connection.is_reusable()
                 except ConnectionLost as lost:
                     connection.close()
                     harmless = not lost.sent or request.method in SAFE_METHODS
                     if reused and harmless and not lost.answered:
                         continue
                     raise self._told(lost) from lost
+                except TooLong as error:
+                    connection.close()
+                    raise UnexpectedAnswer(str(error)) from error
                 except h11.LocalProtocolError:
                     connection.close()
                     # h11 quotes the value, which may be the secret key.
@@ -95,10 +112,8 @@ class OriginTransport(httpx.AsyncBaseTransport):
                 except BaseException:
                     connection.close()
                     raise
-                self._give_back(connection)
-                return httpx.Response(
-                    answer.status, headers=answer.headers, stream=httpx.ByteStream(answer.body)
-                )
+                self._give_back(connection, keep=keep)
+                return _response(answer)
 
     async def aclose(self) -> None:
         """Close the idle connections now and the busy ones after their exchanges."""
@@ -124,8 +139,8 @@ class OriginTransport(httpx.AsyncBaseTransport):
             connection.close()
         return None
 
-    def _give_back(self, connection: Connection) -> None:
-        if self._closed or not connection.is_reusable:
+    def _give_back(self, connection: Connection, *, keep: bool) -> None:
+        if self._closed or not keep:
             connection.close()
             return
         now = connection.idle_since = trio.current_time()
@@ -145,13 +160,24 @@ class OriginTransport(httpx.AsyncBaseTransport):
             except OSError as error:
                 raise NotSent(f"{where}: {_reason(error)}") from error
             self.connects += 1
+            if self._local_only and not _is_local(tcp):
+                tcp.socket.close()
+                raise NotPrivate(f"{where} is not this machine")
             if self._trust is None:
-                return Connection(tcp, tcp)
+                return self._heard_nothing(Connection(tcp, tcp))
             return await self._encrypt(tcp, self._trust)
         raise NotSent(f"{where}: no connection within {self._connect_seconds:g} s")
 
+    def _heard_nothing(self, connection: Connection) -> Connection:
+        """An answer that is there before the request is none to it."""
+        if connection.spoke_first:
+            connection.close()
+            raise NotSent(f"{self._host}:{self._port}: spoke, or hung up, before it was asked")
+        return connection
+
     async def _encrypt(self, tcp: trio.SocketStream, trust: ssl.SSLContext) -> Connection:
-        tls = trio.SSLStream(tcp, trust, server_hostname=self._host, https_compatible=True)
+        tap = Tap(tcp)
+        tls = trio.SSLStream(tap, trust, server_hostname=self._host, https_compatible=True)
         try:
             await tls.do_handshake()
         except trio.BrokenResourceError as error:
@@ -166,7 +192,30 @@ class OriginTransport(httpx.AsyncBaseTransport):
         except BaseException:
             tcp.socket.close()
             raise
-        return Connection(tls, tcp)
+        return Connection(tls, tcp, tap)
+
+
+def _response(answer: Answer) -> httpx.Response:
+    headers: list[tuple[bytes, bytes]] = []
+    encodings: list[str] = []
+    for name, value in answer.headers:
+        if name.lower() == b"content-encoding":
+            encodings.append(value.decode("latin-1"))
+        else:
+            headers.append((name, value))
+    return httpx.Response(
+        answer.status,
+        headers=headers,
+        stream=httpx.ByteStream(answer.body),
+        extensions={"content_encoding": ", ".join(encodings)},
+    )
+
+
+def _is_local(tcp: trio.SocketStream) -> bool:
+    """Whether the other end is this machine: the address counts, and not the name."""
+    address = ipaddress.ip_address(tcp.socket.getpeername()[0].partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
 
 
 def _reason(error: BaseException) -> str:

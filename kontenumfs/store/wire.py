@@ -1,37 +1,28 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""One request to the store and its answer: bodies, digests, headers, errors."""
+"""One request to the store before it is sent: where it goes, its body, digests and headers."""
 
 import base64
 import hashlib
 from dataclasses import dataclass, field
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
-from email.utils import parsedate_to_datetime
 from typing import Literal
 
 import httpx
 import trio
 
-from kontenumfs.protocol.answers import error_from_answer
-from kontenumfs.protocol.dialect import SYSTEM_HEADERS
-from kontenumfs.protocol.errors import (
-    AnswerLost,
-    ServerError,
-    StoreError,
-    TransportError,
-    UnexpectedAnswer,
-)
+from kontenumfs.protocol.dialect import longest_answer
 from kontenumfs.protocol.signing import EMPTY_SHA256, UNSIGNED_PAYLOAD, Query, wire_query
-from kontenumfs.protocol.xml import Element, parse
-from kontenumfs.store.api import Attributes, Body, ObjectInfo, Written
+from kontenumfs.store.api import Attributes, Body
 from kontenumfs.store.connection import BufferStream
 
 HASH_IN_THREAD = 1 << 20
 """Bodies of more bytes are hashed in a worker thread: the event loop must not stand still."""
 USER_AGENT = "kontenumfs"
 META = "x-amz-meta-"
-NOT_S3 = "the answer is not S3's: is this an S3 endpoint?"
+CHARSETS = frozenset({None, "us-ascii", "utf-8", "iso-8859-1"})
+"""What S3 and its clients write RFC 2047 in; Python's table has stranger ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,66 +151,9 @@ async def prepare(endpoint: Endpoint, origin: httpx.URL, bucket: str, call: Call
         "payload_hash": payload_hash,
         "target": (f"{path}?{query}" if query else path).encode("ascii"),
         "once": call.once,
+        "longest_answer": longest_answer(call.operation),
     }
     return Prepared(origin, call.method, headers, call.body, length, extensions)
-
-
-async def exchange(client: httpx.AsyncClient, request: httpx.Request, call: Call) -> httpx.Response:
-    """Send a request and read its whole answer; raises StoreError or TransportError."""
-    try:
-        response = await client.send(request)
-    except TransportError as error:
-        raise type(error)(f"{call.operation} {call.key!r}: {error}") from error
-    except StoreError as error:
-        error.operation, error.resource = call.operation, call.key
-        raise
-    except httpx.HTTPError as error:
-        raise AnswerLost(f"{call.operation} {call.key!r}: {error}") from error
-    finally:
-        # httpx's request and response refer to each other: the body must not wait for them.
-        if isinstance(request.stream, BufferStream):
-            request.stream.let_go()
-    if not response.is_success:
-        raise answer_error(response, call)
-    if call.late_error and _is_error(response.content):
-        raise answer_error(response, call)
-    return response
-
-
-def _is_error(document: bytes) -> bool:
-    """Whether the answer is an error, and not one that lists errors or has no XML at all."""
-    try:
-        return bool(document) and parse(document).tag == "Error"
-    except UnexpectedAnswer:
-        return False
-
-
-def answer_error(response: httpx.Response, call: Call) -> StoreError:
-    """The exception of an error answer."""
-    code = message = ""
-    if response.content:
-        try:
-            document = parse(response.content)
-            code, message = document.get("Code"), document.get("Message")
-        except UnexpectedAnswer:
-            message = NOT_S3
-    status = response.status_code
-    if not code and status == 404 and call.operation == "HeadObject":
-        code = "NoSuchKey"
-    wait = response.headers.get("retry-after", "")
-    error = error_from_answer(
-        status,
-        code,
-        message,
-        request_id=response.headers.get("x-amz-request-id", ""),
-        operation=call.operation,
-        resource=call.key,
-        retry_after=float(wait) if wait.isdecimal() else None,
-    )
-    if call.once and status == 503 and not code:
-        # A proxy's 503, not the store's SlowDown: what stood behind it may have done its work.
-        error.__class__ = ServerError
-    return error
 
 
 def attribute_headers(attributes: Attributes) -> dict[str, str]:
@@ -241,57 +175,9 @@ def decode_text(value: str) -> str:
     if not value.startswith("=?"):
         return value
     try:
-        return str(make_header(decode_header(value)))
+        pieces = decode_header(value)
+        if any(charset not in CHARSETS for _, charset in pieces):
+            return value
+        return str(make_header(pieces))
     except (HeaderParseError, LookupError, ValueError):
         return value
-
-
-def receipt(response: httpx.Response, call: Call) -> Written:
-    """What an answer's headers say of the object that was written.
-
-    Raises UnexpectedAnswer for a page without an ETag: that is a proxy's, and nothing is stored.
-    """
-    headers = response.headers
-    etag = headers.get("etag", "").strip('"')
-    if not etag and response.content:
-        raise UnexpectedAnswer(NOT_S3, operation=call.operation, resource=call.key)
-    return Written(etag, headers.get("x-amz-request-id", ""))
-
-
-def receipt_in_body(response: httpx.Response, call: Call) -> tuple[Element, Written]:
-    """The same for CopyObject and its kin, which say it in the body."""
-    try:
-        root = parse(response.content)
-        if root.tag.lower() in ("error", "html"):
-            raise UnexpectedAnswer(NOT_S3)
-    except UnexpectedAnswer as error:
-        error.operation, error.resource = call.operation, call.key
-        raise
-    request_id = response.headers.get("x-amz-request-id", "")
-    return root, Written(root.get("ETag").strip('"'), request_id)
-
-
-def described(key: str, response: httpx.Response) -> ObjectInfo:
-    """What a HEAD's answer says of an object; raises UnexpectedAnswer."""
-    headers = response.headers
-    try:
-        size = int(headers["content-length"])
-        modified = parsedate_to_datetime(headers["last-modified"]).timestamp()
-    except (KeyError, ValueError) as error:
-        raise UnexpectedAnswer(
-            f"HEAD without a usable {error}", operation="HeadObject", resource=key
-        ) from None
-    return ObjectInfo(
-        key,
-        size,
-        headers.get("etag", "").strip('"'),
-        modified,
-        Attributes(
-            metadata={
-                name[len(META) :]: decode_text(value)
-                for name, value in headers.items()
-                if name.startswith(META)
-            },
-            headers={n: v for n, v in headers.items() if n in SYSTEM_HEADERS},
-        ),
-    )

@@ -23,6 +23,7 @@ from kontenumfs.protocol.errors import (
     StoreError,
     Throttled,
     TooManyAppends,
+    UnexpectedAnswer,
     Unsupported,
     WriterConflict,
 )
@@ -44,8 +45,8 @@ FREE_AFTER = 3
 LARGE = 256 * 1024
 """A body of more bytes is not sent twice for nothing: it looks first, and may lose one race."""
 
-UNSURE = (AnswerLost, ServerError, DeadlineExceeded, Throttled)
-"""After these the bytes may be there or not (a gateway's 503 may follow the store's success)."""
+UNSURE = (AnswerLost, ServerError, DeadlineExceeded, Throttled, UnexpectedAnswer)
+"""After these the bytes may be there or not: a gateway's 503 may follow the store's success."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from kontenumfs.protocol.dialect import SYSTEM_HEADERS
 from kontenumfs.protocol.errors import AttributeMissing, InvalidArgument, Unsupported
+from kontenumfs.protocol.headers import value_fault
 from kontenumfs.protocol.metadata import OWN_NAMES, FileMetadata
 from kontenumfs.tree.attributes import metadata_of
 from kontenumfs.tree.node import File
@@ -58,12 +59,11 @@ def change_attribute(name: str, value: bytes | None) -> FileMetadata:
     AttributeMissing where what the mount tells would be removed.
     """
     text = None if value is None else _text(name, value)
-    if name == MIME_TYPE:
-        return FileMetadata(headers={"content-type": text})
-    if name.startswith(HTTP) and name.removeprefix(HTTP) in SYSTEM_HEADERS:
-        if text is not None and not text.isascii():
-            raise InvalidArgument(f"{name}: a header is one line of ASCII text")
-        return FileMetadata(headers={name.removeprefix(HTTP): text})
+    header = "content-type" if name == MIME_TYPE else name.removeprefix(HTTP)
+    if name == MIME_TYPE or (name.startswith(HTTP) and header in SYSTEM_HEADERS):
+        if text is not None and (fault := value_fault(text)):
+            raise InvalidArgument(f"{name} {fault}")
+        return FileMetadata(headers={header: text})
     own = name.removeprefix(META)
     if name.startswith(META) and own not in OWN_NAMES and META_NAME.fullmatch(own):
         return FileMetadata(user={own: text})

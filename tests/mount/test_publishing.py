@@ -91,6 +91,12 @@ def test_rules_by_glob(mount: MountFactory, tmp_path: Path) -> None:
         ("[[files]]\nmatch='*'\npublish='never'\n", "line 3: publish = 'never' is none of auto"),
         ("[[files]]\nmatch='*'\nspeed=1\n", "line 3: unknown key 'speed'"),
         ("[[headers]]\nmatch='*'\nAuthorization='x'\n", "Authorization is no header"),
+        (
+            "[[headers]]\nmatch='*'\nTransfer-Encoding='chunked'\n",
+            "Transfer-Encoding is no",
+        ),
+        ("[[headers]]\nmatch='*'\nIf-Match='x'\n", "a header of the request itself"),
+        ("[[headers]]\nmatch='*'\nCache-Control='a '\n", "Cache-Control has a blank at an end"),
         ('[[headers]]\nmatch="*"\nCache-Control="a\\nb"\n', "one line"),
     ],
 )

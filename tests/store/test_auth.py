@@ -145,3 +145,33 @@ async def test_clock_and_key_may_both_be_wrong() -> None:
 async def test_a_refusal_that_is_not_s3_is_final() -> None:
     server = Server(httpx.Response(403, content=b"<html>proxy"))
     assert await send(server, auth_with(ONE, TWO)[0]) == 403
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Fri, 31 Dec 9999 23:59:59 GMT",
+        "Tue, 01 Jan 2030 00:00:00 GMT",
+        "Mon, 01 Jan 0001 00:00:00 +2359",
+        "Thu, 01 Jan 1970 00:00:00 -9999",
+        "-1",
+        "",
+        "Mon, 99 Foo 99999999999 99:99:99 +99999999",
+        "\udcff",
+    ],
+)
+async def test_a_date_that_is_none_or_far_is_not_followed(said: str) -> None:
+    """Nor does it raise anything, now or when the next request is signed."""
+    headers = [(b"date", said.encode("utf-8", "surrogateescape"))]
+    body = b"<Error><Code>RequestTimeTooSkewed</Code></Error>"
+    clock = Clock(lambda: NOW)
+    server = Server(
+        httpx.Response(403, headers=headers, content=body),
+        httpx.Response(403, headers=headers),
+        httpx.Response(200, headers=headers),
+    )
+    auth = S3Auth(SigV4(), KeyRing((ONE,)), clock=clock)
+    assert await send(server, auth) == 403
+    assert await send(server, auth, "HEAD") == 403
+    assert await send(server, auth) == 200
+    assert {seen["x-amz-date"] for seen in server.seen} == {"20260504T030201Z"}

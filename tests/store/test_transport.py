@@ -2,11 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The transport tells the fate of a request, and never repeats what may have arrived."""
 
+import gzip
+import ipaddress
 import socket
 import ssl
 import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -16,6 +20,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from kontenumfs.protocol import errors as e
 from kontenumfs.store.connection import BufferStream
 from kontenumfs.store.transport import KEEP_IDLE_ONCE_SECONDS, KEEP_IDLE_SECONDS, OriginTransport
+from tests.harness.tls import certificate
 from tests.store.loopback import OK, Loopback, Peer, serving
 
 LARGE = 32 << 20
@@ -322,14 +327,13 @@ async def test_a_head_that_http_cannot_carry_is_refused_and_not_shown() -> None:
 
 
 @pytest.mark.parametrize("size", [1, LARGE])
-async def test_an_answer_without_end_is_one_error(
-    size: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_answer_without_end_is_one_error(size: int) -> None:
     """And not a group of them."""
-    monkeypatch.setattr("kontenumfs.store.connection.MAX_ANSWER", 1)
     async with serving(answering) as server, transport_to(server) as transport:
+        asked = request(server.url, body=bytes(size))
+        asked.extensions["longest_answer"] = 1
         with pytest.raises(e.UnexpectedAnswer, match="more than 1 bytes"):
-            await transport.handle_async_request(request(server.url, body=bytes(size)))
+            await transport.handle_async_request(asked)
 
 
 async def test_old_connections_make_room_for_new_ones(autojump_clock: MockClock) -> None:
@@ -356,3 +360,142 @@ async def test_idle_connections_grow_old(autojump_clock: MockClock) -> None:
         autojump_clock.jump(KEEP_IDLE_SECONDS + 1)
         await transport.handle_async_request(request(server.url))
         assert transport.connects == 3
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["in the same segment", "while idle"])
+async def test_what_is_left_over_is_nobodys_answer(late: bool) -> None:
+    false = OK.replace(b'"e"', b'"false"')
+
+    async def talkative(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(OK if late else OK + false)
+        if late:
+            await peer.say(false)
+        await trio.sleep_forever()
+
+    async with serving(talkative, answering) as server, transport_to(server) as transport:
+        response = await transport.handle_async_request(request(server.url))
+        assert response.headers["etag"] == '"e"'
+        await wait_all_tasks_blocked(0.05)
+        response = await transport.handle_async_request(request(server.url))
+        assert response.headers["etag"] == '"e"'
+        assert transport.connects == 2
+
+
+async def test_what_is_left_over_within_tls_is_nobodys_answer(tmp_path: Path) -> None:
+    """TLS has taken it from the socket, which shows nothing any more."""
+    cert, key = certificate(tmp_path, "localhost")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    said = [[OK, OK.replace(b'"e"', b'"false"')], [OK]]
+    records = iter(said)
+
+    async def encrypted(peer: Peer) -> None:
+        tls = trio.SSLStream(peer.stream, context, server_side=True, https_compatible=True)
+        mine = next(records)
+        while await tls.receive_some(65536):
+            # Records of their own, which arrive together: the false one stays within TLS.
+            with peer.stream.socket.dup() as socket_:
+                socket_.setsockopt(socket.IPPROTO_TCP, 3, 1)  # TCP_CORK
+                for record in mine:
+                    await tls.send_all(record)
+                socket_.setsockopt(socket.IPPROTO_TCP, 3, 0)
+
+    async with serving(encrypted) as server:
+        url = httpx.URL(server.url.replace("http:", "https:").replace("127.0.0.1", "localhost"))
+        trust = ssl.create_default_context(cafile=str(cert))
+        transport = OriginTransport(url, trust=trust)
+        for _ in range(2):
+            response = await transport.handle_async_request(request(str(url)))
+            assert response.headers["etag"] == '"e"'
+        assert transport.connects == 2
+        await transport.aclose()
+
+
+async def test_a_quiet_tls_connection_is_kept(tmp_path: Path) -> None:
+    cert, key = certificate(tmp_path, "localhost")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+
+    async def encrypted(peer: Peer) -> None:
+        tls = trio.SSLStream(peer.stream, context, server_side=True, https_compatible=True)
+        while await tls.receive_some(65536):
+            await tls.send_all(OK)
+
+    async with serving(encrypted) as server:
+        url = httpx.URL(server.url.replace("http:", "https:").replace("127.0.0.1", "localhost"))
+        transport = OriginTransport(url, trust=ssl.create_default_context(cafile=str(cert)))
+        for _ in range(4):
+            await transport.handle_async_request(request(str(url), body=b"x"))
+        assert transport.connects == 1
+        await transport.aclose()
+
+
+async def test_nothing_is_unpacked() -> None:
+    packed = gzip.compress(b"x" * 1000)
+
+    async def packing(peer: Peer) -> None:
+        await peer.request()
+        head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
+        await peer.say(head % len(packed) + packed)
+
+    async with serving(packing) as server, transport_to(server) as transport:
+        response = await transport.handle_async_request(request(server.url, "GET"))
+        assert await response.aread() == packed
+        assert response.extensions["content_encoding"] == "gzip"
+
+
+async def test_a_secret_goes_to_this_machine_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name says localhost, the address decides; no byte of the request goes out."""
+    addresses = [
+        address[4][0]
+        for address in socket.getaddrinfo(socket.gethostname(), None, type=socket.SOCK_STREAM)
+    ]
+    outer = next((str(a) for a in addresses if not ipaddress.ip_address(a).is_loopback), None)
+    heard = bytearray()
+
+    async def hear(stream: trio.SocketStream) -> None:
+        async for data in stream:
+            heard.extend(data)
+
+    listeners = await trio.open_tcp_listeners(0, host=outer or "127.0.0.2")
+    port = listeners[0].socket.getsockname()[1]
+    if outer is None:
+        # No other address here: one that only looks like another machine's.
+        monkeypatch.setattr(ipaddress.IPv4Address, "is_loopback", property(lambda self: False))
+
+    class Resolver(trio.abc.HostnameResolver):
+        async def getaddrinfo(self, *_: object, **__: object) -> list[Any]:
+            place = (outer or "127.0.0.2", port)
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", place)]
+
+        async def getnameinfo(self, *_: object) -> tuple[str, str]:
+            raise NotImplementedError
+
+    trio.socket.set_custom_hostname_resolver(Resolver())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, hear, listeners)
+        url = f"http://bucket.localhost:{port}"
+        transport = OriginTransport(httpx.URL(url), local_only=True)
+        with pytest.raises(e.NotPrivate):
+            await transport.handle_async_request(request(url, authorization="A:s3cret"))
+        nursery.cancel_scope.cancel()
+    assert not heard
+
+
+async def test_an_answer_before_the_request_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = trio.open_tcp_stream
+
+    async def connect_and_wait(host: str, port: int) -> trio.SocketStream:
+        stream = await connect(host, port)
+        await trio.lowlevel.wait_readable(stream.socket)
+        return stream
+
+    async def hasty(peer: Peer) -> None:
+        await peer.say(OK)
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(trio, "open_tcp_stream", connect_and_wait)
+    async with serving(hasty) as server, transport_to(server) as transport:
+        with pytest.raises(e.NotSent, match="before it was asked"):
+            await transport.handle_async_request(request(server.url))

@@ -1,0 +1,232 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""The gate: every answer of the store is judged against its question here, or in `pages`.
+
+What does not fit is an UnexpectedAnswer with operation, key and reason, and nothing is concluded
+from it. What is too long, misframed or left over on a connection `connection` has refused before.
+"""
+
+from collections.abc import Callable, Collection
+from typing import NoReturn, TypeVar
+
+import httpx
+import trio
+
+from kontenumfs.protocol import fields
+from kontenumfs.protocol.answers import error_from_answer
+from kontenumfs.protocol.dialect import SYSTEM_HEADERS
+from kontenumfs.protocol.errors import (
+    AnswerLost,
+    ServerError,
+    StoreError,
+    Throttled,
+    TransportError,
+    UnexpectedAnswer,
+    cleaned,
+)
+from kontenumfs.protocol.xml import Element, parse
+from kontenumfs.store.api import Attributes, ObjectInfo, Written
+from kontenumfs.store.connection import BufferStream
+from kontenumfs.store.wire import META, Call, decode_text
+
+T = TypeVar("T")
+NOT_S3 = "the answer is not S3's: is this an S3 endpoint?"
+PARSE_IN_THREAD = 64 * 1024
+"""Longer bodies are read beside the event loop."""
+SUCCESS: dict[str, frozenset[int]] = {"DELETE": frozenset({200, 204})}
+"""The statuses that mean success, by method; for every other method 200 alone."""
+ONLY_OK = frozenset({200})
+ROOTS: dict[str, tuple[str, ...]] = {
+    "CompleteMultipartUpload": ("completemultipartupload",),
+    "CopyObject": ("copyobject",),
+    "CreateMultipartUpload": ("initiatemultipartupload",),
+    "DeleteObjects": ("delete",),
+    "ListBuckets": ("listallmybuckets",),
+    "ListObjectsV2": ("listbucket",),
+    "UploadPartCopy": ("copypart", "copyobject"),
+}
+"""How the name of the body's root begins, in lower case; rclone leaves out ``Result``."""
+
+
+async def exchange(client: httpx.AsyncClient, request: httpx.Request, call: Call) -> httpx.Response:
+    """Send a request and return its answer, if it is a success that fits the question.
+
+    Raises StoreError or TransportError.
+    """
+    try:
+        response = await client.send(request)
+    except TransportError as error:
+        raise type(error)(f"{call.operation} {call.key!r}: {error}") from error
+    except StoreError as error:
+        error.operation, error.resource = call.operation, call.key
+        raise
+    except httpx.HTTPError as error:
+        raise AnswerLost(f"{call.operation} {call.key!r}: {error}") from error
+    finally:
+        # httpx's request and response refer to each other: the body must not wait for them.
+        if isinstance(request.stream, BufferStream):
+            request.stream.let_go()
+    if not response.is_success:
+        raise answer_error(response, call)
+    if call.late_error and await read(_is_error, response.content):
+        raise answer_error(response, call)
+    if response.status_code not in SUCCESS.get(call.method, ONLY_OK):
+        refuse(call, f"HTTP {response.status_code} is no answer to a {call.method}")
+    if response.content and (encoding := content_encoding(response)):
+        refuse(call, f"the answer is encoded ({encoding}), which was not asked for")
+    return response
+
+
+async def read(reader: Callable[[bytes], T], document: bytes) -> T:
+    """What `reader` makes of a body; beside the event loop where that takes its time."""
+    if len(document) <= PARSE_IN_THREAD:
+        return reader(document)
+    return await trio.to_thread.run_sync(reader, document)
+
+
+def refuse(call: Call, reason: str) -> NoReturn:
+    """Raise what stands for an answer that does not fit."""
+    raise UnexpectedAnswer(reason, operation=call.operation, resource=call.key)
+
+
+def content_encoding(response: httpx.Response) -> str:
+    """How the answer's body is encoded, but for identity: it is never decoded."""
+    said: str = response.extensions.get("content_encoding", "")
+    return "" if said.strip().lower() in ("", "identity") else said
+
+
+def _is_error(document: bytes) -> bool:
+    """Whether the answer is an error, and not one that lists errors or has no XML at all."""
+    try:
+        return bool(document) and parse(document).tag == "Error"
+    except UnexpectedAnswer:
+        return False
+
+
+def answer_error(response: httpx.Response, call: Call) -> StoreError:
+    """The exception of an error answer."""
+    code = message = ""
+    status = response.status_code
+    if response.content:
+        try:
+            document = parse(b"" if content_encoding(response) else response.content)
+            code, message = document.get("Code"), document.get("Message")
+            message = message or ("" if code else NOT_S3)
+        except UnexpectedAnswer:
+            message = NOT_S3
+    if 300 <= status < 400:
+        elsewhere = response.headers.get("location", "")
+        to = f" to {cleaned(elsewhere, 100)}" if elsewhere else ""
+        message = f"redirected{to}, which is never followed: check endpoint= and region= {message}"
+    if not code and status == 404 and call.operation == "HeadObject":
+        code = "NoSuchKey"
+    wait = response.headers.get("retry-after", "")
+    error = error_from_answer(
+        status,
+        code,
+        message,
+        request_id=response.headers.get("x-amz-request-id", ""),
+        operation=call.operation,
+        resource=call.key,
+        retry_after=float(wait) if wait.isascii() and wait.isdigit() and len(wait) < 10 else None,
+    )
+    if call.once and isinstance(error, Throttled):
+        # Whoever says so may be a proxy, or a store whose gateway has asked twice: what stood
+        # behind it may have done its work, so the caller asks for the object's state.
+        return _as(ServerError, error)
+    if status == 404 and response.content and not code:
+        # A proxy's page: S3 would have said what is missing.
+        return _as(UnexpectedAnswer, error)
+    return error
+
+
+def _as(kind: type[StoreError], error: StoreError) -> StoreError:
+    error.__class__ = kind
+    return error
+
+
+def receipt(response: httpx.Response, call: Call) -> Written:
+    """What an answer's headers say of the object that was written.
+
+    Raises UnexpectedAnswer for one without an ETag: that is a proxy's, and nothing is stored.
+    An ETag that is empty within its quotes is a careless server's.
+    """
+    said = response.headers.get("etag", "").strip()
+    if not said:
+        refuse(call, NOT_S3 if response.content else f"no ETag: {NOT_S3}")
+    return Written(_etag(said, call), response.headers.get("x-amz-request-id", ""))
+
+
+def receipt_in_body(response: httpx.Response, call: Call) -> tuple[Element, Written]:
+    """The same for CopyObject and its kin, which say it in the body."""
+    root = root_of(response, call)
+    request_id = response.headers.get("x-amz-request-id", "")
+    return root, Written(_etag(root.get("ETag"), call), request_id)
+
+
+def root_of(response: httpx.Response, call: Call) -> Element:
+    """The body's root element, if it is what answers such a question."""
+    try:
+        root = parse(response.content)
+    except UnexpectedAnswer as error:
+        refuse(call, str(error.message) if response.content else NOT_S3)
+    if not root.tag.lower().startswith(ROOTS[call.operation]):
+        refuse(call, f"<{root.tag[:40]}> is no answer to {call.operation}: {NOT_S3}")
+    return root
+
+
+def part_etag(written: Written, call: Call) -> str:
+    """The ETag of a part, without which the upload cannot be completed."""
+    if not written.etag:
+        refuse(call, "no ETag")
+    return written.etag
+
+
+def upload_id(root: Element, call: Call) -> str:
+    """The id of an upload that has begun."""
+    try:
+        return fields.token(root.get("UploadId"))
+    except ValueError:
+        refuse(call, "no UploadId that can be used")
+
+
+def failed_keys(root: Element, asked: Collection[str], call: Call) -> dict[str, str]:
+    """The codes of the keys that DeleteObjects did not delete."""
+    failed = {item.get("Key"): cleaned(item.get("Code"), 64) for item in root.all("Error")}
+    if foreign := [key for key in failed if key not in asked]:
+        refuse(call, f"{foreign[0][:100]!r} was not to be deleted")
+    return failed
+
+
+def described(response: httpx.Response, call: Call) -> ObjectInfo:
+    """What a HEAD's answer says of an object; raises UnexpectedAnswer."""
+    headers = response.headers
+    try:
+        size = fields.size(headers["content-length"])
+        modified = fields.http_time(headers["last-modified"]).timestamp()
+    except (KeyError, ValueError) as error:
+        refuse(call, f"HEAD without a usable {error}")
+    kept = {name: value for name, value in headers.items() if name in SYSTEM_HEADERS}
+    if encoding := response.extensions.get("content_encoding", ""):
+        kept["content-encoding"] = encoding
+    return ObjectInfo(
+        call.key,
+        size,
+        _etag(headers.get("etag", ""), call),
+        modified,
+        Attributes(
+            metadata={
+                name[len(META) :]: decode_text(value)
+                for name, value in headers.items()
+                if name.startswith(META)
+            },
+            headers=kept,
+        ),
+    )
+
+
+def _etag(said: str, call: Call) -> str:
+    try:
+        return fields.etag(said)
+    except ValueError as error:
+        refuse(call, str(error))
