@@ -22,6 +22,7 @@ from kontenumfs.store.conditional import ConditionalStore
 from kontenumfs.tree.attributes import Defaults
 from kontenumfs.tree.remembered import RememberedAttributes
 from kontenumfs.tree.tree import Tree
+from kontenumfs.writing.appending import Appender
 from kontenumfs.writing.claims import Claims
 from kontenumfs.writing.content import Environment
 from kontenumfs.writing.copying import Copier
@@ -86,18 +87,22 @@ def assemble(
     tree = _tree(store, prefix, options, remembered)
     wall_ns: Callable[[], int] = time.time_ns
     composer = Composer(prefix, lambda path: live.rules.headers_of(path))
-    markers = Markers(store, prefix)
-    claims = Claims()
-    patience = options.deadline
-    runner = PlanRunner(store, staging.run, journal, conditional=lambda: True, patience=patience)
-    copier = Copier(runner, composer, capabilities.get, wall_ns=wall_ns, patience=patience)
+    markers, claims = Markers(store, prefix), Claims()
+    runner = PlanRunner(store, staging.run, journal)
+    copier = Copier(runner, composer, capabilities.get, wall_ns=wall_ns, patience=options.deadline)
+    appender = Appender(
+        store,
+        journal,
+        capabilities=capabilities.get,
+        restart=copier.recount,
+        new_key=runner.new_key,
+        patience=options.deadline,
+    )
     deferred = DeferredMetadata(
         tree, markers, composer, claims, copier, delay=options.metadata_delay, wall_ns=wall_ns
     )
     memory = MemoryBudget(options.memory)
-    files = _open_files(
-        nursery, runner, live, tree, deferred, composer, claims, capabilities, memory
-    )
+    files = _open_files(nursery, runner, appender, live, tree, deferred, composer, claims, memory)
     namespace = Namespace(
         store, tree, files, deferred, markers, composer, claims, copier, wall_ns=wall_ns
     )
@@ -141,27 +146,28 @@ def _tree(
 def _open_files(
     nursery: trio.Nursery,
     runner: PlanRunner,
+    appender: Appender,
     live: LiveSettings,
     tree: Tree,
     deferred: DeferredMetadata,
     composer: Composer,
     claims: Claims,
-    capabilities: ProvenCapabilities,
     memory: MemoryBudget,
 ) -> OpenFiles:
     prefix = tree.key(tree.root)
     environment = Environment(
         store=runner.store,
         runner=runner,
+        appender=appender,
         memory=memory,
         nursery=nursery,
         chunk_size=live.settings.options.chunk_size,
-        capabilities=capabilities.get,
-        conditional=lambda: True,
+        capabilities=appender.capabilities,
         policy=lambda key: live.rules.policy(key.removeprefix(prefix)),
         wall_ns=time.time_ns,
         spare=lambda remote: files.spare(remote),
         wake=lambda: files.wake(),
+        failed=lambda file: files.failed(file),
     )
     files = OpenFiles(
         environment,
@@ -169,7 +175,7 @@ def _open_files(
         deferred,
         composer,
         claims,
-        is_temporary=lambda name, exclusive: live.rules.is_temporary(name, exclusive),
+        is_temporary=lambda name, creator: live.rules.is_temporary(name, creator),
     )
     memory.reclaim = files.reclaim
     return files

@@ -47,6 +47,7 @@ ERRNO: dict[type[e.KontenumError], int] = {
     e.WriteError: errno.EIO,
     e.WriterConflict: errno.ESTALE,
     e.OutcomeUnknown: errno.EIO,
+    e.NotClosed: errno.EIO,
     e.Unsupported: errno.EOPNOTSUPP,
     e.FileTooLarge: errno.EFBIG,
     e.FileError: errno.EIO,

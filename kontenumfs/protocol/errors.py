@@ -36,6 +36,7 @@
     ├── WriteError                    the write path's own verdicts
     │   ├── WriterConflict            another writer changed the object
     │   ├── OutcomeUnknown            a lost answer that cannot be decided
+    │   ├── NotClosed                 what replaces an object waits for its writer's close
     │   ├── Unsupported               this store or version cannot do that
     │   └── FileTooLarge
     ├── FileError                     what POSIX says of a name or a handle
@@ -244,6 +245,10 @@ class WriterConflict(WriteError):
 
 class OutcomeUnknown(WriteError):
     """An answer was lost and the object's length does not tell whether the bytes are stored."""
+
+
+class NotClosed(WriteError):
+    """The writer has not said that the file is whole: the object that it replaces stays."""
 
 
 class Unsupported(WriteError):

@@ -57,6 +57,11 @@ def believed(etag: str, size: int) -> Belief:
     return Version(etag, size) if etag else UNKNOWN
 
 
+def plain_etag(etag: str) -> str:
+    """An ETag without quotes and without the mark of a weak one, which proxies add."""
+    return etag.removeprefix("W/").strip('"')
+
+
 def refusal(operation: str, key: str, expected: Belief, found: Belief) -> PreconditionFailed:
     """What a store with conditions would say of a request that expects what is not there."""
     kind = ObjectVanished if found is ABSENT else PreconditionFailed

@@ -9,7 +9,7 @@ from kontenumfs.protocol import dialect, xml
 from kontenumfs.protocol.errors import InvalidRequest
 from kontenumfs.protocol.names import quote_key
 from kontenumfs.store.api import Attributes, Body, Part
-from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version
+from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version, plain_etag
 from kontenumfs.store.wire import Call, attribute_headers
 
 
@@ -148,7 +148,7 @@ def _copied(bucket: str, source: str, expected: Belief) -> dict[str, str]:
 
 def etag_of(belief: Belief) -> str:
     """The ETag that an object must have; empty where it may have any."""
-    return belief.etag if isinstance(belief, Version) else ""
+    return plain_etag(belief.etag) if isinstance(belief, Version) else ""
 
 
 def multipart_etag(parts: Sequence[Part]) -> str:

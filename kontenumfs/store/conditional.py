@@ -29,11 +29,11 @@ from kontenumfs.store.api import (
     Upload,
     Written,
 )
-from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version
+from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version, plain_etag
 from kontenumfs.store.calls import multipart_etag
 from kontenumfs.store.capabilities import ProvenCapabilities
 from kontenumfs.store.proof import Proof, Verb, target_condition
-from kontenumfs.store.settling import Intent, Settler, plain_etag
+from kontenumfs.store.settling import Intent, Settler
 from kontenumfs.store.tasks import open_flat_nursery
 from kontenumfs.store.uploads import Uploads
 from kontenumfs.store.wire import hashed
@@ -214,17 +214,16 @@ class ConditionalStore:
         except (InvalidRequest, NotImplementedByStore):
             if proof:
                 raise
-            failed = await self._delete_once_more(keys)
+            return await self._delete_once_more(keys)
         # What was refused is asked for by itself: a refusal may be false, or the key be gone.
         doubted = {key: keys[key] for key in failed if key in believed}
         failed = {key: code for key, code in failed.items() if key not in doubted}
         return {**failed, **await self._delete_each(doubted)}
 
     async def _delete_once_more(self, keys: Mapping[str, Belief]) -> dict[str, str]:
-        """A refusal may be a passing one; a second one is of the very condition."""
-        try:
-            return await self._inner.delete_many(keys)
-        except (InvalidRequest, NotImplementedByStore):
+        """A refusal may be a passing one, or of the very condition: the probe knows."""
+        known = await self._capabilities.get()
+        if known.condition(Verb.DELETE_MANY_MATCH) is Proof.OPEN:
             self._capabilities.disprove(Verb.DELETE_MANY_MATCH)
         return await self.delete_many(keys)
 

@@ -32,7 +32,15 @@ from kontenumfs.protocol.errors import (
     UnexpectedAnswer,
 )
 from kontenumfs.store.api import ObjectInfo, Store, Written
-from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Nothing, Version, refusal
+from kontenumfs.store.beliefs import (
+    ABSENT,
+    UNKNOWN,
+    Belief,
+    Nothing,
+    Version,
+    plain_etag,
+    refusal,
+)
 from kontenumfs.store.capabilities import ProvenCapabilities
 from kontenumfs.store.proof import Proof, Verb
 
@@ -44,7 +52,10 @@ RESERVED_SECONDS = 5.0
 FIRST_WAIT = 0.1
 LONGEST_WAIT = 5.0
 FALSE_REFUSALS = 2
-"""In a row, after which a condition that was never proven counts as disproven."""
+"""Of one request, after which the probe is asked whether the store knows the condition at all."""
+DOUBT_SECONDS = 3.0
+"""After which it counts as unknown where the probe cannot tell. A look that is out of date makes a
+true refusal appear false: it must not be believed at once."""
 LOST = (AnswerLost, ServerError, DeadlineExceeded, Throttled, UnexpectedAnswer)
 """After these the effect is unknown; SlowDown too, for a gateway says it when all was done."""
 CONFLICT = "ConditionalRequestConflict"
@@ -143,9 +154,8 @@ class _Request:
         self._intent = intent
         self._send = send
         self._is_lost = False
-        self._without = False
-        """The very condition seems to be refused: sent without it, the request decides."""
-        self._false_refusals = self._inabilities = 0
+        self._doubts: list[float] = []
+        """When the store has refused what a look showed to be true."""
         self.trouble: KontenumError | None = None
 
     def told_late(self, deadline: float) -> KontenumError:
@@ -159,7 +169,7 @@ class _Request:
     async def attempt(self) -> Written | None:
         """Send once, and find out what it did; None asks for another attempt."""
         proof = self._capabilities.known.condition(self._intent.verb)
-        is_blind = self._without or proof is Proof.DISPROVEN
+        is_blind = proof is Proof.DISPROVEN or self._has_no_condition()
         if is_blind and (written := await self._settled()):
             return written
         try:
@@ -172,7 +182,7 @@ class _Request:
         except PreconditionFailed as error:
             self._note(error)
             if (written := await self._settled()) is None:
-                self._refused_falsely(proof)
+                await self._doubt()
             return written
         except NoSuchUpload:
             # It was completed by the attempt whose answer was lost, or somebody has aborted it.
@@ -183,9 +193,9 @@ class _Request:
             if is_blind or proof or type(error) not in (InvalidRequest, NotImplementedByStore):
                 raise
             self._note(error)
-            self._inabilities += 1
-            self._without = self._inabilities >= FALSE_REFUSALS
-            return await self._settled()
+            if (written := await self._settled()) is None:
+                await self._doubt()
+            return written
         except LOST as error:
             if self._intent.done is None:
                 raise
@@ -195,18 +205,25 @@ class _Request:
             if written is None and isinstance(error, UnexpectedAnswer):
                 raise
             return written
-        if self._without:
-            self._capabilities.disprove(self._intent.verb)
         return written
 
     def _note(self, error: KontenumError) -> None:
         self.trouble = error.with_traceback(None)  # or it would hold the body
 
-    def _refused_falsely(self, proof: Proof) -> None:
+    def _has_no_condition(self) -> bool:
+        """Whether no header can say what is believed: there is no ETag."""
+        expected = self._intent.expected
+        return isinstance(expected, Version) and not expected.etag
+
+    async def _doubt(self) -> None:
         """The key is what was believed: a race that is over, or a server that refuses always."""
-        self._false_refusals += 1
-        if self._false_refusals >= FALSE_REFUSALS and proof is Proof.OPEN:
-            self._capabilities.disprove(self._intent.verb)
+        verb, now = self._intent.verb, trio.current_time()
+        self._doubts.append(now)
+        if len(self._doubts) < FALSE_REFUSALS:
+            return
+        known = await self._capabilities.get()
+        if known.condition(verb) is Proof.OPEN and now - self._doubts[0] >= DOUBT_SECONDS:
+            self._capabilities.disprove(verb)
 
     async def _in_time(self, belief: Belief) -> Written:
         reserved = 0.0
@@ -254,16 +271,13 @@ def holds(expected: Belief, info: ObjectInfo | None) -> bool:
         case Version():
             if info is None or info.size != expected.size:
                 return False
-            return not info.etag or plain_etag(info.etag) == plain_etag(expected.etag)
+            if not (info.etag and expected.etag):
+                return True
+            return plain_etag(info.etag) == plain_etag(expected.etag)
         case Nothing.ABSENT:
             return info is None
         case _:
             return True
-
-
-def plain_etag(etag: str) -> str:
-    """An ETag without its quotes and the mark of a weak one."""
-    return etag.removeprefix("W/").strip('"')
 
 
 def _belief(info: ObjectInfo | None) -> Belief:

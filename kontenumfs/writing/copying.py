@@ -16,19 +16,31 @@ from kontenumfs.protocol.errors import (
     FileMissing,
     KontenumError,
     NotFound,
+    PreconditionFailed,
     WriterConflict,
 )
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import Attributes, ObjectInfo
-from kontenumfs.store.beliefs import ABSENT, REFUSED, UNKNOWN, Belief, Version, believed, refusal
+from kontenumfs.store.beliefs import (
+    ABSENT,
+    REFUSED,
+    UNKNOWN,
+    Belief,
+    Version,
+    believed,
+    found_instead,
+    refusal,
+)
 from kontenumfs.store.proof import Capabilities
 from kontenumfs.writing.execute import PlanRunner, Publication
 from kontenumfs.writing.extents import RemoteObject, whole
 from kontenumfs.writing.identity import Composer, marker_attributes
+from kontenumfs.writing.patience import PATIENCE, wait_before
 from kontenumfs.writing.plan import compile_rope
-from kontenumfs.writing.upload import DEFAULT_LIMITS, PATIENCE, wait_before
 
 log = logging.getLogger(__name__)
+
+DEFAULT_LIMITS = Limits()
 
 FREE_LOSSES = 3
 """Races that a move may lose before it waits between two attempts."""
@@ -145,6 +157,26 @@ class Copier:
         Raises one of REFUSED where it has changed since.
         """
         return await self.copy(info, info.key, self._composer.renewed(info))
+
+    async def recount(self, key: str, base: Belief) -> Version:
+        """Begin an object's count of appends anew; returns what the object is then.
+
+        Raises PreconditionFailed where it is not what `base` says.
+        """
+        info = await self._store.head(key)
+        found = Version(info.etag, info.size)
+        if isinstance(base, Version) and base != found:
+            raise refusal("CopyObject", key, base, found)
+        try:
+            made = await self.renew(info)
+        except PreconditionFailed as error:
+            # Changed by others, or by this very copy, whose answer was lost: the length tells.
+            now = found_instead(error)
+            if not isinstance(now, Version) or now.size != found.size:
+                raise
+            return now
+        log.info("copied onto itself to go on appending: key=%r size=%d", key, made.size)
+        return Version(made.etag, made.size)
 
     async def move(
         self,

@@ -4,21 +4,14 @@
 
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import trio
-from cachetools import LRUCache
 
-from kontenumfs.protocol.dialect import Limits
 from kontenumfs.protocol.errors import (
-    AnswerLost,
-    DeadlineExceeded,
     KontenumError,
     NotFound,
-    OutcomeUnknown,
-    PreconditionFailed,
-    ServerError,
     WriterConflict,
 )
 from kontenumfs.protocol.xml import is_text
@@ -28,24 +21,15 @@ from kontenumfs.store.calls import multipart_etag
 from kontenumfs.store.tasks import open_flat_nursery
 from kontenumfs.writing.extents import Range, RemoteObject
 from kontenumfs.writing.journal import Journal
-from kontenumfs.writing.steps import Append, Bytes, Compose, Copy, Multipart, Plan, Put, Step
-from kontenumfs.writing.upload import (
-    ATTEMPTS,
-    CLEAN_UP_SECONDS,
-    DEFAULT_LIMITS,
-    PATIENCE,
-    Target,
-    Upload,
-    append_once,
-    wait_before,
-)
+from kontenumfs.writing.steps import Bytes, Compose, Copy, Multipart, Plan, Put, Step
+from kontenumfs.writing.upload import CLEAN_UP_SECONDS, Upload
 
 log = logging.getLogger(__name__)
 
 PARALLEL_REQUESTS = 8
 """Requests of one plan side by side at most."""
-CONTESTED_KEYS = 1024
-"""Objects of which it is remembered that other hosts append to them too."""
+ATTEMPTS = 32
+"""How often a compose onto itself may lose an answer before it is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +91,7 @@ class PlanRunner:
         store: where they run.
         journal: has what is under way.
         prefix: of the helper objects' keys; ends with a slash and belongs to this mount alone.
-        conditional: whether the store honours If-Match.
         parallel: requests of one plan side by side at most.
-        patience: seconds for which an append is tried again.
-        limits: of the store.
     """
 
     def __init__(
@@ -119,28 +100,21 @@ class PlanRunner:
         prefix: str,
         journal: Journal,
         *,
-        conditional: Callable[[], bool],
         parallel: int = PARALLEL_REQUESTS,
-        patience: float = PATIENCE,
-        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.store = store
         self.journal = journal
         self._prefix = prefix
-        self._conditional = conditional
         self._parallel = parallel
-        self._patience = patience
-        self._limits = limits
-        self._contested: LRUCache[str, bool] = LRUCache(CONTESTED_KEYS)
 
     def new_key(self) -> str:
         """A key for a helper object that nobody else has."""
         return f"{self._prefix}{secrets.token_hex(8)}"
 
-    async def run(self, plan: Plan, publication: Publication, *, shared: bool = False) -> int:
+    async def run(self, plan: Plan, publication: Publication) -> None:
         """Make the plan's target; its ETag is set, and that of every helper.
 
-        Returns how many bytes other hosts have appended meanwhile (`shared`: they may).
+        An append is no step of this: see writing.appending.
         On failure nothing is published, and the helpers are deleted all the same.
         Raises what the store reports, one of REFUSED where the target or a source is not what was
         believed, and WriterConflict where a source has changed while it was composed.
@@ -148,13 +122,9 @@ class PlanRunner:
         for helper in plan.helpers:
             helper.key = self.new_key()
         run = Run(_foreign(plan, publication), trio.CapacityLimiter(self._parallel))
-        moved = 0
         try:
             for number, stage in enumerate(plan.stages, 1):
                 last = number == len(plan.stages)
-                if last and isinstance(stage[0], Append):
-                    moved = await self._append(stage[0], shared=shared)
-                    continue
                 if last:
                     await self._look_before(stage[0], publication)
                 async with open_flat_nursery() as nursery:
@@ -164,35 +134,6 @@ class PlanRunner:
                 await self._verify(stage, run, publication if last else None)
         finally:
             await self.discard(plan.helpers)
-        return moved
-
-    async def create(self, step: Put, attributes: Attributes) -> bool:
-        """Make an object that others may be making too; returns whether it is ours.
-
-        Its size and ETag are set: more than was sent, where others have appended already. After a
-        lost answer its metadata tell whose it is, for they have the time of the writing.
-        Raises what the store reports.
-        """
-        target, until = step.target, trio.current_time() + self._patience
-        lost: KontenumError | None = None
-        for number in range(ATTEMPTS):
-            try:
-                await self.run(Plan(((step,),)), Publication(attributes, expected=ABSENT))
-                return True
-            except PreconditionFailed as error:
-                refused: KontenumError = error
-            except (AnswerLost, ServerError, DeadlineExceeded) as error:
-                refused = lost = error.with_traceback(None)
-            try:
-                info = await self.store.head(target.key)
-            except NotFound:
-                await wait_before(number, refused, until)
-                continue
-            target.size, target.etag = info.size, info.etag
-            if lost is None or info.attributes is None:
-                return False
-            return attributes.metadata.items() <= info.attributes.metadata.items()
-        raise OutcomeUnknown(f"{target.key!r}: gave up after {ATTEMPTS} attempts to create it")
 
     async def discard(self, helpers: Sequence[RemoteObject]) -> None:
         """Delete helper objects; what fails is left to the next start, and logged."""
@@ -206,27 +147,6 @@ class PlanRunner:
                 failed = dict.fromkeys(keys, str(error))
             for key, reason in failed.items():
                 log.warning("helper object left behind: key=%r (%s)", key, reason)
-
-    async def _append(self, step: Append, *, shared: bool) -> int:
-        current = step.target
-        contested = current.key in self._contested
-        target = Target(
-            current.key, step.start, current.etag, shared, self._conditional(), contested
-        )
-        try:
-            await append_once(
-                self.store,
-                target,
-                step.body.pieces,
-                self.journal,
-                patience=self._patience,
-                limits=self._limits,
-            )
-        finally:
-            if target.contested:
-                self._contested[current.key] = True
-        current.size, current.etag = target.size, target.etag
-        return target.size - step.body.length - step.start
 
     async def _make(self, step: Step, publication: Publication, run: Run) -> None:
         target, began = step.target, trio.current_time()

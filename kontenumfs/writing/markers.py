@@ -29,14 +29,15 @@ class Markers:
     async def create(self, key: str, attributes: Attributes) -> str:
         """Write the marker of a directory that is not there yet; returns its ETag.
 
-        Raises PreconditionFailed where others have made it meanwhile.
+        Returns nothing where the store keeps none. Raises PreconditionFailed where others have
+        made it meanwhile.
         """
         if self._kept is False:
             return ""
         etag = await self._put(key, attributes, ABSENT)
         if self._kept is None:
             self._kept = await self._is_kept(key, etag)
-        return etag
+        return etag if self._kept else ""
 
     async def replace(self, key: str, attributes: Attributes) -> str:
         """Write the marker of a directory that has things in it; returns its ETag."""

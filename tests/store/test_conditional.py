@@ -9,7 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from kontenumfs.protocol import errors as e
-from kontenumfs.store.api import Attributes, Store
+from kontenumfs.store.api import Attributes, Body, ObjectInfo, Store, Written
 from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version, found_instead
 from kontenumfs.store.capabilities import ProvenCapabilities
 from kontenumfs.store.conditional import ConditionalStore
@@ -218,30 +218,76 @@ async def test_what_comes_late_does_no_harm(verb: str, autojump_clock: MockClock
     assert fake.data("f") == b"news"
 
 
+REFUSALS: list[e.StoreError] = [
+    e.PreconditionFailed(status=412),
+    e.NotImplementedByStore(status=501, code="NotImplemented"),
+    e.InvalidRequest(status=400, code="InvalidArgument"),
+]
+
+
+class Refusing(FakeStore):
+    """A store that refuses all conditions of PutObject; its scratch keys may be denied too."""
+
+    def __init__(self, refusal: e.StoreError, denied: bool = False) -> None:
+        super().__init__()
+        self.refusal = refusal
+        self.denied = denied
+
+    async def put(
+        self, key: str, body: Body, attributes: Attributes, *, expected: Belief = UNKNOWN
+    ) -> Written:
+        if self.denied and key.startswith(".kontenumfs/"):
+            raise e.AccessDenied(status=403, code="AccessDenied")
+        if expected is not UNKNOWN:
+            raise self.refusal
+        return await super().put(key, body, attributes)
+
+
+@pytest.mark.parametrize("denied", [False, True], ids=["probed", "probe-denied"])
+@pytest.mark.parametrize("refusal", REFUSALS, ids=repr)
 async def test_a_server_that_refuses_every_condition_is_found_out(
-    autojump_clock: MockClock,
+    refusal: e.StoreError, denied: bool, autojump_clock: MockClock
 ) -> None:
-    """A 412 that a look shows to be false, twice: the condition is left away from then on."""
-    for refusal in (
-        e.PreconditionFailed(status=412),
-        e.NotImplementedByStore(status=501, code="NotImplemented"),
-        e.InvalidRequest(status=400, code="InvalidArgument"),
-    ):
-        fake = FakeStore()
-        faulty = FaultyStore(fake, Fault("put", refusal, count=2))
-        store, capabilities = await conditional(faulty, probed=False)
+    """Where a look shows the refusal to be false: it is looked before each write from then on."""
+    fake = Refusing(refusal, denied)
+    store, capabilities = await conditional(fake, probed=False)
+    await store.put("f", [b"ours"], OURS, expected=ABSENT)
+    assert fake.data("f") == b"ours"
+    assert capabilities.known.condition(Verb.PUT_ABSENT) is Proof.DISPROVEN
+    with pytest.raises(e.PreconditionFailed):
+        await store.put("f", [b"more"], OURS, expected=ABSENT)
+
+
+async def test_a_look_that_is_out_of_date_overwrites_nothing(autojump_clock: MockClock) -> None:
+    """A HEAD that lags two seconds makes a true refusal appear false."""
+
+    class Lagging(FakeStore):
+        async def head(self, key: str) -> ObjectInfo:
+            if trio.current_time() < 2 and not key.startswith(".kontenumfs/"):
+                raise e.NoSuchKey(status=404, code="NoSuchKey")
+            return await super().head(key)
+
+    fake = Lagging()
+    store, _ = await conditional(fake, probed=False)
+    await fake.put("f", [b"theirs"], Attributes())
+    with pytest.raises(e.PreconditionFailed):
         await store.put("f", [b"ours"], OURS, expected=ABSENT)
-        assert fake.data("f") == b"ours"
-        assert capabilities.known.condition(Verb.PUT_ABSENT) is Proof.DISPROVEN
+    assert fake.data("f") == b"theirs"
+
+
+async def test_a_belief_without_an_etag_is_looked_at(autojump_clock: MockClock) -> None:
+    """No condition can say it: some servers give no ETag."""
+    fake = FakeStore()
+    store, _ = await conditional(fake)
+    await fake.put("f", [b"theirs"], Attributes())
+    with pytest.raises(e.PreconditionFailed):
+        await store.put("f", [b"ours"], OURS, expected=Version("", 1))
+    await store.put("f", [b"ours"], OURS, expected=Version("", 6))
+    assert fake.data("f") == b"ours"
 
 
 async def test_one_odd_refusal_disproves_nothing(autojump_clock: MockClock) -> None:
-    refusals = (
-        e.PreconditionFailed(status=412),
-        e.NotImplementedByStore(status=501, code="NotImplemented"),
-        e.InvalidRequest(status=400, code="InvalidArgument"),
-    )
-    for refusal in refusals:
+    for refusal in REFUSALS:
         fake = FakeStore()
         store, capabilities = await conditional(
             FaultyStore(fake, Fault("*", refusal, key="f"), Fault("delete_many", refusal)),

@@ -16,6 +16,7 @@ from kontenumfs.store.capabilities import ProvenCapabilities
 from kontenumfs.store.conditional import ConditionalStore
 from kontenumfs.tree.node import Directory, File
 from kontenumfs.tree.tree import Tree
+from kontenumfs.writing.appending import Appender
 from kontenumfs.writing.claims import Claims
 from kontenumfs.writing.content import Environment
 from kontenumfs.writing.copying import Copier
@@ -53,31 +54,40 @@ class Workbench:
         self.memory = MemoryBudget(memory)
         markers = Markers(store, "")
         limits = limits or Limits()
-        runner = PlanRunner(
-            store, ".kontenumfs/", Journal(), conditional=lambda: True, limits=limits
-        )
-        environment = Environment(
-            store=store,
-            runner=runner,
-            memory=self.memory,
-            nursery=nursery,
-            chunk_size=chunk_size,
-            capabilities=capabilities.get,
-            conditional=lambda: True,
-            policy=lambda key: policy or FilePolicy(),
-            wall_ns=self.wall_ns,
-            spare=lambda remote: self.files.spare(remote),
-            wake=lambda: self.files.wake(),
-            limits=limits,
-        )
+        journal = Journal()
+        runner = PlanRunner(store, ".kontenumfs/", journal)
         composer, claims = Composer(rules=lambda path: rules or {}), Claims()
         self.copier = copier = Copier(
             runner, composer, capabilities.get, wall_ns=self.wall_ns, limits=limits
         )
+        appender = Appender(
+            store,
+            journal,
+            capabilities=capabilities.get,
+            restart=copier.recount,
+            new_key=runner.new_key,
+        )
+        environment = Environment(
+            store=store,
+            runner=runner,
+            appender=appender,
+            memory=self.memory,
+            nursery=nursery,
+            chunk_size=chunk_size,
+            capabilities=capabilities.get,
+            policy=lambda key: policy or FilePolicy(),
+            wall_ns=self.wall_ns,
+            spare=lambda remote: self.files.spare(remote),
+            wake=lambda: self.files.wake(),
+            failed=lambda file: self.files.failed(file),
+            limits=limits,
+        )
         self.deferred = DeferredMetadata(
             self.tree, markers, composer, claims, copier, delay=1.0, wall_ns=self.wall_ns
         )
-        self.files = OpenFiles(environment, self.tree, self.deferred, composer, claims)
+        self.files = OpenFiles(
+            environment, self.tree, self.deferred, composer, claims, name_of=lambda pid: "rsync"
+        )
         self.memory.reclaim = self.files.reclaim
         self.namespace = Namespace(
             store,

@@ -78,7 +78,7 @@ async def test_fsync_of_a_mode_that_could_not_be_stored(autojump_clock: MockCloc
         bench.files.set_metadata(node, CHMOD)
         store.add(Fault("copy", DeadlineExceeded("out"), key="f"))
         with pytest.raises(DeadlineExceeded):
-            await bench.files.fsync(node)
+            await bench.files.sync(node)
         await trio.sleep(60)
     assert fake.objects["f"].attributes.metadata["mode"] == MODE
 

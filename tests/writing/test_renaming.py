@@ -129,7 +129,7 @@ async def test_bytes_that_another_host_has_put_keep_their_time_and_headers(
     async with workbench(store) as bench:
         await store_file(bench, "a", b"old")
         bench.files.set_metadata(await bench.find("a"), FileMetadata(user={"colour": "red"}))
-        await bench.files.fsync(await bench.find("a"))
+        await bench.files.sync(await bench.find("a"))
         await store.puts("a", b"new", **{"mtime": "1234567890", "mtime-size": "3"})()
         await rename(bench, "a", "b")
         node = await bench.find("b")
