@@ -87,8 +87,7 @@ def assemble(
     tree = _tree(store, prefix, options, remembered)
     wall_ns: Callable[[], int] = time.time_ns
     composer = Composer(prefix, lambda path: live.rules.headers_of(path))
-    markers = Markers(store, prefix)
-    claims = Claims()
+    markers, claims = Markers(store, prefix), Claims()
     runner = PlanRunner(store, staging.run, journal)
     copier = Copier(runner, composer, capabilities.get, wall_ns=wall_ns, patience=options.deadline)
     appender = Appender(
