@@ -6,22 +6,26 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import trio
 
-from kontenumfs.daemon.cache import cache_file, journal_file
+from kontenumfs.daemon.cache import cache_file, identity_file, journal_file
 from kontenumfs.daemon.commands import Commands
 from kontenumfs.daemon.live import LiveSettings
 from kontenumfs.daemon.options import MountOptions
 from kontenumfs.fuse.kernel import FuseKernel
 from kontenumfs.fuse.operations import Operations
 from kontenumfs.store.api import Store
+from kontenumfs.store.capabilities import ProvenCapabilities
+from kontenumfs.store.conditional import ConditionalStore
 from kontenumfs.tree.attributes import Defaults
 from kontenumfs.tree.remembered import RememberedAttributes
 from kontenumfs.tree.tree import Tree
-from kontenumfs.writing.capabilities import ProvenCapabilities
+from kontenumfs.writing.appending import Appender
 from kontenumfs.writing.claims import Claims
 from kontenumfs.writing.content import Environment
+from kontenumfs.writing.copying import Copier
 from kontenumfs.writing.deferred import DeferredMetadata
 from kontenumfs.writing.execute import PlanRunner
 from kontenumfs.writing.files import OpenFiles
@@ -75,31 +79,34 @@ def assemble(
         staging: where this run has its helper objects.
     """
     options = live.settings.options
+    capabilities = ProvenCapabilities.within(store, prefix, deadline=options.deadline)
+    store = ConditionalStore(store, capabilities, deadline=options.deadline)
     kept = cache_file(options.cache_dir, options.endpoint, store.bucket, os.environ)
     remembered = RememberedAttributes(kept, limit=options.cache_entries)
-    journal = Journal(journal_file(kept, staging.name))
-    journal.open()
+    journal = _journal(kept, staging)
     tree = _tree(store, prefix, options, remembered)
     wall_ns: Callable[[], int] = time.time_ns
     composer = Composer(prefix, lambda path: live.rules.headers_of(path))
     markers = Markers(store, prefix)
     claims = Claims()
-    deferred = DeferredMetadata(
-        store, tree, markers, composer, claims, delay=options.metadata_delay, wall_ns=wall_ns
-    )
-    capabilities = ProvenCapabilities(store, prefix)
-    runner = PlanRunner(
+    runner = PlanRunner(store, staging.run, journal)
+    copier = Copier(runner, composer, capabilities.get, wall_ns=wall_ns, patience=options.deadline)
+    appender = Appender(
         store,
-        staging.run,
         journal,
-        conditional=capabilities.conditional,
+        capabilities=capabilities.get,
+        restart=copier.recount,
+        new_key=runner.new_key,
         patience=options.deadline,
     )
-    memory = MemoryBudget(options.memory)
-    files = _open_files(
-        nursery, runner, live, tree, deferred, composer, claims, capabilities, memory
+    deferred = DeferredMetadata(
+        tree, markers, composer, claims, copier, delay=options.metadata_delay, wall_ns=wall_ns
     )
-    namespace = Namespace(store, tree, files, deferred, markers, composer, claims, wall_ns=wall_ns)
+    memory = MemoryBudget(options.memory)
+    files = _open_files(nursery, runner, appender, live, tree, deferred, composer, claims, memory)
+    namespace = Namespace(
+        store, tree, files, deferred, markers, composer, claims, copier, wall_ns=wall_ns
+    )
     operations = Operations(
         tree,
         files,
@@ -113,6 +120,14 @@ def assemble(
     return Parts(
         tree, files, namespace, memory, deferred, remembered, journal, operations, commands
     )
+
+
+def _journal(kept: Path | None, staging: Staging) -> Journal:
+    """What is under way, in a file that no other daemon has."""
+    alone = staging.claim(identity_file(kept, staging.name))
+    journal = Journal(journal_file(kept, staging.name) if alone else None)
+    journal.open()
+    return journal
 
 
 def _tree(
@@ -132,27 +147,28 @@ def _tree(
 def _open_files(
     nursery: trio.Nursery,
     runner: PlanRunner,
+    appender: Appender,
     live: LiveSettings,
     tree: Tree,
     deferred: DeferredMetadata,
     composer: Composer,
     claims: Claims,
-    capabilities: ProvenCapabilities,
     memory: MemoryBudget,
 ) -> OpenFiles:
     prefix = tree.key(tree.root)
     environment = Environment(
         store=runner.store,
         runner=runner,
+        appender=appender,
         memory=memory,
         nursery=nursery,
         chunk_size=live.settings.options.chunk_size,
-        capabilities=capabilities.get,
-        conditional=capabilities.conditional,
+        capabilities=appender.capabilities,
         policy=lambda key: live.rules.policy(key.removeprefix(prefix)),
         wall_ns=time.time_ns,
         spare=lambda remote: files.spare(remote),
         wake=lambda: files.wake(),
+        failed=lambda file: files.failed(file),
     )
     files = OpenFiles(
         environment,
@@ -160,7 +176,7 @@ def _open_files(
         deferred,
         composer,
         claims,
-        is_temporary=lambda name, exclusive: live.rules.is_temporary(name, exclusive),
+        is_temporary=lambda name, creator: live.rules.is_temporary(name, creator),
     )
     memory.reclaim = files.reclaim
     return files

@@ -33,6 +33,11 @@ def journal_file(cache: Path | None, mount: str) -> Path | None:
     return None if cache is None else cache.with_suffix(f".{mount}.journal")
 
 
+def identity_file(cache: Path | None, mount: str) -> Path | None:
+    """The file that tells one mount's daemons from everybody else's, beside its journal."""
+    return None if cache is None else cache.with_suffix(f".{mount}.identity")
+
+
 def _usual_directory(environment: Mapping[str, str]) -> Path | None:
     if given := environment.get("CACHE_DIRECTORY"):
         return Path(given.split(":")[0])

@@ -62,7 +62,7 @@ class Commands:
                 at += content.length
             await opened.file.truncate(at)
             await tell({"stage": "joining"})
-            await self._files.fsync(opened.node)
+            await self._files.sync(opened.node)
         finally:
             await self._files.release(opened)
         return {"size": at}

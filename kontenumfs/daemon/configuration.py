@@ -61,9 +61,9 @@ class Rules:
                 found |= headers
         return found
 
-    def is_temporary(self, name: str, exclusive: bool) -> bool:
+    def is_temporary(self, name: str, creator: str) -> bool:
         """Whether a new file of this name will be renamed when it is whole."""
-        return is_temporary(name, exclusive) or self.temporary.match(name)
+        return is_temporary(name, creator) or self.temporary.match(name)
 
 
 def read_rules(options: MountOptions, file: TOMLFile | None) -> Rules:

@@ -160,6 +160,7 @@ class Mount:
             self._unmounted.set()
             await self._close(parts.tree.kernel)
             parts.journal.close()
+            self._staging.close()
 
     async def _close(self, kernel: Kernel) -> None:
         """End the session, when nobody tells the kernel anything any more."""
@@ -174,7 +175,7 @@ class Mount:
 
     async def _clear_up(self, journal: Journal) -> None:
         """Tell what was under way when the last daemon ended, and drop what it has left."""
-        await journal.settle(self._store)
+        await journal.settle(self._store, ours=self._staging.is_heir)
         await self._staging.clear(self._store)
 
     def _fuse_options(self) -> set[str]:

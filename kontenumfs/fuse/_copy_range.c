@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The kontenumfs authors
 // SPDX-License-Identifier: Apache-2.0
-/* The kernel's copy_file_range requests, for which pyfuse3 has no handler.
+/* The kernel's copy_file_range requests, for which pyfuse3 has no handler, and who calls.
  *
  * Loaded with RTLD_GLOBAL before pyfuse3, this module stands before libfuse: pyfuse3's call to
  * fuse_session_new() arrives here, and goes on to libfuse with one more entry in its table of
@@ -44,6 +44,7 @@ static Request *waiting;   /* the requests whose req is not NULL */
 static PyObject *callback; /* of the session; NULL: the kernel is told ENOSYS */
 static int serving;        /* whether a session with our entry exists */
 static int knows_64;       /* whether libfuse knows COPY_FILE_RANGE_64 */
+static uint32_t caller;    /* the thread whose request is being handled; 0: unknown */
 static int (*reply_err)(fuse_req_t, int);
 static int (*reply_write)(fuse_req_t, size_t);
 static void (*process)(struct fuse_session *, const struct fuse_buf *);
@@ -219,7 +220,10 @@ struct fuse_session *new_session_versioned(struct fuse_args *args, const Operati
 
 void process_request(struct fuse_session *session, const struct fuse_buf *buf)
 {
-    uint32_t *header = buf->flags & FUSE_BUF_IS_FD ? NULL : buf->mem; /* length, opcode, ... */
+    /* struct fuse_in_header (linux/fuse.h): length, opcode, unique, nodeid, uid, gid, pid */
+    uint32_t *header = buf->flags & FUSE_BUF_IS_FD ? NULL : buf->mem;
+
+    caller = header && buf->size >= 10 * sizeof *header ? header[8] : 0;
 
     if (LITTLE_ENDIAN_HERE && serving && !knows_64 && header &&
         buf->size >= 2 * sizeof *header && header[1] == COPY_FILE_RANGE_64)
@@ -274,7 +278,15 @@ static PyObject *reply_error(PyObject *module, PyObject *args)
     return reply(args, 1);
 }
 
+static PyObject *told_caller(PyObject *module, PyObject *args)
+{
+    (void)module;
+    (void)args;
+    return PyLong_FromUnsignedLong(caller);
+}
+
 static PyMethodDef methods[] = {
+    {"caller", told_caller, METH_NOARGS, "The thread whose request came last, or 0."},
     {"set_callback", set_callback, METH_O, "Have requests handed to a function, or to None."},
     {"reply_written", reply_written, METH_VARARGS, "Answer that so many bytes are copied."},
     {"reply_error", reply_error, METH_VARARGS, "Answer with an errno."},

@@ -66,6 +66,15 @@ def install(handler: Handler, nursery: trio.Nursery, *, at_once: int = COPIES_AT
     return True
 
 
+def caller() -> int:
+    """The thread whose request libfuse has handed over last; 0 where that cannot be known.
+
+    pyfuse3 tells handlers of open files nothing of who calls. A handler that asks before it awaits
+    anything is told of its own request: libfuse's call and the handler's start are one step.
+    """
+    return 0 if MISSING is not None else _copy_range.caller()
+
+
 async def _serve(
     request: "_copy_range.Request",
     copy: Callable[[], Awaitable[int]],

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import pyfuse3
 
+from kontenumfs.fuse import copy_range
 from kontenumfs.fuse.entries import PREFERRED_IO, Entries
 from kontenumfs.fuse.errors import translated
 from kontenumfs.protocol.errors import (
@@ -116,7 +117,7 @@ class Operations(Entries):
             if fields.update_size:
                 if not isinstance(node, File):
                     raise IsDirectory(node.name)
-                await self._files.truncate(node, attr.st_size)
+                await self._files.truncate(node, attr.st_size, self._handles.get(fh or 0))
             metadata = FileMetadata(
                 mode=stat.S_IMODE(attr.st_mode) if fields.update_mode else None,
                 uid=attr.st_uid if fields.update_uid else None,
@@ -135,7 +136,7 @@ class Operations(Entries):
     ) -> pyfuse3.EntryAttributes:
         async with translated("mkdir"):
             node = await self._namespace.make_directory(
-                self._tree.inodes.directory(parent_inode),
+                self._tree.inodes.parent(parent_inode),
                 component_from_bytes(name),
                 self._created(mode, ctx),
             )
@@ -175,7 +176,7 @@ class Operations(Entries):
             await self._namespace.rename(
                 self._tree.inodes.directory(parent_inode_old),
                 component_from_bytes(name_old),
-                self._tree.inodes.directory(parent_inode_new),
+                self._tree.inodes.parent(parent_inode_new),
                 component_from_bytes(name_new),
                 overwrite=not flags & pyfuse3.RENAME_NOREPLACE,
             )
@@ -186,13 +187,14 @@ class Operations(Entries):
         self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: Any
     ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
         async with translated("create"):
-            parent = self._tree.inodes.directory(parent_inode)
+            parent = self._tree.inodes.parent(parent_inode)
             handle = await self._files.create(
                 parent,
                 component_from_bytes(name),
                 self._created(mode, ctx),
                 append=bool(flags & os.O_APPEND),
                 exclusive=bool(flags & os.O_EXCL),
+                sync=bool(flags & os.O_DSYNC),
                 pid=ctx.pid,
             )
             self._tree.inodes.remember(handle.node)
@@ -204,15 +206,16 @@ class Operations(Entries):
         async with translated("mknod"):
             if not stat.S_ISREG(mode):
                 raise NotPermitted("an object store has no devices, pipes or sockets")
-            parent = self._tree.inodes.directory(parent_inode)
+            parent = self._tree.inodes.parent(parent_inode)
             handle = await self._files.create(
                 parent,
                 component_from_bytes(name),
                 self._created(mode, ctx),
+                exclusive=True,
                 pid=ctx.pid,
             )
             try:
-                await self._files.fsync(handle.node)
+                await self._files.fsync(handle)
             finally:
                 await self._files.release(handle)
             self._tree.inodes.remember(handle.node)
@@ -253,12 +256,13 @@ class Operations(Entries):
             return await self._files.copy_range(source, off_in, target, off_out, length)
 
     async def flush(self, fh: int) -> None:
+        thread = copy_range.caller()  # of this request: nothing has been awaited since
         async with translated("flush"):
-            await self._files.flush(self._handles[fh])
+            await self._files.flush(self._handles[fh], thread)
 
     async def fsync(self, fh: int, datasync: bool) -> None:
         async with translated("fsync"):
-            await self._files.fsync(self._handles[fh].node)
+            await self._files.fsync(self._handles[fh])
 
     async def release(self, fh: int) -> None:
         await self._files.release(self._handles.pop(fh))
@@ -274,7 +278,7 @@ class Operations(Entries):
             except UnicodeDecodeError:
                 raise InvalidName(f"{target!r} is not UTF-8") from None
             node = await self._namespace.make_symlink(
-                self._tree.inodes.directory(parent_inode),
+                self._tree.inodes.parent(parent_inode),
                 component_from_bytes(name),
                 path,
                 self._created(0o777, ctx),

@@ -17,7 +17,8 @@
     │   │   └── NoSuchUpload
     │   ├── Conflict                  409
     │   │   └── BucketNotEmpty
-    │   ├── PreconditionFailed        412
+    │   ├── PreconditionFailed        412: what was believed of the key is wrong
+    │   │   └── ObjectVanished        404 where an object was expected
     │   ├── InvalidRequest            other 4xx: repeating it cannot help
     │   │   ├── TooManyAppends
     │   │   ├── EntityTooLarge
@@ -36,6 +37,7 @@
     ├── WriteError                    the write path's own verdicts
     │   ├── WriterConflict            another writer changed the object
     │   ├── OutcomeUnknown            a lost answer that cannot be decided
+    │   ├── NotClosed                 what replaces an object waits for its writer's close
     │   ├── Unsupported               this store or version cannot do that
     │   └── FileTooLarge
     ├── FileError                     what POSIX says of a name or a handle
@@ -186,7 +188,16 @@ class BucketNotEmpty(Conflict):
 
 
 class PreconditionFailed(StoreError):
-    """412: If-Match or If-None-Match did not hold."""
+    """412: If-Match or If-None-Match did not hold: the key has something else than believed.
+
+    `found` is the ETag and the size of what is there instead, where somebody has looked.
+    """
+
+    found: tuple[str, int] | None = None
+
+
+class ObjectVanished(PreconditionFailed):
+    """404 where If-Match meets no object: what was believed to be there is there no more."""
 
 
 class InvalidRequest(StoreError):
@@ -262,6 +273,10 @@ class WriterConflict(WriteError):
 
 class OutcomeUnknown(WriteError):
     """An answer was lost and the object's length does not tell whether the bytes are stored."""
+
+
+class NotClosed(WriteError):
+    """The writer has not said that the file is whole: the object that it replaces stays."""
 
 
 class Unsupported(WriteError):

@@ -125,9 +125,12 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class ListedUploads:
-    """One answer of ListMultipartUploads: keys and upload ids, and `asked` as in a Listing."""
+    """One answer of ListMultipartUploads: keys, upload ids and when they were initiated.
 
-    uploads: tuple[tuple[str, str], ...]
+    `asked` is as in a Listing.
+    """
+
+    uploads: tuple[tuple[str, str, float | None], ...]
     asked: tuple[str, ...] = ()
 
 
@@ -185,8 +188,19 @@ def parse_uploads(document: bytes) -> ListedUploads:
     if root.tag != "ListMultipartUploadsResult":
         raise UnexpectedAnswer(f"a list of uploads was expected, not <{root.tag}>")
     decode = _decoder(root)
-    uploads = ((decode(item.get("Key")), item.get("UploadId")) for item in root.all("Upload"))
+    uploads = (
+        (decode(item.get("Key")), item.get("UploadId"), _initiated(item))
+        for item in root.all("Upload")
+    )
     return ListedUploads(tuple(uploads), _echoed(root, decode))
+
+
+def _initiated(item: Element) -> float | None:
+    """A time that may be missing or odd, which then says nothing."""
+    try:
+        return fields.iso_time(item.get("Initiated"))
+    except ValueError:
+        return None
 
 
 def _decoder(root: Element) -> Callable[[str], str]:

@@ -95,10 +95,12 @@ class Upload:
     Args:
         key: what it would become.
         upload_id: as the store named it.
+        initiated: seconds since the epoch by the store's clock; None where it does not say.
     """
 
     key: str
     upload_id: str
+    initiated: float | None = None
 
 
 class Store(Protocol):
@@ -151,7 +153,8 @@ class Store(Protocol):
         condition would refuse the repetition of its own success: after AnswerLost, ServerError
         or DeadlineExceeded it is the caller's to ask whose the object is.
 
-        Raises one of REFUSED where the key has something else.
+        Raises PreconditionFailed where the key has something else, ObjectVanished where
+        it has nothing.
         """
 
     async def append(
@@ -171,7 +174,8 @@ class Store(Protocol):
             expected: ABSENT creates the object and adds to none that is there.
             attributes: of the object where this creates it; one that exists keeps its own.
 
-        Raises one of REFUSED where the key has something else.
+        Raises PreconditionFailed where the key has something else, ObjectVanished where
+        it has nothing.
         """
 
     async def compose(self, key: str, components: Sequence[str], attributes: Attributes) -> Written:
@@ -191,7 +195,8 @@ class Store(Protocol):
     ) -> Written:
         """CopyObject; with `attributes` they replace the source's, which are else kept.
 
-        `expected` is what the source must be: S3 has no condition on the target (501).
+        `expected` is what the source must be: S3 has no condition on the target (501). Raises
+        PreconditionFailed where it is not, ObjectVanished where it is not there.
         """
 
     async def delete(self, key: str, *, expected: Belief = UNKNOWN) -> None:
@@ -225,7 +230,8 @@ class Store(Protocol):
     ) -> Part:
         """Make a part of the bytes `first` to `last` (inclusive) of another object.
 
-        `expected` is what that object must be; raises one of REFUSED where it is not.
+        `expected` is what that object must be; raises PreconditionFailed where it is not,
+        ObjectVanished where it is not there.
         """
 
     async def complete_multipart(
@@ -239,7 +245,8 @@ class Store(Protocol):
         """Publish the upload as the object, where the key has what is `expected`.
 
         With a condition it is never repeated once it may have reached the store.
-        Raises one of REFUSED where the key has something else.
+        Raises PreconditionFailed where the key has something else, ObjectVanished where
+        it has nothing.
         """
 
     async def abort_multipart(self, key: str, upload_id: str) -> None:

@@ -10,7 +10,13 @@ on a state that has passed. A size and an ETag travel together, or not at all.
 from dataclasses import dataclass
 from enum import Enum
 
-from kontenumfs.protocol.errors import NotFound, PreconditionFailed, StoreError
+from kontenumfs.protocol.errors import (
+    NoSuchBucket,
+    NoSuchUpload,
+    NotFound,
+    ObjectVanished,
+    PreconditionFailed,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +48,8 @@ ABSENT = Nothing.ABSENT
 UNKNOWN = Nothing.UNKNOWN
 Belief = Version | Nothing
 
-REFUSED = (PreconditionFailed, NotFound)
-"""How a store says that a belief is wrong: 412, or 404 where If-Match meets no object."""
+REFUSED = PreconditionFailed
+"""The one way to say that a belief is wrong; its subclass ObjectVanished: and nothing is there."""
 
 
 def believed(etag: str, size: int) -> Belief:
@@ -51,14 +57,44 @@ def believed(etag: str, size: int) -> Belief:
     return Version(etag, size) if etag else UNKNOWN
 
 
-def refusal(operation: str, key: str, expected: Belief, found: Belief) -> StoreError:
+def plain_etag(etag: str) -> str:
+    """An ETag without quotes and without the mark of a weak one, which proxies add."""
+    return etag.removeprefix("W/").strip('"')
+
+
+def refusal(operation: str, key: str, expected: Belief, found: Belief) -> PreconditionFailed:
     """What a store with conditions would say of a request that expects what is not there."""
-    return PreconditionFailed(
+    kind = ObjectVanished if found is ABSENT else PreconditionFailed
+    error = kind(
         f"expected {_told(expected)}, found {_told(found)}",
         code="PreconditionFailed",
         status=412,
         operation=operation,
         resource=key,
+    )
+    if isinstance(found, Version):
+        error.found = (found.etag, found.size)
+    return error
+
+
+def found_instead(error: PreconditionFailed) -> Belief:
+    """What is there instead of what was believed; UNKNOWN where nobody has looked."""
+    if isinstance(error, ObjectVanished):
+        return ABSENT
+    return believed(*error.found) if error.found else UNKNOWN
+
+
+def vanished(error: NotFound, expected: Belief) -> NotFound | PreconditionFailed:
+    """The same of a 404: where an object is expected, its absence is a belief that is wrong."""
+    if not isinstance(expected, Version) or isinstance(error, NoSuchBucket | NoSuchUpload):
+        return error
+    return ObjectVanished(
+        error.message,
+        code=error.code,
+        status=error.status,
+        request_id=error.request_id,
+        operation=error.operation,
+        resource=error.resource,
     )
 
 

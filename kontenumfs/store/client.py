@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The store over HTTP: one verb, one method."""
 
-import hashlib
 import ssl
 from collections.abc import Mapping, Sequence
 from itertools import count
@@ -14,7 +13,6 @@ from cachetools import LRUCache
 from kontenumfs.protocol import dialect, xml
 from kontenumfs.protocol.errors import (
     ConfigurationError,
-    InvalidRequest,
     NoSuchBucket,
     NoSuchUpload,
     NotFound,
@@ -24,7 +22,20 @@ from kontenumfs.protocol.names import quote_key
 from kontenumfs.protocol.signing import signer_for
 from kontenumfs.store.api import Attributes, Body, ListPage, ObjectInfo, Part, Upload, Written
 from kontenumfs.store.auth import Clock, S3Auth
-from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version
+from kontenumfs.store.beliefs import UNKNOWN, Belief, vanished
+from kontenumfs.store.calls import (
+    append_call,
+    complete_call,
+    compose_call,
+    condition,
+    copy_call,
+    create_multipart_call,
+    delete_many_call,
+    etag_of,
+    multipart_etag,
+    part_copy_call,
+    put_call,
+)
 from kontenumfs.store.gate import (
     described,
     exchange,
@@ -40,7 +51,7 @@ from kontenumfs.store.observer import Attempt, NoObserver, Observer
 from kontenumfs.store.pages import Pages, Question, judge_uploads
 from kontenumfs.store.retry import Repeat, RetryPolicy
 from kontenumfs.store.transport import CONNECT_SECONDS, OriginTransport
-from kontenumfs.store.wire import Call, Endpoint, Prepared, attribute_headers, prepare
+from kontenumfs.store.wire import Call, Endpoint, Prepared, prepare
 
 
 def open_store(
@@ -171,6 +182,16 @@ class HTTPStore:
                 )
             )
 
+    async def _write(self, call: Call, expected: Belief = UNKNOWN) -> Written:
+        return receipt(await self._send_believing(call, expected), call)
+
+    async def _send_believing(self, call: Call, expected: Belief) -> httpx.Response:
+        """Send; a 404 where an object is expected says that the belief is wrong."""
+        try:
+            return await self._send(call)
+        except NotFound as error:
+            raise vanished(error, expected) from None
+
     def request_id(self, key: str) -> str:
         """Of the last request that wrote `key`, while it is remembered; else empty."""
         return str(self._request_ids.get(key, ""))
@@ -215,18 +236,7 @@ class HTTPStore:
         expected: Belief = UNKNOWN,
     ) -> Written:
         """Create or replace an object as a whole."""
-        headers = attribute_headers(attributes) | _condition(expected)
-        call = Call(
-            "PutObject",
-            "PUT",
-            key,
-            quote_key(key),
-            headers=headers,
-            body=body,
-            # A condition would refuse the repetition of its own success.
-            once=expected is not UNKNOWN,
-        )
-        return receipt(await self._send(call), call)
+        return await self._write(put_call(key, body, attributes, expected), expected)
 
     async def append(
         self,
@@ -237,40 +247,11 @@ class HTTPStore:
         attributes: Attributes | None = None,
     ) -> Written:
         """Add bytes to an object's end; repeated only where nothing was done."""
-        call = Call(
-            "AppendObject",
-            "PUT",
-            key,
-            quote_key(key),
-            dialect.APPEND,
-            _condition(expected) | attribute_headers(attributes or Attributes()),
-            body,
-            once=True,
-        )
-        return receipt(await self._send(call), call)
+        return await self._write(append_call(key, body, expected, attributes), expected)
 
     async def compose(self, key: str, components: Sequence[str], attributes: Attributes) -> Written:
         """Make an object of 1 to 32 objects of this bucket, in order."""
-        operation = "ComposeObject"
-        try:
-            body = [xml.render_components(components)]
-        except ValueError as error:
-            raise InvalidRequest(str(error), operation=operation, resource=key) from None
-        if unsayable := [name for name in components if not xml.is_text(name)]:
-            raise InvalidRequest("not a name for XML", operation=operation, resource=unsayable[0])
-        call = Call(
-            operation,
-            "PUT",
-            key,
-            quote_key(key),
-            dialect.COMPOSE,
-            attribute_headers(attributes),
-            body,
-            # Where the target is among the components, doing it twice would double it.
-            once=key in components,
-            late_error=True,
-        )
-        return receipt(await self._send(call), call)
+        return await self._write(compose_call(key, components, attributes))
 
     async def copy(
         self,
@@ -281,42 +262,26 @@ class HTTPStore:
         expected: Belief = UNKNOWN,
     ) -> Written:
         """CopyObject; with `attributes` they replace the source's."""
-        headers = {"x-amz-copy-source": f"/{self.bucket}/{quote_key(source)}"}
-        if attributes is not None:
-            headers |= attribute_headers(attributes)
-            headers["x-amz-metadata-directive"] = "REPLACE"
-        headers |= _source_condition(expected)
-        call = Call(
-            "CopyObject", "PUT", target, quote_key(target), headers=headers, late_error=True
-        )
-        return receipt_in_body(await self._send(call), call)[1]
+        call = copy_call(self.bucket, source, target, attributes, expected)
+        return receipt_in_body(await self._send_believing(call, expected), call)[1]
 
     async def delete(self, key: str, *, expected: Belief = UNKNOWN) -> None:
         """Delete an object; a missing one is no error."""
-        condition = _condition(expected)
-        call = Call("DeleteObject", "DELETE", key, quote_key(key), headers=condition)
+        call = Call("DeleteObject", "DELETE", key, quote_key(key), headers=condition(expected))
         try:
             await self._send(call)
         except NoSuchBucket:
             raise
         except NotFound:
-            if not condition:
+            if expected is UNKNOWN:
                 raise
 
     async def delete_many(self, keys: Mapping[str, Belief]) -> dict[str, str]:
         """Delete any number of objects; returns the error code of each key that failed."""
         failed: dict[str, str] = {}
-        plain = [(key, _etag(belief)) for key, belief in keys.items() if xml.is_text(key)]
+        plain = [(key, etag_of(belief)) for key, belief in keys.items() if xml.is_text(key)]
         for start in range(0, len(plain), dialect.MAX_DELETE_MANY):
-            body = [xml.render_delete(plain[start : start + dialect.MAX_DELETE_MANY])]
-            call = Call(
-                "DeleteObjects",
-                "POST",
-                query=(("delete", ""),),
-                body=body,
-                digest=True,
-                late_error=True,
-            )
+            call = delete_many_call(plain[start : start + dialect.MAX_DELETE_MANY])
             answer, _ = receipt_in_body(await self._send(call), call)
             failed |= failed_keys(answer, keys, call)
         # With a condition, what is gone already is told as an error; it is none.
@@ -331,14 +296,7 @@ class HTTPStore:
 
     async def create_multipart(self, key: str, attributes: Attributes) -> str:
         """Begin a multipart upload; returns its upload id."""
-        call = Call(
-            "CreateMultipartUpload",
-            "POST",
-            key,
-            quote_key(key),
-            (("uploads", ""),),
-            attribute_headers(attributes),
-        )
+        call = create_multipart_call(key, attributes)
         root, _ = receipt_in_body(await self._send(call), call)
         return upload_id(root, call)
 
@@ -360,14 +318,10 @@ class HTTPStore:
         expected: Belief = UNKNOWN,
     ) -> Part:
         """Make a part of the bytes `first` to `last` of another object."""
-        headers = {
-            "x-amz-copy-source": f"/{self.bucket}/{quote_key(source)}",
-            "x-amz-copy-source-range": f"bytes={first}-{last}",
-        }
-        headers |= _source_condition(expected)
-        query = (("partNumber", str(number)), ("uploadId", upload_id))
-        call = Call("UploadPartCopy", "PUT", key, quote_key(key), query, headers, late_error=True)
-        _, written = receipt_in_body(await self._send(call), call)
+        call = part_copy_call(
+            self.bucket, key, (upload_id, number), source, (first, last), expected
+        )
+        _, written = receipt_in_body(await self._send_believing(call, expected), call)
         return Part(number, part_etag(written, call))
 
     async def complete_multipart(
@@ -379,23 +333,12 @@ class HTTPStore:
         expected: Belief = UNKNOWN,
     ) -> Written:
         """Publish the upload as the object."""
-        body = [xml.render_parts([(part.number, part.etag) for part in parts])]
-        query = (("uploadId", upload_id),)
-        call = Call(
-            "CompleteMultipartUpload",
-            "POST",
-            key,
-            quote_key(key),
-            query,
-            _condition(expected),
-            body,
-            # A condition would refuse the repetition of its own success.
-            once=expected is not UNKNOWN,
-            late_error=True,
-        )
+        call = complete_call(key, upload_id, parts, expected)
         try:
-            return receipt_in_body(await self._send(call), call)[1]
+            return receipt_in_body(await self._send_believing(call, expected), call)[1]
         except NoSuchUpload:
+            if call.once:
+                raise
             # An earlier attempt whose answer was lost may have published it.
             etag = multipart_etag(parts)
             if etag and (await self.head(key)).etag == etag:
@@ -420,29 +363,3 @@ class HTTPStore:
     async def aclose(self) -> None:
         """Close every connection."""
         await self._client.aclose()
-
-
-def _condition(expected: Belief) -> dict[str, str]:
-    """The condition on the target that says what is believed of it."""
-    if expected is ABSENT:
-        return {"if-none-match": "*"}
-    return {"if-match": f'"{etag}"'} if (etag := _etag(expected)) else {}
-
-
-def _source_condition(expected: Belief) -> dict[str, str]:
-    """The same of the object that is copied."""
-    etag = _etag(expected)
-    return {"x-amz-copy-source-if-match": f'"{etag}"'} if etag else {}
-
-
-def _etag(belief: Belief) -> str:
-    return belief.etag if isinstance(belief, Version) else ""
-
-
-def multipart_etag(parts: Sequence[Part]) -> str:
-    """The ETag that S3 gives to an object of these parts; empty where theirs are no MD5."""
-    try:
-        digests = b"".join(bytes.fromhex(part.etag) for part in parts)
-    except ValueError:
-        return ""
-    return f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"

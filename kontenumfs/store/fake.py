@@ -8,8 +8,7 @@ an append for a replacement, as most of them do.
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import count
 
 import trio
@@ -19,44 +18,12 @@ from kontenumfs.protocol import errors as e
 from kontenumfs.protocol.dialect import Limits
 from kontenumfs.protocol.xml import render_components
 from kontenumfs.store.api import Attributes, Body, ListPage, ObjectInfo, Part, Upload, Written
-from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version
+from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version, refusal
+from kontenumfs.store.fake_state import FakeCall, FakeObject, FakePart, FakeUpload
+from kontenumfs.store.proof import Verb, target_condition
 
 DEFAULT_TYPE = "binary/octet-stream"
 """What S3 says of an object that was stored without a Content-Type."""
-
-
-@dataclass(slots=True)
-class FakeObject:
-    """One stored object; `appends` counts towards the limit."""
-
-    data: bytearray
-    attributes: Attributes
-    etag: str
-    last_modified: float
-    appends: int = 0
-
-
-@dataclass(slots=True)
-class FakeUpload:
-    """One multipart upload under way."""
-
-    key: str
-    attributes: Attributes
-    parts: dict[int, tuple[bytes, str]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class FakeCall:
-    """One request that was made.
-
-    Args:
-        operation: the S3 name, such as ``AppendObject``.
-        sent: bytes of the request's body.
-    """
-
-    operation: str
-    key: str
-    sent: int = 0
 
 
 class FakeStore:
@@ -65,7 +32,9 @@ class FakeStore:
     Args:
         append: False takes ``?append`` for a PutObject, as plain S3 servers do.
         compose: False stores the compose request's XML as the object, for the same reason.
-        conditional: False passes over If-Match and If-None-Match.
+        conditions: which conditions are honoured; the others are passed over.
+        digest: False gives copied parts an ETag that is no digest, as AWS does with KMS.
+        min_range_source: bytes that an object must have for ranges of it to be copied.
         now: seconds since the epoch; LastModified is cut to whole seconds.
     """
 
@@ -75,7 +44,9 @@ class FakeStore:
         *,
         append: bool = True,
         compose: bool = True,
-        conditional: bool = True,
+        conditions: Collection[Verb] = frozenset(Verb),
+        digest: bool = True,
+        min_range_source: int = 0,
         limits: Limits | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -86,7 +57,9 @@ class FakeStore:
         self.closed = False
         self._append = append
         self._compose = compose
-        self._conditional = conditional
+        self._conditions = frozenset(conditions)
+        self._digest = digest
+        self._min_range_source = min_range_source
         self._limits = limits or Limits()
         self._now = now
         self._numbers = count(1)
@@ -151,7 +124,7 @@ class FakeStore:
         data = bytearray().join(body)
         await self._enter("PutObject", key, len(data))
         self._check_size(key, len(data), self._limits.max_put, "PutObject")
-        self._check(key, expected, "PutObject")
+        self._check(key, target_condition(expected, Verb.PUT_ABSENT, Verb.PUT_MATCH), expected)
         return self._store(key, data, attributes, hashlib.md5(data, usedforsecurity=False))
 
     async def append(
@@ -165,7 +138,9 @@ class FakeStore:
         """Add bytes to an object's end, creating it when missing."""
         data = bytearray().join(body)
         await self._enter("AppendObject", key, len(data))
-        self._check(key, expected, "AppendObject")
+        self._check(
+            key, target_condition(expected, Verb.APPEND_ABSENT, Verb.APPEND_MATCH), expected
+        )
         found = self.objects.get(key)
         if found is None or not self._append:
             made = attributes or Attributes()
@@ -201,8 +176,8 @@ class FakeStore:
     ) -> Written:
         """CopyObject, with the limits of the real one."""
         await self._enter("CopyObject", target)
+        self._check(source, Verb.COPY_SOURCE, expected)
         found = self._find(source, "CopyObject")
-        self._check_source(found, source, expected, "CopyObject")
         if len(found.data) > self._limits.max_copy:
             raise _error(e.InvalidRequest, 400, "CopyObject", source, "InvalidRequest")
         if source == target and attributes is None:
@@ -215,7 +190,7 @@ class FakeStore:
         """Delete an object; a missing one is no error."""
         await self._enter("DeleteObject", key)
         if key in self.objects:
-            self._check(key, expected, "DeleteObject")
+            self._check(key, Verb.DELETE_MATCH, expected)
         self.objects.pop(key, None)
 
     async def delete_many(self, keys: Mapping[str, Belief]) -> dict[str, str]:
@@ -227,7 +202,7 @@ class FakeStore:
             for key, expected in items[start : start + dialect.MAX_DELETE_MANY]:
                 try:
                     if key in self.objects:
-                        self._check(key, expected, "DeleteObjects")
+                        self._check(key, Verb.DELETE_MANY_MATCH, expected)
                     self.objects.pop(key, None)
                 except e.PreconditionFailed as error:
                     failed[key] = error.code
@@ -237,7 +212,7 @@ class FakeStore:
         """Begin a multipart upload; returns its upload id."""
         await self._enter("CreateMultipartUpload", key)
         upload_id = f"upload-{next(self._numbers)}"
-        self.uploads[upload_id] = FakeUpload(key, _as_stored(attributes))
+        self.uploads[upload_id] = FakeUpload(key, _as_stored(attributes), self._now())
         return upload_id
 
     async def upload_part(self, key: str, upload_id: str, number: int, body: Body) -> Part:
@@ -259,12 +234,15 @@ class FakeStore:
     ) -> Part:
         """Make a part of the bytes `first` to `last` (inclusive) of another object."""
         await self._enter("UploadPartCopy", key)
+        self._check(source, Verb.PART_COPY_SOURCE, expected)
         found = self._find(source, "UploadPartCopy")
-        self._check_source(found, source, expected, "UploadPartCopy")
+        if len(found.data) < self._min_range_source:
+            raise _error(e.InvalidRequest, 400, "UploadPartCopy", source, "InvalidRequest")
         if not 0 <= first <= last < len(found.data):
             raise _error(e.InvalidRequest, 416, "UploadPartCopy", source, "InvalidRange")
         part = bytes(memoryview(found.data)[first : last + 1])
-        return self._keep_part(key, upload_id, number, part, "UploadPartCopy")
+        etag = "" if self._digest else self._opaque_etag("p")
+        return self._keep_part(key, upload_id, number, part, "UploadPartCopy", etag)
 
     async def complete_multipart(
         self,
@@ -282,14 +260,16 @@ class FakeStore:
         if not parts or numbers != sorted(set(numbers)):
             raise _error(e.InvalidRequest, 400, operation, key, "InvalidPartOrder")
         for part in parts:
-            if upload.parts.get(part.number, (b"", ""))[1] != part.etag:
+            if part.number not in upload.parts or upload.parts[part.number].etag != part.etag:
                 raise _error(e.InvalidRequest, 400, operation, key, "InvalidPart")
-            size = len(upload.parts[part.number][0])
+            size = len(upload.parts[part.number].data)
             if size < self._limits.min_part and part is not parts[-1]:
                 raise _error(e.InvalidRequest, 400, operation, key, "EntityTooSmall")
-        data = bytearray().join(upload.parts[number][0] for number in numbers)
-        self._check(key, expected, operation)
-        digests = b"".join(bytes.fromhex(part.etag) for part in parts)
+        kept = [upload.parts[number] for number in numbers]
+        data = bytearray().join(part.data for part in kept)
+        condition = target_condition(expected, Verb.COMPLETE_ABSENT, Verb.COMPLETE_MATCH)
+        self._check(key, condition, expected)
+        digests = b"".join(part.digest() for part in kept)
         del self.uploads[upload_id]
         etag = f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"
         return self._store(key, data, upload.attributes, etag)
@@ -302,7 +282,7 @@ class FakeStore:
     async def list_uploads(self, prefix: str) -> list[Upload]:
         """Uploads under way, of keys below `prefix`."""
         await self._enter("ListMultipartUploads", prefix)
-        found = [Upload(upload.key, number) for number, upload in self.uploads.items()]
+        found = [Upload(up.key, number, up.initiated) for number, up in self.uploads.items()]
         return [upload for upload in found if upload.key.startswith(prefix)]
 
     async def aclose(self) -> None:
@@ -329,32 +309,30 @@ class FakeStore:
         return upload
 
     def _keep_part(
-        self, key: str, upload_id: str, number: int, data: bytes, operation: str
+        self, key: str, upload_id: str, number: int, data: bytes, operation: str, etag: str = ""
     ) -> Part:
         upload = self._find_upload(key, upload_id, operation)
         if not 1 <= number <= self._limits.max_parts:
             raise _error(e.InvalidRequest, 400, operation, key, "InvalidArgument")
         self._check_size(key, len(data), self._limits.max_part, operation)
-        etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
-        upload.parts[number] = (data, etag)
+        etag = etag or hashlib.md5(data, usedforsecurity=False).hexdigest()
+        upload.parts[number] = FakePart(data, etag)
         return Part(number, etag)
 
     def _check_size(self, key: str, size: int, limit: int, operation: str) -> None:
         if size > limit:
             raise _error(e.EntityTooLarge, 400, operation, key)
 
-    def _check(self, key: str, expected: Belief, operation: str) -> None:
-        """The condition on the target."""
-        if not self._conditional:
+    def _check(self, key: str, condition: Verb | None, expected: Belief) -> None:
+        """Refuse what rests on a wrong belief, where this condition is honoured."""
+        if condition not in self._conditions:
             return
-        if isinstance(expected, Version):
-            self._check_source(self._find(key, operation), key, expected, operation)
-        elif expected is ABSENT and key in self.objects:
-            raise _error(e.PreconditionFailed, 412, operation, key)
-
-    def _check_source(self, source: FakeObject, key: str, expected: Belief, operation: str) -> None:
-        if self._conditional and isinstance(expected, Version) and source.etag != expected.etag:
-            raise _error(e.PreconditionFailed, 412, operation, key)
+        found = self.objects.get(key)
+        if isinstance(expected, Version) and (found is None or found.etag != expected.etag):
+            there = Version(found.etag, len(found.data)) if found else ABSENT
+            raise refusal(condition.value, key, expected, there)
+        if expected is ABSENT and found is not None:
+            raise refusal(condition.value, key, expected, Version(found.etag, len(found.data)))
 
     def _store(
         self, key: str, data: bytearray, attributes: Attributes, etag: "str | hashlib._Hash"

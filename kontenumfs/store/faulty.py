@@ -3,13 +3,14 @@
 """A store that fails as it is told to, for tests: before the effect, after it, or late."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
 import trio
 
-from kontenumfs.protocol.errors import KontenumError
+from kontenumfs.protocol.errors import AnswerLost, KontenumError
 from kontenumfs.store.api import (
     Attributes,
     Body,
@@ -34,6 +35,8 @@ class Fault:
         error: what is raised; None only delays.
         after: raise once the effect took place: with AnswerLost, a lost answer.
         delay: seconds before anything happens.
+        late: seconds after which the request takes effect that has failed already: its answer
+            is lost, and it was still on its way.
         key: a glob of the keys that it hits.
         skip: how many calls that fit go through before it.
         count: how many calls it hits then.
@@ -43,6 +46,7 @@ class Fault:
     error: KontenumError | None = None
     after: bool = False
     delay: float = 0.0
+    late: float = 0.0
     key: str = "*"
     skip: int = 0
     count: int = 1
@@ -84,6 +88,9 @@ class FaultyStore:
         if fault is None:
             return await call()
         await trio.sleep(fault.delay)
+        if fault.late:
+            trio.lowlevel.spawn_system_task(_late, fault.late, call)
+            raise fault.error or AnswerLost("the answer was lost, and the request is on its way")
         if fault.error is None:
             return await call()
         if fault.after:
@@ -243,3 +250,10 @@ class FaultyStore:
     async def aclose(self) -> None:
         """See Store; never fails."""
         await self._inner.aclose()
+
+
+async def _late(seconds: float, call: Callable[[], Awaitable[object]]) -> None:
+    """What arrives when nobody waits for it any more."""
+    await trio.sleep(seconds)
+    with suppress(KontenumError):
+        await call()

@@ -145,11 +145,11 @@ async def judge_uploads(response: httpx.Response, call: Call, prefix: str) -> li
     if len(listed.uploads) > MAX_UPLOADS:
         refuse(call, f"more than {MAX_UPLOADS} uploads")
     found: dict[tuple[str, str], Upload] = {}
-    for key, upload_id in listed.uploads:
+    for key, upload_id, initiated in listed.uploads:
         if not key or not key.startswith(prefix):
             refuse(call, f"an upload of {key[:100]!r} lies outside of what was asked for")
         try:
-            found[key, upload_id] = Upload(key, fields.token(upload_id))
+            found[key, upload_id] = Upload(key, fields.token(upload_id), initiated)
         except ValueError as error:
             refuse(call, f"an upload's id: {error}")
     return list(found.values())

@@ -1,109 +1,142 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a store can do beyond S3, shown on a scratch key instead of believed.
+"""What a store can do beyond S3, shown on scratch keys instead of believed.
 
 A server that does not know a subresource takes the request for a plain PutObject: an append
-would replace the object by its tail, and answer 200 (measured on four of five servers).
+would replace the object by its tail, and answer 200 (measured on four of five servers). A
+condition that a server passes over replaces what it should have protected.
+
+An item is PROVEN by what was seen once, and DISPROVEN by what was seen twice, for any single
+answer may be a gateway's. What was not decided within the time is OPEN.
 """
 
 import logging
 import secrets
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 
 import trio
 
-from kontenumfs.protocol.errors import (
-    Conflict,
-    InvalidRequest,
-    KontenumError,
-    NotImplementedByStore,
-    PreconditionFailed,
-    SignatureDoesNotMatch,
-)
+from kontenumfs.protocol.errors import KontenumError
 from kontenumfs.protocol.names import RESERVED
-from kontenumfs.store.api import Attributes, Store
-from kontenumfs.store.beliefs import believed
+from kontenumfs.store.api import Store
+from kontenumfs.store.proof import UNPROVEN, Capabilities, Proof, Verb
+from kontenumfs.store.scratch import Findings, Item, Scratch
+from kontenumfs.store.trials import TRIALS
 
 log = logging.getLogger(__name__)
 
 STAGING_PREFIX = f"{RESERVED}/"
 """Below the mount's prefix: scratch objects of our own."""
-CLEAN_UP_SECONDS = 5.0
-"""A mount that is told to stop still deletes its scratch key, if that is quick."""
-UNABLE = (InvalidRequest, NotImplementedByStore, Conflict, SignatureDoesNotMatch)
-"""How servers say that they lack it; radosgw leaves ``append`` out of SigV2's signature."""
+CLEAN_UP_SECONDS = 6.0
+"""A mount that is told to stop still deletes its scratch keys, if that is quick."""
+PROBE_SECONDS = 15.0
+TRIES = 4
+"""How often a question is put while its answers decide nothing."""
+PAUSE = 0.1
+"""Seconds between two tries; it doubles."""
+CLEAN_UP_SHARE = 0.4
+REQUEST_SHARE = 0.25
+"""Of the probe's time, for one request: one that hangs is given up, and put again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What was shown.
+async def probe(
+    store: Store,
+    prefix: str,
+    *,
+    known: Capabilities = UNPROVEN,
+    seconds: float = PROBE_SECONDS,
+) -> Capabilities:
+    """Ask for what is open in `known` on scratch keys below `prefix`, and delete them again.
 
-    Args:
-        append: ``PUT ?append`` adds to an object.
-        compose: ``PUT ?compose`` joins objects.
-        conditional_append: an append with a false If-Match is refused.
+    Never raises because of the store, and ends within `seconds`.
     """
+    cleaning = min(CLEAN_UP_SECONDS, seconds * CLEAN_UP_SHARE)
+    base = f"{prefix}{STAGING_PREFIX}probe-{secrets.token_hex(8)}-"
+    findings = _Findings(known)
+    scratches: list[Scratch] = []
 
-    append: bool
-    compose: bool
-    conditional_append: bool
+    async def decide(trial: Callable[[Scratch], Awaitable[Findings]], *items: Item) -> None:
+        pause = PAUSE
+        for number in range(TRIES):
+            letter = f"{base}{trial.__name__}-{number}-"
+            scratches.append(Scratch(store, letter, seconds * REQUEST_SHARE))
+            findings.add(await trial(scratches[-1]))
+            if not any(findings.proof(item) is Proof.OPEN for item in items):
+                return
+            await trio.sleep(pause)
+            pause *= 2
 
-
-async def probe(store: Store, prefix: str) -> Capabilities:
-    """Try append and compose on a scratch key below `prefix`, and delete it again.
-
-    Raises what the store fails with where that says nothing about the capability.
-    """
-    key = f"{prefix}{STAGING_PREFIX}probe-{secrets.token_hex(8)}"
-    first = await store.put(key, [b"12"], Attributes())
     try:
-        append = await _appends(store, key)
-        compose = await _composes(store, key)
-        conditional = append and await _honours_if_match(store, key, first.etag)
+        with trio.move_on_after(max(0.0, seconds - cleaning)):
+            async with trio.open_nursery() as nursery:
+                for items, trial in TRIALS:
+                    if any(findings.proof(item) is Proof.OPEN for item in items):
+                        nursery.start_soon(decide, trial, *items)
     finally:
-        await _clean_up(store, key)
-    return Capabilities(append, compose, conditional)
+        await _clean_up(store, base, scratches, cleaning)
+    return findings.capabilities()
 
 
-async def _clean_up(store: Store, key: str) -> None:
-    """Keys that may write and not delete are of use; only the scratch key stays then."""
-    with trio.move_on_after(CLEAN_UP_SECONDS, shield=True) as scope:
+class _Findings:
+    """What was decided, and what was seen once against an item."""
+
+    def __init__(self, known: Capabilities) -> None:
+        self._doubted: set[Item] = set()
+        self._decided: dict[Item, Proof] = {
+            "append": known.append,
+            "compose": known.compose,
+            "part_copy": known.part_copy,
+            "digest": known.digest,
+        }
+        self._decided |= dict(known.conditions.items())
+
+    def proof(self, item: Item) -> Proof:
+        """What is known of an item."""
+        return self._decided.get(item, Proof.OPEN)
+
+    def add(self, found: Findings) -> None:
+        """Believe a proof at once, and its contrary when it comes again."""
+        for item, proof in found.items():
+            if self.proof(item) is not Proof.OPEN:
+                continue
+            if proof is Proof.PROVEN or (proof is Proof.DISPROVEN and item in self._doubted):
+                self._decided[item] = proof
+            elif proof is Proof.DISPROVEN:
+                self._doubted.add(item)
+
+    def capabilities(self) -> Capabilities:
+        """All of it."""
+        return Capabilities(
+            self.proof("append"),
+            self.proof("compose"),
+            self.proof("part_copy"),
+            self.proof("digest"),
+            {verb: self.proof(verb) for verb in Verb},
+        )
+
+
+async def _clean_up(store: Store, base: str, scratches: list[Scratch], seconds: float) -> None:
+    """Keys that may write and not delete are of use; only the scratch keys stay then."""
+    uploads = {upload for scratch in scratches for upload in scratch.uploads}
+    keys = {key: belief for scratch in scratches for key, belief in scratch.keys.items()}
+
+    async def abort(key: str, upload: str) -> None:
         try:
-            await store.delete(key)
+            await store.abort_multipart(key, upload)
         except KontenumError as error:
-            log.warning("scratch object left behind: key=%r (%s)", key, error)
-    if scope.cancelled_caught:
-        log.warning("scratch object left behind: key=%r (no answer in time)", key)
+            log.warning("scratch upload left behind: key=%r (%s)", key, error)
 
-
-async def _appends(store: Store, key: str) -> bool:
-    try:
-        await store.append(key, [b"345"])
-    except UNABLE:
-        return False
-    return (await store.head(key)).size == 5
-
-
-async def _composes(store: Store, key: str) -> bool:
-    before = (await store.head(key)).size
-    try:
-        await store.compose(key, [key, key], Attributes())
-    except UNABLE:
-        return False
-    return (await store.head(key)).size == 2 * before
-
-
-async def _honours_if_match(store: Store, key: str, stale: str) -> bool:
-    try:
-        await store.append(key, [b"6"], expected=believed(stale, 2))
-    except PreconditionFailed:
-        # A server that refuses every If-Match is of no use either.
-        true = (await store.head(key)).etag
+    with trio.move_on_after(seconds, shield=True) as scope:
         try:
-            await store.append(key, [b"7"], expected=believed(true, 0))
-        except (PreconditionFailed, *UNABLE):
-            return False
-        return True
-    except UNABLE:
-        return False
-    return False
+            if any(scratch.has_lost_uploads for scratch in scratches):
+                left = await store.list_uploads(base)
+                uploads |= {(up.key, up.upload_id) for up in left if up.key.startswith(base)}
+            async with trio.open_nursery() as nursery:
+                for key, upload in uploads:
+                    nursery.start_soon(abort, key, upload)
+            for key, reason in (await store.delete_many(keys)).items():
+                log.warning("scratch object left behind: key=%r (%s)", key, reason)
+        except KontenumError as error:
+            log.warning("scratch objects left behind: prefix=%r (%s)", base, error)
+    if scope.cancelled_caught:
+        log.warning("scratch objects left behind: prefix=%r (no answer in time)", base)

@@ -10,8 +10,8 @@ import trio
 
 from kontenumfs.protocol.errors import AccessDenied, FileMissing, KontenumError, NotFound
 from kontenumfs.store.api import ObjectInfo
+from kontenumfs.store.single_flight import SingleFlight
 from kontenumfs.tree.attributes import with_known_attributes
-from kontenumfs.tree.flights import Flights
 from kontenumfs.tree.node import NEVER, Directory, File, Node
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Describer:
         self._asked_ahead: set[File] = set()
         self._trust_listings = trust_listings
         self._refused = NEVER
-        self._flights = Flights()
+        self._flights = SingleFlight[None]()
         self._series = Series()
         self._ahead = trio.Event()
 
@@ -94,7 +94,7 @@ class Describer:
         if node.is_described if exact and isinstance(node, File) else self.knows(node):
             return
         if isinstance(node, Directory):
-            await self._describe_directory(node)
+            await self._flights.run(node, lambda: self._describe_directory(node))
             return
         assert isinstance(node, File)
         if not exact and self._series.continued_by(node):
@@ -102,11 +102,8 @@ class Describer:
         await self._describe_file(node)
 
     async def _describe_file(self, node: File) -> None:
-        while not node.is_described and node.local is None and not node.removed:
-            async with self._flights.first(node) as first:
-                if first:
-                    await self._ask(node)
-                    return
+        if not node.is_described and node.local is None and not node.removed:
+            await self._flights.run(node, lambda: self._ask(node))
 
     async def _ask(self, node: File) -> None:
         if node.has_object and self._tree.fresh(self._refused):

@@ -78,6 +78,13 @@ class InodeTable:
             raise NotDirectory(node.key)
         return node
 
+    def parent(self, inode: int) -> Directory:
+        """The directory in which a name is to be made; raises StaleInode for one that is gone."""
+        directory = self.directory(inode)
+        if directory.removed:
+            raise StaleInode(f"{directory.key!r} was deleted")
+        return directory
+
 
 def _number_of(key: str) -> int:
     digest = blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()

@@ -9,6 +9,7 @@ from kontenumfs.store.api import ObjectInfo
 from kontenumfs.tree.packed import is_young, pack_attributes, pack_facts, unpack_facts
 
 NEVER = float("-inf")
+FOREVER = float("inf")
 
 
 class LocalContent(Protocol):
@@ -145,8 +146,9 @@ class Directory(Node):
         """How often names were forgotten to make room: a listing under way is not whole then."""
         self.hidden = 0
         """How many keys that listing could not show."""
-        self.own = False
-        """Made or emptied by this mount: exists until rmdir, whatever listings say."""
+        self.own = NEVER
+        """Since when this mount alone knows of it: emptied here, or made where the store keeps no
+        markers. It stays until rmdir, or until the store shows it later than that."""
         self.legacy = False
         """Whether an object `NAME_$folder$` stands for it, as old Hadoop tools write."""
         self.marker_checked = NEVER

@@ -45,9 +45,13 @@ def refresh(tree: Tree, node: Node, *, recursive: bool = False) -> Entries:
         entries += [(at.inode, name) for name in at.missing]
         at.missing.clear()
         at.listed = at.marker_checked = NEVER
+        if at is not tree.root:
+            at.own = NEVER
         at.losses += 1  # or what is being listed would count as a listing of now
         for child in at.children.values():
             child.checked = NEVER
+            if isinstance(child, Directory):
+                child.own = NEVER
             if recursive or isinstance(child, File):
                 waiting.append(child)
     return entries

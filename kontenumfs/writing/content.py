@@ -11,9 +11,17 @@ from typing import Protocol
 import trio
 
 from kontenumfs.protocol.dialect import Limits
-from kontenumfs.protocol.errors import PreconditionFailed, Unsupported, WriterConflict
+from kontenumfs.protocol.errors import (
+    FileAlreadyExists,
+    FileTooLarge,
+    PreconditionFailed,
+    Unsupported,
+    WriterConflict,
+)
 from kontenumfs.store.api import Attributes, Store
-from kontenumfs.store.probe import Capabilities
+from kontenumfs.store.beliefs import ABSENT, Belief, believed
+from kontenumfs.store.proof import UNPROVEN, Capabilities
+from kontenumfs.writing.appending import Appender, Target
 from kontenumfs.writing.execute import PlanRunner, Publication
 from kontenumfs.writing.extents import Range, RemoteObject, Rope, whole
 from kontenumfs.writing.memory import MemoryBudget
@@ -28,7 +36,6 @@ PARALLEL_PARTS = 3
 GROWN_TIMES = 5
 """How often a copy is tried whose source this mount appends to meanwhile."""
 DEFAULT_LIMITS = Limits()
-UNPROVEN = Capabilities(append=False, compose=False, conditional_append=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,30 +45,32 @@ class Environment:
     Args:
         store: the bucket.
         runner: runs plans there.
+        appender: appends there.
         memory: the budget for unsent bytes.
         nursery: background uploads run here.
         chunk_size: bytes that are sent at once.
         capabilities: what the store is proven to do; asked only when it matters.
-        conditional: whether it honours If-Match on append.
         policy: how the object of a key is published.
         wall_ns: the time of day in nanoseconds since the epoch.
         clock: monotonic seconds.
         wake: is called when a file has bytes that are to be sent at a certain time.
         spare: is called before an object changes: files that have ranges of it keep their bytes.
+        failed: is called when a file has failed, and is nobody's way to its name any more.
         limits: of the store.
     """
 
     store: Store
     runner: PlanRunner
+    appender: Appender
     memory: MemoryBudget
     nursery: trio.Nursery
     chunk_size: int
     capabilities: Callable[[], Awaitable[Capabilities]]
-    conditional: Callable[[], bool]
     policy: Callable[[str], FilePolicy]
     wall_ns: Callable[[], int]
     spare: Callable[[RemoteObject], Awaitable[None]]
     wake: Callable[[], None]
+    failed: Callable[[object], None]
     clock: Callable[[], float] = trio.current_time
     limits: Limits = DEFAULT_LIMITS
 
@@ -93,6 +102,7 @@ class Content:
     Args:
         current: the object under the file's key, as far as this mount knows.
         rope: what the file's bytes shall be.
+        exclusive: whether who created the file must be told when the name is taken (O_EXCL).
     """
 
     def __init__(
@@ -104,6 +114,7 @@ class Content:
         current: RemoteObject | None,
         rope: Rope,
         policy: FilePolicy,
+        exclusive: bool = False,
     ) -> None:
         self._env = environment
         self._owner = owner
@@ -113,7 +124,9 @@ class Content:
         self.rope = rope
         self.shared = False
         """Whether the last writer had O_APPEND: the end is wherever it is."""
-        self._verified = False
+        self.expected: Belief = ABSENT if current is None else believed(current.etag, current.size)
+        """What the key has: each request that publishes says so, and changes it."""
+        self._exclusive = exclusive
         self._upload: StagedUpload | None = None
         self._staged: list[RemoteObject] = []
 
@@ -127,6 +140,17 @@ class Content:
         """Whether the rope is the object, byte for byte."""
         current = self.current
         return current is not None and [*self.rope] == ([*whole(current)] if current.size else [])
+
+    @property
+    def replaces(self) -> bool:
+        """Whether publishing puts other bytes where an object has its own, not only behind them."""
+        current = self.current
+        if current is None or not current.size or (self.stored and not self.staging):
+            return False
+        match list(segments(self.rope, inline=False)):
+            case [Range() as kept, Bytes()] if kept.source is current and kept.whole:
+                return False
+        return True
 
     def borrows(self, source: RemoteObject) -> bool:
         """Whether some bytes are those of `source`."""
@@ -205,56 +229,49 @@ class Content:
         self._outbox.send(partial(self._grow, start, new=new), tail, held)
 
     async def _grow(self, start: int, body: Bytes, *, new: bool) -> None:
-        moved = await (self._put(body) if new else self._append(start, body))
-        if not moved:
+        """Publish `body` behind the first `start` bytes, of which no object is there if `new`."""
+        current = self.current
+        assert current is not None
+        if new and not (self.shared and self.expected is ABSENT):
+            await self._put(body)
             return
-        assert self.current is not None
-        if not self.rope.begins_with(self.current, start + body.length):
+        moved = await self._append(start, body)
+        if moved and not self.rope.begins_with(current, start + body.length):
             raise WriterConflict(
-                f"{self.current.key!r} was appended to by others while it was overwritten here"
+                f"{current.key!r} was appended to by others while it was overwritten here"
             )
-        self.rope.lengthen_first(moved)
+        current.size += moved
+        if moved:
+            self.rope.lengthen_first(moved)
 
-    async def _put(self, body: Bytes) -> int:
-        """The first bytes of a new object; returns how far others' bytes have moved them."""
+    async def _put(self, body: Bytes) -> None:
+        """The first bytes of an object that only this mount writes."""
         current = self.current
         assert current is not None
         snapshot, attributes = self._owner.snapshot(), self._owner.attributes(body.length)
-        step = Put(current, body)
-        if not self.shared:
-            await self._env.runner.run(Plan(((step,),)), Publication(attributes))
-        elif not await self._env.runner.create(step, attributes):
-            # Two hosts have begun one log at once: the first creates it, the other appends.
-            first = current.size
-            return first + (await self._append(first, body) if body.length else 0)
-        self._verified = True
+        plan = Plan(((Put(current, body),),))
+        await self._env.runner.run(plan, Publication(attributes, self.expected))
+        self.expected = believed(current.etag, body.length)
         self._owner.carried(snapshot)
-        return current.size - body.length
 
     async def _append(self, start: int, body: Bytes) -> int:
-        """Append; returns how many bytes of others came between."""
+        """Append to `start` bytes; returns by how many bytes others have moved the end."""
         current = self.current
         assert current is not None
-        await self._verify_base(start)
-        plan = Plan(((Append(current, body, start),),))
-        return await self._env.runner.run(plan, Publication(Attributes()), shared=self.shared)
-
-    async def _verify_base(self, size: int) -> None:
-        """Without If-Match, ask once whether the object is still the one that was opened."""
-        if self._verified or self.shared or self._env.conditional():
-            return
-        info = await self._env.store.head(self._owner.key())
-        if info.size != size:
-            raise WriterConflict(
-                f"{self._owner.key()!r} has {info.size} bytes, not {size}: "
-                "another writer changed it"
-            )
-        self._verified = True
+        snapshot, is_new = self._owner.snapshot(), self.expected is ABSENT
+        attributes = self._owner.attributes(body.length)
+        target = Target(self._owner.key(), self.expected, self.shared, attributes)
+        self.expected = await self._env.appender.append(target, body.pieces)
+        current.etag = self.expected.etag
+        if is_new and self.expected.size == body.length:
+            self._owner.carried(snapshot)
+        return self.expected.size - start - body.length
 
     async def _send_staged(self, *, direct: bool) -> None:
         """Gather every byte that is here only in an upload, where nobody sees it."""
         await self._outbox.turn(PARALLEL_PARTS)
         self._owner.check()
+        await self._make_room_for_parts()
         upload = await self._open_upload(direct=direct)
         held = self.rope.literal
         self.rope.fill_holes(ZERO_BLOCK)
@@ -267,6 +284,7 @@ class Content:
             offset += length
         # Zeros take no memory, but a part that is all but zeros takes its time.
         count = max(1, body.length // max(held, self._env.chunk_size, self._env.limits.min_part))
+        count = min(count, self._env.limits.max_parts - upload.parts)
         for part in body.split(count):
             await self._outbox.turn(PARALLEL_PARTS)
             self._outbox.send(upload.take(part.length), part, part.weight)
@@ -275,6 +293,21 @@ class Content:
             await self._outbox.idle()
             self._owner.check()
             await self._complete(upload)
+
+    async def _make_room_for_parts(self) -> None:
+        """Begin another upload before one has too many parts; they are joined at the end."""
+        upload = self._upload
+        if upload is None or upload.parts < self._env.limits.max_parts // 2:
+            return
+        if not upload.direct:
+            await self._outbox.idle()
+            self._owner.check()
+            await self._complete(upload)
+        elif upload.parts >= self._env.limits.max_parts - 1:
+            raise FileTooLarge(
+                f"{self._owner.key()!r}: this store joins no uploads, and one has at most "
+                f"{self._env.limits.max_parts} parts: mount with a larger chunk_size"
+            )
 
     async def _open_upload(self, *, direct: bool) -> StagedUpload:
         if self._upload is None:
@@ -289,12 +322,14 @@ class Content:
         return self._upload
 
     async def _complete(self, upload: StagedUpload) -> None:
-        await upload.complete()
-        self._upload = None
-        if upload.direct:
-            self.current = upload.object
-        else:
+        if not upload.direct:
+            await upload.complete(ABSENT)
             self._staged.append(upload.object)
+        else:
+            await upload.complete(self.expected)
+            self.current = upload.object
+            self.expected = believed(upload.object.etag, upload.object.size)
+        self._upload = None
 
     # At close
 
@@ -302,25 +337,38 @@ class Content:
         """Make the object what the rope says, by the cheapest plan; nothing is under way.
 
         Raises what the store reports; the object is then as it was, or has a part of what was to
-        be appended to it.
+        be appended to it. Raises FileAlreadyExists or WriterConflict when the key has something
+        else than what was opened: that is not touched.
         """
-        await self._finish_upload()
-        size = self.rope.size
-        target = RemoteObject(self._owner.key(), size, "")
+        try:
+            await self._finish_upload()
+            await self._publish()
+        except PreconditionFailed as error:
+            key = self._owner.key()
+            if self._exclusive and self.expected is ABSENT:
+                raise FileAlreadyExists(f"{key!r} was made by another host meanwhile") from error
+            raise WriterConflict(f"{key!r} was changed by another host: {error}") from error
+        if self.current is not None:
+            self.rope = whole(self.current)
+        await self._retire()
+
+    async def _publish(self) -> None:
+        target = RemoteObject(self._owner.key(), self.rope.size, "")
         plan = await self._plan(target)
         match plan.stages:
             case []:
                 pass
             case [[Append() as step]]:
-                await self._append(step.start, step.body)
+                step.target.size += step.body.length + await self._append(step.start, step.body)
             case [[Put() as step]] if self.current is None and self.shared:
                 self.current = target
-                await self._put(step.body)
+                try:
+                    target.size += await self._append(0, step.body)
+                except BaseException:
+                    self.current = None
+                    raise
             case _:
                 await self._replace(plan, target)
-        if self.current is not None:
-            self.rope = whole(self.current)
-        await self._retire()
 
     async def _plan(self, target: RemoteObject) -> Plan:
         capabilities = await self._needed_capabilities()
@@ -335,7 +383,7 @@ class Content:
         for attempts_left in reversed(range(GROWN_TIMES)):
             sources = self._sources()
             try:
-                await self._env.runner.run(plan, Publication(attributes))
+                await self._env.runner.run(plan, Publication(attributes, self.expected))
                 break
             except (PreconditionFailed, WriterConflict):
                 if not attempts_left or sources == self._sources():
@@ -343,7 +391,7 @@ class Content:
                 plan = await self._plan(target)  # what is copied is a log that has grown here
         self._sources()
         self.current = target
-        self._verified = True
+        self.expected = believed(target.etag, target.size)
         self._owner.carried(snapshot)
 
     def _sources(self) -> dict[RemoteObject, tuple[int, str]]:
@@ -361,8 +409,9 @@ class Content:
         match list(segments(self.rope, inline=False)):
             case [] | [Bytes()]:
                 return UNPROVEN
-            case [Range() as kept] if kept.whole and kept.length <= self._env.limits.max_copy:
-                return UNPROVEN
+            case [Range() as kept] if self.current is None and kept.whole:
+                if kept.length <= self._env.limits.max_copy:
+                    return UNPROVEN
         return await self._env.capabilities()
 
     async def _finish_upload(self) -> None:

@@ -7,26 +7,66 @@ would copy the object onto itself. Held for `delay` seconds, the rename carries 
 """
 
 import logging
+import math
+import random
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import trio
 
-from kontenumfs.protocol.errors import FileMissing, KontenumError, PreconditionFailed
+from kontenumfs.protocol.errors import (
+    Conflict,
+    FileMissing,
+    KontenumError,
+    NotFound,
+    PreconditionFailed,
+    ServerError,
+    Throttled,
+    TransportError,
+    reported,
+)
 from kontenumfs.protocol.metadata import FileMetadata
-from kontenumfs.store.api import ObjectInfo, Store, Written
-from kontenumfs.store.beliefs import believed
+from kontenumfs.store.api import ObjectInfo
+from kontenumfs.store.beliefs import REFUSED
 from kontenumfs.tree.attributes import metadata_of
 from kontenumfs.tree.node import Directory, File
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.claims import Claims
+from kontenumfs.writing.copying import Copier
 from kontenumfs.writing.identity import Composer, marker_attributes
 from kontenumfs.writing.markers import Markers
 
 log = logging.getLogger(__name__)
 
 
+ATTEMPTS = 5
+"""How often a copy is tried of an object that others change meanwhile."""
+FIRST_WAIT = 1.0
+LONGEST_WAIT = 300.0
+"""Seconds until what the store would not take for now is sent again: the first time, and ever."""
+PASSING = (TransportError, ServerError, Throttled, Conflict, PreconditionFailed)
+"""What may be over when it is tried again; anything else is the store's last word."""
+
+
+@dataclass(slots=True)
+class Waiting:
+    """What waits of one node.
+
+    Args:
+        due: when it is sent.
+        failures: how often that has failed.
+        error: the last of them.
+    """
+
+    due: float
+    failures: int = 0
+    error: KontenumError | None = None
+
+
 class DeferredMetadata:
     """Sends pending metadata of nodes when nothing else carried it in time.
+
+    Where the store cannot take it for now, it is kept and sent again, until the mount ends.
 
     Args:
         delay: seconds that a change waits.
@@ -36,125 +76,155 @@ class DeferredMetadata:
 
     def __init__(
         self,
-        store: Store,
         tree: Tree,
         markers: Markers,
         composer: Composer,
         claims: Claims,
+        copier: Copier,
         *,
         delay: float,
         wall_ns: Callable[[], int],
         parallel: int = 8,
     ) -> None:
-        self._store = store
         self._tree = tree
         self._markers = markers
         self._composer = composer
         self._claims = claims
+        self._copier = copier
         self._delay = delay
         self._wall_ns = wall_ns
         self._limit = trio.CapacityLimiter(parallel)
-        self._due: dict[File | Directory, float] = {}
+        self._waiting: dict[File | Directory, Waiting] = {}
         self._wake = trio.Event()
 
     def __len__(self) -> int:
-        return len(self._due)
+        return len(self._waiting)
 
     def set(self, node: File | Directory, metadata: FileMetadata) -> None:
         """Remember `metadata` for `node`; it is seen here at once and sent later."""
         node.pending = metadata.over(node.pending)
-        self._due.setdefault(node, trio.current_time() + self._delay)
+        self._waiting.setdefault(node, Waiting(trio.current_time() + self._delay))
         self._wake.set()
 
     def carried(self, node: File | Directory) -> None:
         """Another request has carried what was pending."""
         node.pending = None
-        self._due.pop(node, None)
+        self._waiting.pop(node, None)
+
+    def error(self, node: File | Directory) -> KontenumError | None:
+        """Why what waits of `node` could not be sent yet, if that is so."""
+        waiting = self._waiting.get(node)
+        return waiting.error if waiting is not None else None
 
     async def run(self) -> None:
         """Send what is due, until cancelled."""
-        while True:
-            if not self._due:
-                self._wake = trio.Event()
-                await self._wake.wait()
-            now = trio.current_time()
-            ready = [node for node, when in self._due.items() if when <= now]
-            if ready:
-                await self._send_all(ready)
-            else:
-                await trio.sleep_until(min(self._due.values()))
-
-    async def drain(self) -> None:
-        """Send everything that waits, now."""
-        while self._due:
-            await self._send_all(list(self._due))
-
-    async def _send_all(self, nodes: list[File | Directory]) -> None:
         async with trio.open_nursery() as nursery:
-            for node in nodes:
-                self._due.pop(node, None)
+            while True:
+                self._wake = trio.Event()
+                now = trio.current_time()
+                for node, waiting in self._waiting.items():
+                    if waiting.due <= now:
+                        waiting.due = math.inf  # until it is known how that ends
+                        nursery.start_soon(self._send_logged, node)
+                # No await from here on: others may carry what waits at any time.
+                upcoming = min(
+                    (waiting.due for waiting in self._waiting.values()), default=math.inf
+                )
+                with trio.move_on_at(upcoming):
+                    await self._wake.wait()
+
+    async def drain(self) -> list[str]:
+        """Send everything that waits, now and once; tells what the store has not taken."""
+        lost: list[str] = []
+        async with trio.open_nursery() as nursery:
+            for node in self._waiting:
                 nursery.start_soon(self._send_logged, node)
+        for node, waiting in list(self._waiting.items()):
+            lost.append(f"{self._tree.key(node)}: metadata: {waiting.error}")
+            log.warning("metadata lost: key=%r: %s", self._tree.key(node), waiting.error)
+            self.carried(node)
+        return lost
 
     async def _send_logged(self, node: File | Directory) -> None:
         async with self._limit:
             try:
                 await self.send(node)
             except FileMissing:
-                node.pending = None
-            except KontenumError as error:
-                node.pending = None
-                log.warning("metadata lost: key=%r: %s", self._tree.key(node), error)
+                self.carried(node)
+            except PASSING as error:
+                log.info("metadata waits: key=%r: %s", self._tree.key(node), error)
+            except Exception as error:
+                self.carried(node)
+                key = self._tree.key(node)
+                log.warning("metadata lost: key=%r: %s", key, reported(error, f"key={key!r}"))
 
     async def send(self, node: File | Directory) -> None:
         """Send what is pending for `node`, by one request; raises what the store reports.
 
         Who opens, renames or deletes it waits until then: an object that is copied onto itself
-        loses what is appended to it meanwhile.
+        loses what is appended to it meanwhile. What has failed waits for its next turn.
         """
         async with self._claims.hold(node):
-            self._due.pop(node, None)
             if node.removed or node.pending is None:
-                node.pending = None
-            elif isinstance(node, Directory):
-                await self._send_directory(node)
-            elif node.local is None:
-                await self._send_file(node)
+                self.carried(node)
+                return
+            if isinstance(node, File) and node.local is not None:
+                self._waiting.pop(node, None)  # its writer carries it
+                return
+            sent = node.pending
+            try:
+                if isinstance(node, Directory):
+                    await self._send_directory(node)
+                else:
+                    await self._send_file(node)
+            except KontenumError as error:
+                self._postpone(node, error)
+                raise
+            if node.pending is sent:
+                self.carried(node)
+            else:
+                self._waiting[node] = Waiting(trio.current_time() + self._delay)
+
+    def _postpone(self, node: File | Directory, error: KontenumError) -> None:
+        waiting = self._waiting.setdefault(node, Waiting(0.0))
+        longest = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(waiting.failures, 20))
+        waiting.due = trio.current_time() + random.uniform(longest / 2, longest)
+        waiting.failures += 1
+        waiting.error = error.with_traceback(None)
+        self._wake.set()
 
     async def _send_directory(self, node: Directory) -> None:
         key = self._tree.key(node)
         if not key:
-            node.pending = None
             return
         await self._tree.describe(node, exact=True)
         attributes = marker_attributes(metadata_of(node))
-        sent = node.pending
         etag = await self._markers.replace(key, attributes)
-        if node.pending is sent:
-            node.pending = None
         now = self._wall_ns() / 1e9
         self._tree.marker_stored(node, ObjectInfo(key, 0, etag, now, attributes))
 
     async def _send_file(self, node: File) -> None:
         await self._tree.describe(node, exact=True)
-        info, sent = node.info, node.pending
-        if info is None or sent is None:
-            return
-        attributes = self._composer.copied(node, info)
-        try:
-            written = await self._store.copy(
-                info.key, info.key, attributes, expected=believed(info.etag, info.size)
-            )
-        except PreconditionFailed:
-            # Changed by others, or by this request itself, whose answer was lost.
-            found = await self._store.head(info.key)
-            self._tree.described(node, found, self._tree.clock())
-            if found.attributes != attributes:
-                await self._send_file(node)
+        info = node.info
+        for attempts_left in reversed(range(ATTEMPTS)):
+            if info is None:
                 return
-            written = Written(found.etag, "")
-        if node.pending is sent:
-            node.pending = None
-        if node.info == info:
-            now = self._wall_ns() / 1e9
-            self._tree.stored(node, ObjectInfo(info.key, info.size, written.etag, now, attributes))
-        log.info("copied key=%r metadata only, request_id=%s", info.key, written.request_id)
+            attributes = self._composer.copied(node, info)
+            try:
+                made = await self._copier.copy(info, info.key, attributes)
+            except (REFUSED, NotFound):
+                # Changed by others, or by this request itself, whose answer was lost.
+                found = await self._copier.find(info.key)
+                if found is None:
+                    raise FileMissing(info.key) from None
+                self._tree.described(node, found, self._tree.clock())
+                if found.attributes == attributes:
+                    return
+                if not attempts_left:
+                    raise
+                info = node.info
+            else:
+                if node.info == info:
+                    self._tree.stored(node, made)
+                log.info("copied key=%r metadata only", info.key)
+                return

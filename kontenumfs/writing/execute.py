@@ -4,47 +4,31 @@
 
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import trio
-from cachetools import LRUCache
 
-from kontenumfs.protocol.dialect import Limits
 from kontenumfs.protocol.errors import (
-    AnswerLost,
-    DeadlineExceeded,
     KontenumError,
     NotFound,
-    OutcomeUnknown,
-    PreconditionFailed,
-    ServerError,
     WriterConflict,
 )
 from kontenumfs.protocol.xml import is_text
-from kontenumfs.store.api import Attributes, Store, Written
-from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, believed
+from kontenumfs.store.api import Attributes, ObjectInfo, Store, Written
+from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version, believed, refusal
 from kontenumfs.store.tasks import open_flat_nursery
 from kontenumfs.writing.extents import Range, RemoteObject
 from kontenumfs.writing.journal import Journal
-from kontenumfs.writing.plan import Append, Bytes, Compose, Copy, Multipart, Plan, Put, Step
-from kontenumfs.writing.upload import (
-    ATTEMPTS,
-    CLEAN_UP_SECONDS,
-    DEFAULT_LIMITS,
-    PATIENCE,
-    Target,
-    Upload,
-    append_once,
-    wait_before,
-)
+from kontenumfs.writing.steps import Bytes, Compose, Copy, Multipart, Plan, Put, Step
+from kontenumfs.writing.upload import CLEAN_UP_SECONDS, Upload
 
 log = logging.getLogger(__name__)
 
 PARALLEL_REQUESTS = 8
 """Requests of one plan side by side at most."""
-CONTESTED_KEYS = 1024
-"""Objects of which it is remembered that other hosts append to them too."""
+ATTEMPTS = 32
+"""How often a compose onto itself may lose an answer before it is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +37,35 @@ class Publication:
 
     Args:
         attributes: its headers and metadata. An append does not carry them.
-        only_if_new: refuse to replace an object that someone else has made meanwhile.
+        expected: what is believed of the key: the store refuses to replace anything else. Copies
+            and composes take no such condition, so the key is looked at right before them.
     """
 
     attributes: Attributes
-    only_if_new: bool = False
+    expected: Belief = UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An object that a plan copies from and has not made, as it was when the plan began.
+
+    Args:
+        guarded: whether the condition on what the plan replaces is one on this object, too.
+    """
+
+    key: str
+    size: int
+    belief: Belief
+    guarded: bool
+
+    def is_still(self, info: ObjectInfo | None) -> bool:
+        """Whether `info` describes the same object."""
+        if info is None or info.size != self.size:
+            return False
+        return self.belief is UNKNOWN or self.belief == believed(info.etag, info.size)
+
+
+Known = dict[RemoteObject, Source]
 
 
 class PlanRunner:
@@ -67,10 +75,7 @@ class PlanRunner:
         store: where they run.
         journal: has what is under way.
         prefix: of the helper objects' keys; ends with a slash and belongs to this mount alone.
-        conditional: whether the store honours If-Match.
         parallel: requests of one plan side by side at most.
-        patience: seconds for which an append is tried again.
-        limits: of the store.
     """
 
     def __init__(
@@ -79,78 +84,41 @@ class PlanRunner:
         prefix: str,
         journal: Journal,
         *,
-        conditional: Callable[[], bool],
         parallel: int = PARALLEL_REQUESTS,
-        patience: float = PATIENCE,
-        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.store = store
         self.journal = journal
         self._prefix = prefix
-        self._conditional = conditional
         self._parallel = parallel
-        self._patience = patience
-        self._limits = limits
-        self._contested: LRUCache[str, bool] = LRUCache(CONTESTED_KEYS)
 
     def new_key(self) -> str:
         """A key for a helper object that nobody else has."""
         return f"{self._prefix}{secrets.token_hex(8)}"
 
-    async def run(self, plan: Plan, publication: Publication, *, shared: bool = False) -> int:
+    async def run(self, plan: Plan, publication: Publication) -> None:
         """Make the plan's target; its ETag is set, and that of every helper.
 
-        Returns how many bytes other hosts have appended meanwhile (`shared`: they may).
+        An append is no step of this: see writing.appending.
         On failure nothing is published, and the helpers are deleted all the same.
-        Raises what the store reports, and WriterConflict where a source has changed.
+        Raises what the store reports, one of REFUSED where the target or a source is not what was
+        believed, and WriterConflict where a source has changed while it was composed.
         """
         for helper in plan.helpers:
             helper.key = self.new_key()
+        known = _foreign(plan, publication)
         limit = trio.CapacityLimiter(self._parallel)
-        moved = 0
         try:
             for number, stage in enumerate(plan.stages, 1):
                 last = number == len(plan.stages)
-                if last and isinstance(stage[0], Append):
-                    moved = await self._append(stage[0], shared=shared)
-                    continue
+                if last:
+                    await self._look_before(stage[0], publication)
                 async with open_flat_nursery() as nursery:
                     for step in stage:
                         carried = publication if last else Publication(Attributes())
-                        nursery.start_soon(self._make, step, carried, limit)
-            if plan.stages and not isinstance(plan.stages[-1][0], Put | Append):
-                await self._verify(plan.stages[-1][0])
+                        nursery.start_soon(self._make, step, carried, known, limit)
+                await self._verify(stage, known, publication if last else None)
         finally:
             await self.discard(plan.helpers)
-        return moved
-
-    async def create(self, step: Put, attributes: Attributes) -> bool:
-        """Make an object that others may be making too; returns whether it is ours.
-
-        Its size and ETag are set: more than was sent, where others have appended already. After a
-        lost answer its metadata tell whose it is, for they have the time of the writing.
-        Raises what the store reports.
-        """
-        target, until = step.target, trio.current_time() + self._patience
-        lost: KontenumError | None = None
-        for number in range(ATTEMPTS):
-            try:
-                await self.run(Plan(((step,),)), Publication(attributes, only_if_new=True))
-                return True
-            except PreconditionFailed as error:
-                refused: KontenumError = error
-            except (AnswerLost, ServerError, DeadlineExceeded) as error:
-                refused = lost = error.with_traceback(None)
-            try:
-                info = await self.store.head(target.key)
-            except NotFound:
-                await wait_before(number, refused, until)
-                continue
-            target.size, target.etag = info.size, info.etag
-            if lost is None or info.attributes is None:
-                return False
-            return attributes.metadata.items() <= info.attributes.metadata.items()
-        raise OutcomeUnknown(f"{target.key!r}: gave up after {ATTEMPTS} attempts to create it")
 
     async def discard(self, helpers: Sequence[RemoteObject]) -> None:
         """Delete helper objects; what fails is left to the next start, and logged."""
@@ -165,36 +133,15 @@ class PlanRunner:
             for key, reason in failed.items():
                 log.warning("helper object left behind: key=%r (%s)", key, reason)
 
-    async def _append(self, step: Append, *, shared: bool) -> int:
-        current = step.target
-        contested = current.key in self._contested
-        target = Target(
-            current.key, step.start, current.etag, shared, self._conditional(), contested
-        )
-        try:
-            await append_once(
-                self.store,
-                target,
-                step.body.pieces,
-                self.journal,
-                patience=self._patience,
-                limits=self._limits,
-            )
-        finally:
-            if target.contested:
-                self._contested[current.key] = True
-        current.size, current.etag = target.size, target.etag
-        return target.size - step.body.length - step.start
-
     async def _make(
-        self, step: Step, publication: Publication, limit: trio.CapacityLimiter
+        self, step: Step, publication: Publication, known: Known, limit: trio.CapacityLimiter
     ) -> None:
         target, began = step.target, trio.current_time()
         if isinstance(step, Multipart):
-            written = await self._make_multipart(step, publication.attributes, limit)
+            written = await self._make_multipart(step, publication, known, limit)
         else:
             async with limit:
-                written = await self._make_one(step, publication)
+                written = await self._make_one(step, publication, known)
         target.etag = written.etag
         log.info(
             "stored key=%r bytes=%d by %s request_id=%s seconds=%.3f",
@@ -205,92 +152,168 @@ class PlanRunner:
             trio.current_time() - began,
         )
 
-    async def _make_one(self, step: Step, publication: Publication) -> Written:
+    async def _make_one(self, step: Step, publication: Publication, known: Known) -> Written:
         key, attributes = step.target.key, publication.attributes
         match step:
             case Put():
-                expected = ABSENT if publication.only_if_new else UNKNOWN
-                return await self.store.put(key, step.body.pieces, attributes, expected=expected)
+                body, expected = step.body.pieces, publication.expected
+                return await self.store.put(key, body, attributes, expected=expected)
             case Copy():
-                return await self.store.copy(
-                    step.source.key, key, attributes, expected=self._condition(step.source)
-                )
+                source, condition = _asked(step.source, known)
+                return await self.store.copy(source, key, attributes, expected=condition)
             case Compose():
-                return await self._compose(step, attributes)
+                return await self._compose(step, attributes, known)
         raise AssertionError(f"{step} is not one request")
 
-    async def _compose(self, step: Compose, attributes: Attributes) -> Written:
+    async def _compose(self, step: Compose, attributes: Attributes, known: Known) -> Written:
         copies: list[RemoteObject] = []
         try:
-            sources = [await self._sayable(source, copies) for source in step.sources]
-            return await self._compose_of(step, sources, attributes)
+            sources = [await self._sayable(source, known, copies) for source in step.sources]
+            return await self.store.compose(step.target.key, sources, attributes)
         finally:
             await self.discard(copies)
 
-    async def _sayable(self, source: RemoteObject, copies: list[RemoteObject]) -> str:
+    async def _sayable(self, source: RemoteObject, known: Known, copies: list[RemoteObject]) -> str:
         """The key of an object with these bytes that the XML of a compose can carry."""
-        if is_text(source.key):
-            return source.key
+        key, condition = _asked(source, known)
+        if is_text(key):
+            return key
         copy = RemoteObject(self.new_key(), source.size, "")
         copies.append(copy)
-        condition = self._condition(source)
-        await self.store.copy(source.key, copy.key, Attributes(), expected=condition)
+        await self.store.copy(key, copy.key, Attributes(), expected=condition)
         return copy.key
 
-    async def _compose_of(
-        self, step: Compose, sources: Sequence[str], attributes: Attributes
-    ) -> Written:
-        """Compose; one whose own target is a component must not take place twice."""
-        key = step.target.key
-        if key not in sources:
-            return await self.store.compose(key, sources, attributes)
-        before = next(source.size for source in step.sources if source.key == key)
-        until = trio.current_time() + self._patience
-        for number in range(ATTEMPTS):
-            try:
-                return await self.store.compose(key, sources, attributes)
-            except (AnswerLost, ServerError, DeadlineExceeded) as error:
-                info = await self.store.head(key)
-                if info.size == step.target.size:
-                    log.warning("compose answer lost, but stored: key=%r (%s)", key, error)
-                    return Written(info.etag, "")
-                if info.size != before:
-                    raise OutcomeUnknown(f"{key!r}: {error}; it has {info.size} bytes") from error
-                await wait_before(number, error, until)
-        raise OutcomeUnknown(f"{key!r}: gave up after {ATTEMPTS} attempts to compose")
-
     async def _make_multipart(
-        self, step: Multipart, attributes: Attributes, limit: trio.CapacityLimiter
+        self,
+        step: Multipart,
+        publication: Publication,
+        known: Known,
+        limit: trio.CapacityLimiter,
     ) -> Written:
-        upload = await Upload.begin(self.store, self.journal, step.target.key, attributes)
+        key, attributes = step.target.key, publication.attributes
+        upload = await Upload.begin(self.store, self.journal, key, attributes)
+        parts = iter(step.parts)
 
-        async def send(number: int, part: Bytes | Range) -> None:
-            async with limit:
-                if isinstance(part, Bytes):
-                    await upload.send(number, part.pieces)
-                else:
-                    await upload.copy(number, part, self._condition(part.source))
+        async def send() -> None:
+            for part in parts:  # shared by all who send: each part is taken once
+                number = upload.next_number()
+                async with limit:
+                    if isinstance(part, Bytes):
+                        await upload.send(number, part.pieces)
+                    else:
+                        await upload.copy(number, part, _asked(part.source, known)[1])
 
         try:
             async with open_flat_nursery() as nursery:
-                for part in step.parts:
-                    nursery.start_soon(send, upload.next_number(), part)
-            return await upload.complete()
+                for _ in range(min(self._parallel, len(step.parts))):
+                    nursery.start_soon(send)
+            return await upload.complete(publication.expected)
         except BaseException:
             with trio.move_on_after(CLEAN_UP_SECONDS, shield=True):
                 await upload.abort()
             raise
 
-    def _condition(self, source: RemoteObject) -> Belief:
-        return believed(source.etag, source.size) if self._conditional() else UNKNOWN
+    async def _look_before(self, step: Step, publication: Publication) -> None:
+        """Refuse what would replace something unexpected, where no condition can say so."""
+        expected = publication.expected
+        if expected is UNKNOWN or not isinstance(step, Copy | Compose):
+            return
+        info = await self._find(step.target.key)
+        found = ABSENT if info is None else believed(info.etag, info.size)
+        if found != expected:
+            raise refusal(str(step), step.target.key, expected, found)
 
-    async def _verify(self, step: Step) -> None:
-        """What was made of other objects has the length that they had when they were named."""
-        target = step.target
-        info = await self.store.head(target.key)
+    async def _find(self, key: str) -> ObjectInfo | None:
+        try:
+            return await self.store.head(key)
+        except NotFound:
+            return None
+
+    async def _verify(
+        self, stage: Sequence[Step], known: Known, publication: Publication | None
+    ) -> None:
+        """What was made of other objects is made of what they were when they were named.
+
+        compose has no condition on its components: they are looked at once more after it, all of
+        them side by side. What is wrong is not left under a name that was free.
+
+        Args:
+            publication: of the last stage; what the others make is nobody's to see.
+        """
+        wrong: list[str] = []
+
+        async def look(source: Source) -> None:
+            if not source.is_still(await self._find(source.key)):
+                wrong.append(source.key)
+
+        made = stage[0]
+        async with open_flat_nursery() as nursery:
+            for source in _composed(stage, known):
+                nursery.start_soon(look, source)
+            if publication is not None and not isinstance(made, Put):
+                nursery.start_soon(self._measure, made.target, wrong)
+        if not wrong:
+            return
+        replaced = publication is None or isinstance(publication.expected, Version)
+        if isinstance(made, Compose | Copy) and not replaced:
+            await self._retract(made.target)
+        raise WriterConflict(
+            f"{made.target.key!r}: a {made} went wrong, for another writer has changed "
+            + ", ".join(map(repr, wrong))
+        )
+
+    async def _measure(self, target: RemoteObject, wrong: list[str]) -> None:
+        """What was published has the length that it should have; an ETag comes with its length."""
+        info = await self._find(target.key)
+        if info is None or (info.size != target.size and target.etag not in ("", info.etag)):
+            return  # published, and others have changed it since
         if info.size != target.size:
-            raise WriterConflict(
-                f"{target.key!r} has {info.size} bytes after a {step}, not {target.size}: "
-                "a source was changed by another writer meanwhile"
-            )
+            wrong.append(target.key)
         target.etag = info.etag
+
+    async def _retract(self, target: RemoteObject) -> None:
+        """Delete what was published wrongly, as long as it is that."""
+        with trio.move_on_after(CLEAN_UP_SECONDS, shield=True):
+            try:
+                await self.store.delete(target.key, expected=believed(target.etag, target.size))
+            except KontenumError as error:
+                log.error("wrong bytes are left: key=%r (%s)", target.key, error)
+
+
+def _foreign(plan: Plan, publication: Publication) -> Known:
+    """The plan's sources that are no helpers of its own."""
+    if not plan.stages:
+        return {}
+    helpers, end, expected = set(plan.helpers), plan.stages[-1][0], publication.expected
+
+    def described(source: RemoteObject) -> Source:
+        belief = believed(source.etag, source.size)
+        conditional = isinstance(end, Multipart) and source.key == end.target.key
+        guarded = conditional and isinstance(belief, Version) and belief == expected
+        return Source(source.key, source.size, belief, guarded)
+
+    sources = {source for step in plan.steps for source in _sources(step)}
+    return {source: described(source) for source in sources - helpers}
+
+
+def _composed(stage: Sequence[Step], known: Known) -> set[Source]:
+    """The objects that this stage composes and that nothing else guards."""
+    composed = {s for step in stage if isinstance(step, Compose) for s in step.sources}
+    return {known[source] for source in composed if source in known and not known[source].guarded}
+
+
+def _sources(step: Step) -> Sequence[RemoteObject]:
+    match step:
+        case Copy():
+            return [step.source]
+        case Compose():
+            return step.sources
+        case Multipart():
+            return [part.source for part in step.parts if isinstance(part, Range)]
+    return ()
+
+
+def _asked(source: RemoteObject, known: Known) -> tuple[str, Belief]:
+    """The key of a source and the condition on it; nobody else touches our own helpers."""
+    found = known.get(source)
+    return (source.key, UNKNOWN) if found is None else (found.key, found.belief)

@@ -10,13 +10,15 @@ from typing import Protocol
 
 import trio
 
-from kontenumfs.protocol.errors import FileTooLarge, KontenumError, reported
+from kontenumfs.protocol.errors import FileTooLarge, KontenumError, NotClosed, reported
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import Attributes, ObjectInfo
+from kontenumfs.store.beliefs import UNKNOWN, Belief
 from kontenumfs.writing.content import Content, Environment
 from kontenumfs.writing.extents import Extent, RemoteObject, Rope, whole
+from kontenumfs.writing.policy import Publish
 from kontenumfs.writing.sending import Outbox
-from kontenumfs.writing.state import State
+from kontenumfs.writing.state import State, Unsaved
 
 log = logging.getLogger(__name__)
 
@@ -47,14 +49,16 @@ class WritableFile:
     """One object being written, whoever has it open.
 
     Calls may come at the same time; they take effect one after another. When `flush` or `sync`
-    returns, every byte written before is in the store. The first failed upload poisons the file:
-    each later call raises the same error.
+    returns, every byte written before is in the store. The first failed upload ends the file: the
+    bytes that were not stored are gone, whoever wrote some of them has the error in his `Unsaved`,
+    and who opens the name next gets another file (Environment.failed).
 
     Args:
         current: the object that has the name now, or None.
         keep: whether its bytes are the content to begin with; else the file is empty.
         metadata: what the file will carry, besides what `current` has.
         late: whether the name is a temporary one: a short file waits for the name it shall have.
+        exclusive: whether the name must not be another host's (O_EXCL).
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class WritableFile:
         keep: bool,
         metadata: FileMetadata,
         late: bool = False,
+        exclusive: bool = False,
     ) -> None:
         self._env = environment
         self._identity = identity
@@ -75,6 +80,8 @@ class WritableFile:
         self._accounted = 0
         self._waiting_since: float | None = None
         self._outbox = Outbox(environment.nursery, self._upload_ended, self._fail)
+        self._unsaved: set[Unsaved] = set()
+        self._length_of_gone = 0
         self.handles = 0
         self.state = State.FRESH
         self.error: KontenumError | None = None
@@ -88,11 +95,14 @@ class WritableFile:
             current=current,
             rope=whole(current) if keep and current is not None else Rope(),
             policy=environment.policy(identity.key()),
+            exclusive=exclusive,
         )
 
     @property
     def size(self) -> int:
         """Bytes, those not sent yet included."""
+        if self.state is State.ABANDONED:
+            return self._length_of_gone
         return self.content.rope.size
 
     @property
@@ -195,11 +205,13 @@ class WritableFile:
 
     # Writing
 
-    async def write(self, offset: int, data: bytes, *, append: bool = False) -> int:
+    async def write(
+        self, offset: int, data: bytes, *, append: bool = False, by: Unsaved | None = None
+    ) -> int:
         """Take `data` at `offset` (or at the end, with `append`); returns its length in bytes.
 
-        Waits while the mount's memory is full. Raises what an earlier upload failed with, and
-        FileTooLarge past what an object can hold.
+        `by` has it until it is stored. Waits while the mount's memory is full. Raises what an
+        earlier upload failed with, and FileTooLarge past what an object can hold.
         """
         self.check()
         self._require_room((self.size if append else offset) + len(data))
@@ -208,12 +220,14 @@ class WritableFile:
         try:
             async with self._changing():
                 if self.state is State.ABANDONED:
+                    at = self._length_of_gone if append else offset
+                    self._length_of_gone = max(self._length_of_gone, at + len(data))
                     return len(data)
                 content = self.content
                 content.shared = append
                 content.rope.write(content.rope.size if append else offset, data)
                 self._account()
-                self._touched()
+                self._touched(by)
                 if content.rope.literal >= self._chunk():
                     await self._send_ahead()
         finally:
@@ -222,22 +236,30 @@ class WritableFile:
 
     @asynccontextmanager
     async def _changing(self) -> AsyncIterator[None]:
-        """One change at a time; a failure is the file's from then on."""
-        async with self._lock:
-            self.check()
-            try:
-                yield
-            except Exception as error:
-                failure = reported(error, f"key={self.key()!r}")
-                await self._fail(failure)
-                if failure is error:
-                    raise
-                raise failure from error
-            finally:
-                self._account()
+        """One change at a time."""
+        async with self._lock, self._failing():
+            yield
 
-    def _touched(self) -> None:
-        """The bytes are not what they were."""
+    @asynccontextmanager
+    async def _failing(self) -> AsyncIterator[None]:
+        """What fails in the block has ended the file."""
+        self.check()
+        try:
+            yield
+        except Exception as error:
+            failure = reported(error, f"key={self.key()!r}")
+            await self._fail(failure)
+            if failure is error:
+                raise
+            raise failure from error
+        finally:
+            self._account()
+
+    def _touched(self, by: Unsaved | None) -> None:
+        """The bytes are not what they were, because of `by`."""
+        if by is not None:
+            by.dirty = True
+            self._unsaved.add(by)
         self._written_ns = self._env.wall_ns()
         if self._explicit.mtime_ns is not None:
             self._explicit = replace(self._explicit, mtime_ns=None)
@@ -247,27 +269,30 @@ class WritableFile:
         if self.state not in (State.LIVE, State.STAGED):
             self._enter(State.BUFFERED)
 
-    async def truncate(self, size: int) -> None:
+    async def truncate(self, size: int, *, by: Unsaved | None = None) -> None:
         """Make the file `size` bytes long; what is added reads as zeros."""
         self._require_room(size)
         async with self._changing():
-            if self.state is State.ABANDONED or size == self.size:
+            if self.state is State.ABANDONED:
+                self._length_of_gone = size
+                return
+            if size == self.size:
                 return
             if not size:
                 await self._outbox.idle()
                 self.check()
                 await self.content.discard()
             self.content.rope.truncate(size)
-            self._touched()
+            self._touched(by)
 
-    async def splice(self, offset: int, extent: Extent) -> None:
+    async def splice(self, offset: int, extent: Extent, *, by: Unsaved | None = None) -> None:
         """Put bytes that the store has at `offset`, without sending them."""
         self._require_room(offset + extent.length)
         async with self._changing():
             if self.state is State.ABANDONED:
                 return
             self.content.rope.splice(offset, extent)
-            self._touched()
+            self._touched(by)
 
     def _require_room(self, size: int) -> None:
         if size > self._env.limits.max_object:
@@ -305,6 +330,10 @@ class WritableFile:
         log.warning("upload failed: key=%r pending=%d: %s", self.key(), self.pending, error)
         self._outbox.closed = True
         self._enter(State.FAILED)
+        for unsaved in self._unsaved:
+            unsaved.error = error
+        self._unsaved.clear()
+        self._env.failed(self)
         await self.content.discard()
         self._account()
 
@@ -325,19 +354,33 @@ class WritableFile:
         async with self.settled(empty=empty):
             pass
 
-    async def sync_as(self, key: str) -> None:
+    async def sync_as(self, key: str, expected: Belief = UNKNOWN) -> None:
         """Store a file that the store has not seen yet under the key that it shall have.
 
-        One that a close under way has stored meanwhile stays where that has put it.
+        One that a close under way has stored meanwhile stays where that has put it. A failure
+        changes nothing: the file has its old name and all its bytes.
+
+        Args:
+            expected: what has that key now.
         """
-        async with self._changing():
+        async with self._lock:
+            self.check()
             await self._outbox.idle()
             self.check()
-            if self.content.current is not None or not self._is_to_publish(True):
+            content = self.content
+            if content.current is not None or not self._is_to_publish(True):
                 return
-            self.content.shared = False  # what has that name now is replaced, not appended to
-            with self._identity.becoming(key):
-                await self._publish()
+            before = content.expected, content.shared
+            # What has that name now is replaced, not appended to.
+            content.expected, content.shared = expected, False
+            try:
+                with self._identity.becoming(key):
+                    await self._publish()
+            except BaseException:
+                content.expected, content.shared = before
+                raise
+            finally:
+                self._account()
             self.late = False
 
     @asynccontextmanager
@@ -346,12 +389,13 @@ class WritableFile:
         endangered = await self.content.endangered() if self._is_to_publish(empty) else None
         if endangered is not None:
             await self._env.spare(endangered)
-        async with self._changing():
-            await self._outbox.idle()
-            self.check()
-            if self._is_to_publish(empty):
-                await self._publish()
-            yield
+        async with self._lock:
+            async with self._failing():
+                await self._outbox.idle()
+                self.check()
+                if self._is_to_publish(empty):
+                    await self._publish()
+            yield  # what fails in there is not this file's failure
 
     def _is_to_publish(self, empty: bool) -> bool:
         # Who drains a mount may come to a file that was closed, and is empty, since.
@@ -367,11 +411,51 @@ class WritableFile:
         elif self.state in (State.FRESH, State.STORED):
             return
         self._enter(State.STORED)
+        for unsaved in self._unsaved:
+            unsaved.dirty = False
+        self._unsaved.clear()
         current = content.current
         assert current is not None
         attributes = self.attributes(current.size)
         now = self._env.wall_ns() / 1e9
         self._identity.stored(ObjectInfo(current.key, current.size, current.etag, now, attributes))
+
+    @property
+    def needs_close(self) -> bool:
+        """Whether what is unsaved must not be seen before whoever wrote it says so.
+
+        What replaces an object is published by its writer's own close or fsync; what is new or
+        appended may be seen at any time, unless the file is published as a whole.
+        """
+        if self.state in (State.STORED, State.FAILED, State.ABANDONED, State.CLOSED):
+            return False
+        return self.content.replaces or self.content.policy.publish is Publish.ATOMIC
+
+    async def drain(self) -> None:
+        """Store the file at the end of the mount, as far as that may be; raises NotClosed else."""
+        async with self._lock:
+            await self._outbox.idle()
+            self.check()
+            if self._unsaved and self.handles and self.needs_close:
+                raise NotClosed("not closed by its writer, so what it has replaced stays as it was")
+        await self.sync(empty=not self.handles)  # one that is open may become something yet
+
+    def is_only_of(self, unsaved: Unsaved) -> bool:
+        """Whether nobody else has written what is unsaved."""
+        return self._unsaved == {unsaved}
+
+    async def give_up(self, by: Unsaved) -> bool:
+        """Forget what `by` has written, where it replaces an object and nobody else's is in it.
+
+        Returns whether it is forgotten: `by` was killed, and the old object stays.
+        """
+        async with self._lock:
+            if not self.content.replaces or not self.is_only_of(by):
+                return False
+            await self._fail(
+                NotClosed(f"{self.key()!r}: its writer was killed before it closed it")
+            )
+            return True
 
     async def capture(self, source: RemoteObject) -> None:
         """Keep the bytes of `source`, which is about to change; gives up after a while.
@@ -402,6 +486,7 @@ class WritableFile:
             yield
             self._outbox.closed = True
             if self.error is None:
+                self._length_of_gone = self.size
                 self._enter(State.ABANDONED)
             await self.content.discard()
             self._account()

@@ -10,14 +10,22 @@ from contextlib import asynccontextmanager
 import trio
 from cachetools import LRUCache
 
-from kontenumfs.protocol.errors import KontenumError, ReadDenied, Unsupported
+from kontenumfs.protocol.errors import (
+    FileMissing,
+    KontenumError,
+    ReadDenied,
+    StaleInode,
+)
 from kontenumfs.protocol.metadata import FileMetadata
+from kontenumfs.store.api import ObjectInfo
+from kontenumfs.store.beliefs import believed
 from kontenumfs.tree.node import Directory, File
 from kontenumfs.tree.tree import Tree
+from kontenumfs.writing.callers import died_of_signal, is_alive, name_of, process_of
 from kontenumfs.writing.claims import Claims
 from kontenumfs.writing.content import Environment
 from kontenumfs.writing.deferred import DeferredMetadata
-from kontenumfs.writing.extents import Range, RemoteObject, Zeros
+from kontenumfs.writing.extents import Range, RemoteObject, Zeros, whole
 from kontenumfs.writing.file import WritableFile
 from kontenumfs.writing.handle import Handle
 from kontenumfs.writing.identity import Composer, NodeIdentity
@@ -27,6 +35,8 @@ from kontenumfs.writing.remotes import Remotes
 DRAINED_AT_ONCE = 16
 """Files that are stored side by side at the end; one that fails slowly leaves the others time."""
 FOREVER = float("inf")
+RECENT = 1.0
+"""Seconds for which what is known of an object is good enough to begin to replace it."""
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +46,9 @@ class OpenFiles:
 
     Args:
         environment: what every writer needs.
-        is_temporary: whether a new file of this name (created with O_EXCL or not) waits for a
-            rename.
+        is_temporary: whether a new file of this name, created with O_EXCL by the program of that
+            name (else: empty), waits for a rename.
+        name_of: what a process is called.
         late_delay: seconds after which a temporary file is stored under the name that it has.
     """
 
@@ -49,7 +60,8 @@ class OpenFiles:
         composer: Composer,
         claims: Claims,
         *,
-        is_temporary: Callable[[str, bool], bool] = is_temporary,
+        is_temporary: Callable[[str, str], bool] = is_temporary,
+        name_of: Callable[[int], str] = name_of,
         late_delay: float = 2.0,
     ) -> None:
         self._env = environment
@@ -58,6 +70,7 @@ class OpenFiles:
         self._composer = composer
         self._claims = claims
         self._is_temporary = is_temporary
+        self._name_of = name_of
         self._late_delay = late_delay
         self._files: dict[File, WritableFile] = {}
         self._late: dict[File, float] = {}
@@ -98,54 +111,104 @@ class OpenFiles:
         *,
         append: bool = False,
         exclusive: bool = False,
+        sync: bool = False,
         pid: int = 0,
     ) -> Handle:
-        """Open a new name; nothing is sent until something is written or it is closed."""
+        """Open a new name; nothing is sent until something is written or it is closed.
+
+        The name may be another host's by then: with O_APPEND that is appended to, else the writer
+        hears of it (FileAlreadyExists with O_EXCL, WriterConflict), and it stays as it is.
+        """
         async with self._claims.hold(within=(parent,)):
             self._tree.child_key(parent, name)
-            late = self._is_temporary(name, exclusive)
+            late = self._is_temporary(name, self._name_of(pid) if exclusive else "")
             node = self._tree.add_file(parent, name)
-            file = self._begin(node, keep=False, metadata=metadata, late=late)
-            return self._handle(node, file, append, pid)
+            file = self._begin(node, keep=False, metadata=metadata, late=late, exclusive=exclusive)
+            return self._handle(node, file, append, pid, sync=sync)
 
     async def open(self, node: File, flags: int, pid: int) -> Handle:
         """Open an existing file; with O_TRUNC its new content starts empty."""
         if flags & os.O_ACCMODE == os.O_RDONLY:
-            return Handle(node, None, append=False, pid=pid, opened=self._env.clock())
+            return self._handle(node, None, append=False, pid=pid)
         async with self._claims.hold(node):
             return await self._open(node, flags, pid)
 
     async def _open(self, node: File, flags: int, pid: int) -> Handle:
-        truncate = bool(flags & os.O_TRUNC)
-        append = bool(flags & os.O_APPEND)
+        truncate, append = bool(flags & os.O_TRUNC), bool(flags & os.O_APPEND)
+        sync = bool(flags & os.O_DSYNC)  # O_SYNC has this bit, and one more
         if node not in self._files:
-            # The new object keeps the old one's mode, owner and headers, as a file does.
-            await self._tree.describe(node, exact=True)
-        if node not in self._files and append and not truncate and node.info and node.info.size:
-            # Shells do not look at what close() says, so what cannot work is refused here.
-            await self._require_append(node)
+            await self._look_at(node, shared=append and not truncate)
         file = self._files.get(node)
         if file is None:
             file = self._begin(node, keep=not truncate, metadata=FileMetadata())
-            return self._handle(node, file, append, pid)
-        handle = self._handle(node, file, append, pid)  # first, or a close under way would end it
+            return self._handle(node, file, append, pid, sync=sync)
+        # First, or a close under way would end it.
+        handle = self._handle(node, file, append, pid, sync=sync)
         if truncate:
             try:
-                await file.truncate(0)
+                await file.truncate(0, by=handle.unsaved)
             except BaseException:
                 await self.release(handle)
                 raise
         return handle
 
-    async def _require_append(self, node: File) -> None:
-        if not (await self._env.capabilities()).append:
-            raise Unsupported(
-                f"{self._key(node)!r}: this store does not append, and the object's own bytes "
-                "cannot be read to be sent again"
-            )
+    async def _look_at(self, node: File, *, shared: bool) -> None:
+        """Know what is about to be changed: its attributes, which stay, and what it is.
+
+        An append finds the end by itself; what else is written relies on the object that is there
+        now, which may be another one than a listing has shown some time ago.
+        """
+        self._tree.require(node)  # what has its name now is another file
+        try:
+            if not shared and node.has_object and self._tree.clock() - node.checked > RECENT:
+                await self._tree.look_again(node)
+            await self._tree.describe(node, exact=True)
+        except FileMissing as error:
+            # The kernel looks the name up anew then, and creates it where O_CREAT asks for that.
+            raise StaleInode(f"{node.name!r} was deleted by another host") from error
+        if shared and node.info and node.info.size:
+            # Shells do not look at what close() says, so what cannot work is refused here.
+            await self._env.appender.require_append(self._key(node))
+
+    async def _reopen(self, handle: Handle) -> None:
+        """Go on with the file that the name of `handle` stands for, for its own has failed."""
+        node = handle.node
+        async with self._claims.hold(node):
+            self._tree.require(node)
+            file = self._files.get(node)
+            if file is None:
+                try:
+                    await self._tree.look_again(node)
+                except FileMissing:
+                    if not handle.append:
+                        raise
+                    self._tree.restore(node)  # as a log that others have deleted
+                file = self._files.get(node) or self._begin(
+                    node, keep=True, metadata=FileMetadata()
+                )
+            handle.file = file
+            file.handles += 1
+            self._late.pop(node, None)
+
+    def failed(self, file: object) -> None:
+        """A file has failed: its name stands for what the store has, from now on."""
+        found = next(((n, known) for n, known in self._files.items() if known is file), None)
+        if found is None:
+            return
+        node, known = found
+        del self._files[node]
+        self._late.pop(node, None)
+        self._failures[self._key(node)] = str(known.error)
+        self._settle(node, known)
 
     def _begin(
-        self, node: File, *, keep: bool, metadata: FileMetadata, late: bool = False
+        self,
+        node: File,
+        *,
+        keep: bool,
+        metadata: FileMetadata,
+        late: bool = False,
+        exclusive: bool = False,
     ) -> WritableFile:
         file = WritableFile(
             self._env,
@@ -154,6 +217,7 @@ class OpenFiles:
             keep=keep,
             metadata=metadata.over(node.pending),
             late=late,
+            exclusive=exclusive,
         )
         if node.pending is not None:
             file.unsent_metadata = True
@@ -162,10 +226,14 @@ class OpenFiles:
         node.local = file
         return file
 
-    def _handle(self, node: File, file: WritableFile, append: bool, pid: int) -> Handle:
-        file.handles += 1
-        self._late.pop(node, None)
-        return Handle(node, file, append, pid, self._env.clock())
+    def _handle(
+        self, node: File, file: WritableFile | None, append: bool, pid: int, *, sync: bool = False
+    ) -> Handle:
+        if file is not None:
+            file.handles += 1
+            self._late.pop(node, None)
+        process = process_of(pid) or pid
+        return Handle(node, file, append, process, self._env.clock(), self._reopen, sync)
 
     # Objects that other files refer to
 
@@ -176,10 +244,18 @@ class OpenFiles:
             return file.content.current
         return None if node.info is None else self._remotes.of(node.info)
 
-    def renamed(self, node: File, old: str, new: str, etag: str) -> None:
-        """The object of `node` was copied to another key, where it has this ETag."""
+    def renamed(self, node: File, was: ObjectInfo, now: ObjectInfo) -> None:
+        """The object of `node` was copied to another key: what `was` is `now`."""
         file = self._files.get(node)
-        self._remotes.renamed(file.content.current if file else None, old, new, etag)
+        content = file.content if file else None
+        as_it_is = content is not None and content.stored
+        if not self._remotes.renamed(content.current if content else None, was, now) and as_it_is:
+            # Others had changed it, and nothing was written here: the file is what there is.
+            assert content is not None
+            content.current = self._remotes.of(now)
+            content.rope = whole(content.current)
+        if content is not None:
+            content.expected = believed(now.etag, now.size)
 
     @asynccontextmanager
     async def losing(self, node: File) -> AsyncIterator[None]:
@@ -212,12 +288,12 @@ class OpenFiles:
 
         The store copies them when the target is published; nothing is read or sent.
         """
-        assert target.file is not None, "the kernel checks how a file was opened"
+        file = await target.writable()
         content = await self.content_of(source.node)
         length = min(length, content.length - offset)
         if length <= 0:
             return 0
-        await target.file.splice(at, content.cut(offset, offset + length))
+        await file.splice(at, content.cut(offset, offset + length), by=target.unsaved)
         return length
 
     async def content_of(self, node: File) -> Range | Zeros:
@@ -241,14 +317,20 @@ class OpenFiles:
         self._failed_readers[handle.pid] = self._env.clock()
         raise ReadDenied(self._tree.key(handle.node))
 
-    async def truncate(self, node: File, size: int) -> None:
-        """Make a file `size` bytes long, open or not; done in the store when it was not open."""
+    async def truncate(self, node: File, size: int, handle: Handle | None = None) -> None:
+        """Make a file `size` bytes long: by ftruncate of `handle`, or by name.
+
+        The latter is done in the store when this returns, unless others are writing the file.
+        """
+        if handle is not None and handle.file is not None:
+            await (await handle.writable()).truncate(size, by=handle.unsaved)
+            return
         handle = await self.open(node, os.O_WRONLY | (0 if size else os.O_TRUNC), pid=0)
         file = handle.file
         assert file is not None
         try:
-            await file.truncate(size)
-            if file.handles == 1 and not file.held_back:
+            await file.truncate(size, by=handle.unsaved)
+            if file.is_only_of(handle.unsaved) and not file.held_back:
                 await file.sync()  # nobody else will close it, and hear of it
         finally:
             await self.release(handle)
@@ -260,7 +342,7 @@ class OpenFiles:
     def told(self, node: File) -> dict[str, str]:
         """What is true of a file: what the store has of it, and what it has not."""
         file, key = self._files.get(node), self._key(node)
-        error = self._failures.get(key) if file is None else file.error
+        error = self._failures.get(key) or self._deferred.error(node)
         pending = file.pending if file is not None else 0
         state = "failed" if error else f"pending {pending} bytes" if pending else "clean"
         waits = node.pending is not None or (file is not None and not file.is_stored)
@@ -281,18 +363,40 @@ class OpenFiles:
         else:
             self._deferred.set(node, metadata)
 
-    async def fsync(self, node: File) -> None:
-        """Return when all that was written to `node` is in the store."""
+    async def fsync(self, handle: Handle) -> None:
+        """Return when all that was written to the file of `handle` is in the store."""
+        with handle.telling():
+            await self.sync(handle.node)
+
+    async def sync(self, node: File) -> None:
+        """Return when all that was written to `node`, and set of it, is in the store."""
         file = self._files.get(node)
         if file is not None:
             await file.sync()
         elif node.pending is not None:
             await self._deferred.send(node)
 
-    async def flush(self, handle: Handle) -> None:
-        """A program closes a descriptor: store what it wrote, or raise why that failed."""
-        if handle.file is not None:
-            await handle.file.flush()
+    async def flush(self, handle: Handle, thread: int = 0) -> None:
+        """A program closes a descriptor: store what it wrote, or raise why that failed.
+
+        A child that a program has started closes what it inherited, and a program that is killed
+        has everything closed: neither says that the file is whole.
+
+        Args:
+            thread: who closes it; 0 where that is unknown.
+        """
+        handle.check()
+        file = handle.file
+        if file is None or file.error is not None or not handle.unsaved.dirty:
+            return
+        if died_of_signal(thread) and await file.give_up(handle.unsaved):
+            return
+        process = process_of(thread)
+        if file.needs_close and process not in (0, handle.pid) and is_alive(handle.pid):
+            log.debug("not published by another program's close: %r", self._key(handle.node))
+            return
+        with handle.telling():
+            await file.flush()
 
     async def release(self, handle: Handle) -> None:
         """The kernel closes `handle` for good; never raises, for nobody would hear it."""
@@ -367,8 +471,10 @@ class OpenFiles:
             assert node.parent is not None
             self._tree.doubt(node.parent, node.name)  # what there is of it, the store must tell
             self._tree.changed(node)
+            if file.unsent_metadata and node.has_object:
+                self._deferred.set(node, file.explicit_metadata)
         elif node.info is None:
-            self._tree.remove(node)
+            self._tree.vanish(node)
         elif file.unsent_metadata:
             self._deferred.set(node, file.explicit_metadata)
 
@@ -382,15 +488,14 @@ class OpenFiles:
         async def store(node: File, file: WritableFile) -> None:
             async with limit:
                 try:
-                    # One that is open may become something yet; a closed one is what it is.
-                    await file.sync(empty=not file.handles)
+                    await file.drain()
                 except KontenumError as error:
                     lost.append(f"{self._key(node)}: {error}")
 
         async with trio.open_nursery() as nursery:
             for node, file in self._files.items():
                 nursery.start_soon(store, node, file)
-        await self._deferred.drain()
+        lost += await self._deferred.drain()
 
     def below(self, directory: Directory) -> list[tuple[File, WritableFile]]:
         """The open files in `directory`, at any depth."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from kontenumfs.protocol.content_type import guess_content_type
+from kontenumfs.protocol.dialect import SYSTEM_HEADERS
 from kontenumfs.protocol.metadata import NANOSECONDS, OWN_NAMES, FileMetadata, encode
 from kontenumfs.store.api import Attributes, ObjectInfo
 from kontenumfs.tree.attributes import metadata_of
@@ -69,6 +70,16 @@ class Composer:
         shown = FileMetadata(mtime_ns=round(info.last_modified * NANOSECONDS))
         metadata = metadata_of(node).over(shown)
         return _composed({**new, **own}, new, known, metadata, info.size)
+
+    def renewed(self, info: ObjectInfo) -> Attributes:
+        """What a stored object must carry so that a copy onto itself leaves it what it is.
+
+        HEAD does not show all of it: what a rule says of access is said again.
+        """
+        known = info.attributes or Attributes()
+        ruled = self._rules(info.key.removeprefix(self._prefix))
+        unseen = {name: value for name, value in ruled.items() if name not in SYSTEM_HEADERS}
+        return Attributes(known.metadata, {**known.headers, **unseen})
 
 
 def _composed(

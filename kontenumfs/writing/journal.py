@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 LONGEST = 1 << 20
 """Bytes after which the file is written anew, with what is still under way."""
 
+ABANDONED_SECONDS = 24 * 3600
+"""After that, nobody works on an upload any more."""
+
 Entry = dict[str, Any]
 _COMMON: dict[str, type] = {"begin": int, "time": int, "key": str}
 _FIELDS: dict[str, dict[str, type]] = {
@@ -158,14 +161,21 @@ class Journal:
         """It was completed or aborted."""
         self._end(number)
 
-    async def settle(self, store: Store) -> None:
+    async def settle(self, store: Store, *, ours: bool = True) -> None:
         """Tell how what the last daemon left has ended, and abort its uploads.
 
         What cannot be asked now stays for the next start. Raises nothing but cancellation.
+
+        Args:
+            ours: whether that daemon has surely ended. Else the file may be the copy of one that
+                is in use elsewhere, and young uploads stay.
         """
         for number, entry in self._left.items():
+            is_upload = entry["verb"] == "upload"
+            if is_upload and not ours and time.time() - entry["time"] < ABANDONED_SECONDS:
+                continue
             try:
-                if entry["verb"] == "upload":
+                if is_upload:
                     await _abort(store, entry)
                 else:
                     await _tell(store, entry)

@@ -3,10 +3,10 @@
 """Changes of names: mkdir, rmdir, unlink, rename."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
-from kontenumfs.protocol.dialect import MAX_COPY
 from kontenumfs.protocol.errors import (
     DirectoryNotEmpty,
     FileAlreadyExists,
@@ -14,15 +14,19 @@ from kontenumfs.protocol.errors import (
     IsDirectory,
     KontenumError,
     NotDirectory,
+    NotFound,
+    PreconditionFailed,
 )
 from kontenumfs.protocol.metadata import FileMetadata
-from kontenumfs.store.api import ObjectInfo, Store, Written
+from kontenumfs.store.api import Attributes, ObjectInfo, Store
+from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief
 from kontenumfs.tree.node import Directory, File, Node
 from kontenumfs.tree.sightings import LEGACY_MARKER
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.claims import Claims
+from kontenumfs.writing.copying import Copier
 from kontenumfs.writing.deferred import DeferredMetadata
-from kontenumfs.writing.directories import DirectoryRename, Progress
+from kontenumfs.writing.directories import DirectoryRename, Progress, holds_local
 from kontenumfs.writing.files import OpenFiles
 from kontenumfs.writing.identity import Composer, marker_attributes
 from kontenumfs.writing.markers import Markers
@@ -46,6 +50,7 @@ class Namespace:
         markers: Markers,
         composer: Composer,
         claims: Claims,
+        copier: Copier,
         *,
         wall_ns: Callable[[], int],
     ) -> None:
@@ -57,7 +62,8 @@ class Namespace:
         self._markers = markers
         self._composer = composer
         self._claims = claims
-        self._directories = DirectoryRename(store, tree, files, deferred, composer, wall_ns=wall_ns)
+        self._copier = copier
+        self._directories = DirectoryRename(store, tree, files, deferred, composer, copier)
 
     @property
     def directory_renames(self) -> list[Progress]:
@@ -70,6 +76,15 @@ class Namespace:
         except FileMissing:
             return None
 
+    @asynccontextmanager
+    async def _begun_here(self, parent: Directory, name: str) -> AsyncIterator[None]:
+        """The block makes an object that must be new: FileAlreadyExists where it is not."""
+        try:
+            yield
+        except PreconditionFailed as error:
+            self._tree.doubt(parent, name)
+            raise FileAlreadyExists(name) from error
+
     async def make_directory(
         self, parent: Directory, name: str, metadata: FileMetadata
     ) -> Directory:
@@ -79,7 +94,8 @@ class Namespace:
             if await self._find(parent, name) is not None:
                 raise FileAlreadyExists(key)
             attributes = marker_attributes(metadata)
-            etag = await self._markers.create(key, attributes)
+            async with self._begun_here(parent, name):
+                etag = await self._markers.create(key, attributes)
             info = ObjectInfo(key, 0, etag, self._wall_ns() / 1e9, attributes)
             return self._tree.add_directory(parent, name, info)
 
@@ -96,7 +112,8 @@ class Namespace:
             if await self._find(parent, name) is not None:
                 raise FileAlreadyExists(key)
             attributes = self._composer.written(key, None, carried, len(body))
-            written = await self._store.put(key, [body], attributes)
+            async with self._begun_here(parent, name):
+                written = await self._store.put(key, [body], attributes, expected=ABSENT)
             node = self._tree.add_file(parent, name)
             now = self._wall_ns() / 1e9
             self._tree.stored(node, ObjectInfo(key, len(body), written.etag, now, attributes))
@@ -119,7 +136,7 @@ class Namespace:
 
     async def _require_empty(self, node: Directory) -> None:
         key = self._tree.key(node)
-        if any(isinstance(child, File) and child.local for child in node.children.values()):
+        if holds_local(node):
             raise DirectoryNotEmpty(key)
         # The marker itself is one of the two, so a second key means that something is inside.
         page = await self._store.list_page(key, max_keys=2)
@@ -163,74 +180,102 @@ class Namespace:
         if target is node:
             return
         held = (node,) if target is None else (node, target)
+        belief = UNKNOWN if overwrite else ABSENT
         async with self._claims.hold(*held, within=(parent, new_parent)):
             try:
-                await self._rename(node, target, new_parent, new_name)
+                await self._rename(node, target, new_parent, new_name, belief)
             except KontenumError:
                 self._tree.doubt(new_parent, new_name)  # it may be under both names
                 raise
 
     async def _rename(
-        self, node: Node, target: Node | None, new_parent: Directory, new_name: str
+        self,
+        node: Node,
+        target: Node | None,
+        new_parent: Directory,
+        new_name: str,
+        belief: Belief,
     ) -> None:
         if isinstance(node, Directory):
-            await self._directories.rename(node, target, new_parent, new_name)
+            await self._directories.rename(node, target, new_parent, new_name, belief)
             return
         assert isinstance(node, File)
         if isinstance(target, Directory):
             raise IsDirectory(new_name)
         assert target is None or isinstance(target, File)
         new_key = self._tree.child_key(new_parent, new_name)
+        parent, name = node.parent, node.name
         if target is None:
-            await self._rename_file(node, new_key)
+            stays = await self._rename_file(node, new_key, belief)
         else:
-            await self._rename_over(node, target, new_key)
+            stays = await self._rename_over(node, target, new_key)
         self._tree.move(node, new_parent, new_name)
+        if stays and parent is not None:
+            self._tree.doubt(parent, name)
         await self._files.let_go(node)
 
-    async def _rename_file(self, node: File, new_key: str) -> bool:
-        """Bring the object of `node` to its new key; returns whether there is one."""
+    async def _rename_file(
+        self, node: File, new_key: str, belief: Belief, *, replaces: bool = False
+    ) -> bool:
+        """Bring the object of `node` to its new key, which must be what is believed of it.
+
+        Returns whether the old key has another object now, which others have begun there.
+
+        Args:
+            replaces: whether an object has the new name: something must be there instead.
+        """
         writer = self._files.writer(node)
+        stays = False
         if writer is None:
             await self._tree.describe(node, exact=True)
-            await self._copy(node, new_key)
+            stays = await self._move(node, new_key, belief)
         elif writer.content.current is None:
-            if writer.untouched and writer.handles and not writer.late:
+            if writer.untouched and writer.handles and not writer.late and not replaces:
                 return False
+            await self._require(new_key, belief)
             await writer.sync_as(new_key)
             self._deferred.carried(node)
         if writer is not None and not writer.is_stored_as(new_key):
             async with writer.settled(empty=False):
                 snapshot = writer.snapshot()
-                await self._copy(node, new_key)
+                stays = await self._move(node, new_key, belief)
                 writer.carried(snapshot)
-        return True
+        return stays
 
-    async def _rename_over(self, node: File, target: File, new_key: str) -> None:
+    async def _require(self, key: str, belief: Belief) -> None:
+        """Look whether a name that must be free is, before bytes are stored under it."""
+        if belief is not ABSENT:
+            return
+        with suppress(NotFound):
+            await self._store.head(key)
+            raise FileAlreadyExists(key)
+
+    async def _rename_over(self, node: File, target: File, new_key: str) -> bool:
         """The same, and `target` loses its name: what it was sending must not come after."""
         writer = self._files.writer(node)
         if writer is not None and writer.content.current is not None:
             # Or it would wait, once `target` is held, for that to keep what it has of it.
             await writer.sync(empty=False)
+        replaces = target.info is not None
         async with self._files.losing(target):
-            if not await self._rename_file(node, new_key) and target.info is not None:
-                await self._store.delete(target.info.key)
+            stays = await self._rename_file(node, new_key, UNKNOWN, replaces=replaces)
         self._deferred.carried(target)
+        return stays
 
-    async def _copy(self, node: File, new_key: str) -> None:
+    async def _move(self, node: File, new_key: str, belief: Belief) -> bool:
         info, pending = node.info, node.pending
         if info is None:
             raise FileMissing(node.name)  # it was closed meanwhile, and never stored
-        attributes = self._composer.copied(node, info, new_key)
-        written: Written
-        if info.size > MAX_COPY:
-            written = await self._store.compose(new_key, [info.key], attributes)
-        else:
-            written = await self._store.copy(info.key, new_key, attributes)
-        log.info("renamed key=%r to=%r request_id=%s", info.key, new_key, written.request_id)
-        await self._store.delete(info.key)
+
+        def described(found: ObjectInfo) -> Attributes:
+            if found is not info:
+                self._tree.described(node, found, self._tree.clock())
+            return self._composer.copied(node, found, new_key)
+
+        moved = await self._copier.move(info, new_key, described, expected=belief)
+        log.info("renamed key=%r to=%r", info.key, new_key)
         if node.pending is pending:
             self._deferred.carried(node)
-        now = self._wall_ns() / 1e9
-        self._files.renamed(node, info.key, new_key, written.etag)
-        self._tree.stored(node, ObjectInfo(new_key, info.size, written.etag, now, attributes))
+        self._files.renamed(node, moved.source, moved.made)
+        self._tree.stored(node, moved.made)
+        return moved.stays

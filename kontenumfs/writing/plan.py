@@ -4,186 +4,56 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from enum import Enum
 from itertools import pairwise
 
 from kontenumfs.protocol.dialect import MIB, Limits
 from kontenumfs.protocol.errors import Unsupported
-from kontenumfs.store.probe import Capabilities
+from kontenumfs.store.proof import Capabilities
 from kontenumfs.writing.extents import Literal, Piece, Range, RemoteObject, Rope, Zeros
+from kontenumfs.writing.steps import (
+    ZERO_BLOCK,
+    Append,
+    Bytes,
+    Compose,
+    Copy,
+    Multipart,
+    Plan,
+    Put,
+    Segment,
+    Step,
+)
 
-ZERO_BLOCK = bytes(MIB)
-"""Shorter holes are sent as they are; longer ones are composed of this block."""
-REQUEST_BYTES = 1024
-"""What a request and its answer weigh beside the body, about."""
+__all__ = [
+    "ZERO_BLOCK",
+    "Append",
+    "Bytes",
+    "Compose",
+    "Copy",
+    "Multipart",
+    "Plan",
+    "Put",
+    "Segment",
+    "Step",
+    "compile_rope",
+    "segments",
+]
+
 LONGEST_INLINE = 64 * MIB
 """More zeros than these are composed wherever the store can do that."""
 MAX_REQUESTS = 10_000
 """A file in more fragments than this would take hours: refused instead."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bytes:
-    """Bytes that must be sent.
+class Ending(Enum):
+    """How a plan of several pieces ends."""
 
-    Args:
-        pieces: buffers in order.
-        length: bytes, all told.
-    """
-
-    pieces: tuple[Piece, ...]
-    length: int
-
-    def cut(self, first: int, last: int) -> "Bytes":
-        """The bytes from `first` up to `last`, without a copy."""
-        if (first, last) == (0, self.length):
-            return self
-        out: list[Piece] = []
-        start = 0
-        for piece in self.pieces:
-            low, high = max(first - start, 0), min(last - start, len(piece))
-            if low < high:
-                out.append(memoryview(piece)[low:high])
-            start += len(piece)
-        return Bytes(tuple(out), last - first)
-
-    @property
-    def weight(self) -> int:
-        """Bytes of memory that they hold: the zeros of holes are all the same ones."""
-        return sum(
-            len(piece)
-            for piece in self.pieces
-            if not (isinstance(piece, memoryview) and piece.obj is ZERO_BLOCK)
-        )
-
-    def split(self, count: int) -> "Iterator[Bytes]":
-        """The same bytes in `count` pieces of about one length."""
-        borders = [self.length * at // count for at in range(count + 1)]
-        for first, last in pairwise(borders):
-            yield self.cut(first, last)
-
-
-Segment = Bytes | Range | Zeros
-
-
-@dataclass(frozen=True, slots=True)
-class Put:
-    """PutObject."""
-
-    target: RemoteObject
-    body: Bytes
-    round_trips = requests = 1
-
-    @property
-    def wire(self) -> int:
-        """Bytes of object data that are sent."""
-        return self.body.length
-
-    def __str__(self) -> str:
-        return f"put {self.body.length}"
-
-
-@dataclass(frozen=True, slots=True)
-class Append:
-    """PutObject with the append subresource, to an object of `start` bytes: exactly once."""
-
-    target: RemoteObject
-    body: Bytes
-    start: int
-    round_trips = requests = 1
-
-    @property
-    def wire(self) -> int:
-        """Bytes of object data that are sent."""
-        return self.body.length
-
-    def __str__(self) -> str:
-        return f"append {self.body.length}"
-
-
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """CopyObject of a whole object, up to 5 GiB."""
-
-    target: RemoteObject
-    source: RemoteObject
-    round_trips = requests = 1
-    wire = 0
-
-    def __str__(self) -> str:
-        return f"copy {self.source.size}"
-
-
-@dataclass(frozen=True, slots=True)
-class Compose:
-    """PutObject with the compose subresource: whole objects in order, up to 32."""
-
-    target: RemoteObject
-    sources: tuple[RemoteObject, ...]
-    round_trips = requests = 1
-    wire = 0
-
-    def __str__(self) -> str:
-        return f"compose of {len(self.sources)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Multipart:
-    """A multipart upload of new parts and copied ranges."""
-
-    target: RemoteObject
-    parts: tuple[Bytes | Range, ...]
-    round_trips = 3
-
-    @property
-    def requests(self) -> int:
-        """Requests, all told."""
-        return 2 + len(self.parts)
-
-    @property
-    def wire(self) -> int:
-        """Bytes of object data that are sent."""
-        return sum(part.length for part in self.parts if isinstance(part, Bytes))
-
-    def __str__(self) -> str:
-        copied = sum(isinstance(part, Range) for part in self.parts)
-        return f"multipart of {copied} copied and {len(self.parts) - copied} sent"
-
-
-Step = Put | Append | Copy | Compose | Multipart
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Steps in stages: what stands in one stage may run side by side; the last one publishes.
-
-    Args:
-        stages: of steps. None at all: the store has it already.
-        helpers: objects that only this plan needs; whoever runs it names and deletes them.
-    """
-
-    stages: tuple[tuple[Step, ...], ...] = ()
-    helpers: tuple[RemoteObject, ...] = ()
-
-    @property
-    def steps(self) -> Iterator[Step]:
-        """Every step, in order."""
-        for stage in self.stages:
-            yield from stage
-
-    @cached_property
-    def cost(self) -> tuple[int, int, int]:
-        """Bytes on the wire, then round trips, then requests: less is better."""
-        requests = sum(step.requests for step in self.steps) + bool(self.helpers)
-        wire = sum(step.wire for step in self.steps) + REQUEST_BYTES * requests
-        trips = sum(max(step.round_trips for step in stage) for stage in self.stages)
-        return wire, trips, requests
-
-    def __str__(self) -> str:
-        if not self.stages:
-            return "nothing to do"
-        shown = "; ".join(", ".join(str(step) for step in stage) for stage in self.stages)
-        return shown + ("; delete helpers" if self.helpers else "")
+    DIRECT = "direct"
+    """Whatever is cheapest: nothing is replaced."""
+    GUARDED = "guarded"
+    """With a put or a multipart upload, which take a condition on the target."""
+    VERIFIED = "verified"
+    """With a copy of a helper, which was looked at before."""
 
 
 def compile_rope(
@@ -194,13 +64,19 @@ def compile_rope(
     limits: Limits,
     *,
     appended: bool = False,
+    exclusive: bool = False,
 ) -> Plan:
     """The cheapest plan after which `target` holds `rope`.
+
+    What replaces an object is published by a request that can say which object it replaces: a put
+    or the end of a multipart upload. Copies and composes cannot (S3: 501), so they make helpers
+    then; only where the store copies no ranges does one of them end the plan.
 
     Args:
         target: stands for the object that is made; may be `current` itself.
         current: the object that is under that key now, as far as this mount knows.
         appended: other hosts append to it too, so an append is the only right way where it is one.
+        exclusive: the object must not be there yet, which a condition has to say too.
 
     Raises Unsupported where the store has no way, which harms nothing.
     """
@@ -213,14 +89,18 @@ def compile_rope(
     if appended and append is not None:
         return append
     candidates = [append] if append is not None and current is not None and current.size else []
-    for inline in inlines:
-        cut = list(segments(rope, inline=inline))
-        for whole_first in (True, False):
-            groups = _groups(cut, limits, whole_first=whole_first)
-            builder = _Builder(target, capabilities, limits)
-            plan = builder.build(groups)
-            if plan is not None:
-                candidates.append(plan)
+    guarded = exclusive or current is not None
+    endings = (Ending.GUARDED, Ending.VERIFIED) if guarded else (Ending.DIRECT, Ending.GUARDED)
+    for ending in endings:
+        if ending is Ending.VERIFIED and candidates:
+            break  # only where no condition can be told
+        for inline in inlines:
+            cut = list(segments(rope, inline=inline))
+            for whole_first in (True, False):
+                groups = _groups(cut, limits, whole_first=whole_first)
+                plan = _Builder(target, capabilities, limits, ending).build(groups)
+                if plan is not None:
+                    candidates.append(plan)
     if not candidates:
         raise Unsupported("this store cannot join what it has with what is new")
     best = min(candidates, key=lambda plan: plan.cost)
@@ -304,26 +184,19 @@ class _Builder:
     target: RemoteObject
     capabilities: Capabilities
     limits: Limits
+    ending: Ending = Ending.DIRECT
     steps: list[tuple[int, Step]] = field(default_factory=list)
     depth: dict[RemoteObject, int] = field(default_factory=dict)
     zeros: list[RemoteObject] = field(default_factory=list)
 
     def build(self, groups: Sequence[Sequence[Segment]]) -> Plan | None:
         """The plan for these groups, or None where the store cannot do it."""
-        extended = self.capabilities.append or self.capabilities.compose
-        ranged = any(isinstance(s, Range) and not s.whole for group in groups for s in group)
         if len(groups) > 1 or isinstance(groups[0][0], Zeros):
-            if not self.capabilities.compose:
-                return None
-            components = [c for group in groups for c in self._components(group)]
-            self._compose(components, self.target)
-        elif (ranged or len(groups[0]) > 1) and not extended:
-            return None  # plain servers take a copied part for an empty one (measured)
-        elif not self._make(groups[0], self.target):
+            self._join(groups)
+        else:
+            self._make(groups[0], self.target)
+        if not all(self._is_possible(step) for _, step in self.steps):
             return None
-        for _, step in self.steps:
-            if isinstance(step, Multipart) and len(step.parts) > self.limits.max_parts:
-                return None
         deepest = max(stage for stage, _ in self.steps)
         stages = tuple(
             tuple(step for at, step in self.steps if at == stage) for stage in range(1, deepest + 1)
@@ -331,14 +204,54 @@ class _Builder:
         helpers = tuple(helper for helper in self.depth if helper is not self.target)
         return Plan(stages, helpers)
 
+    def _is_possible(self, step: Step) -> bool:
+        """Whether the store was shown to do this."""
+        match step:
+            case Compose():
+                return bool(self.capabilities.compose)
+            case Multipart():
+                copied = any(isinstance(part, Range) for part in step.parts)
+                return not copied or bool(self.capabilities.part_copy)
+            case Put():
+                return step.body.length <= self.limits.max_put
+        return True
+
     def _add(self, step: Step, inputs: Sequence[RemoteObject] = ()) -> RemoteObject:
         stage = 1 + max((self.depth.get(source, 0) for source in inputs), default=0)
         self.steps.append((stage, step))
         self.depth[step.target] = stage
         return step.target
 
-    def _helper(self, group: Sequence[Segment]) -> RemoteObject:
-        return RemoteObject("", sum(segment.length for segment in group), "")
+    def _helper(self, size: int) -> RemoteObject:
+        return RemoteObject("", size, "")
+
+    def _join(self, groups: Sequence[Sequence[Segment]]) -> None:
+        """Make the target of several groups."""
+        if self.ending is Ending.GUARDED and self._are_parts(groups):
+            parts = [part for group in groups[:-1] for part in self._as_parts(group)]
+            self._multipart(self.target, [*parts, *self._as_parts(groups[-1], last=True)])
+            return
+        components = [c for group in groups for c in self._components(group)]
+        if self.ending is Ending.DIRECT:
+            self._compose(components, self.target)
+            return
+        joined = self._helper(sum(component.size for component in components))
+        self._compose(components, joined)
+        self._make([Range(joined, 0, joined.size)], self.target)
+
+    def _are_parts(self, groups: Sequence[Sequence[Segment]]) -> bool:
+        """Whether each group but the last is long enough for a part of an upload."""
+        shortest = min(sum(segment.length for segment in group) for group in groups[:-1] or groups)
+        holed = any(isinstance(group[0], Zeros) for group in groups)
+        return len(groups) > 1 and not holed and shortest >= self.limits.min_part
+
+    def _as_parts(self, group: Sequence[Segment], *, last: bool = False) -> list[Bytes | Range]:
+        """What a group contributes to an upload; a short end is joined to the rest before."""
+        if not last and group[-1].length < self.limits.min_part:
+            helper = self._helper(sum(segment.length for segment in group))
+            self._make(group, helper)
+            group = [Range(helper, 0, helper.size)]
+        return [part for segment in group for part in self._parts(segment)]
 
     def _components(self, group: Sequence[Segment]) -> list[RemoteObject]:
         """What a group contributes to a compose: helpers, or an object that is there."""
@@ -347,23 +260,34 @@ class _Builder:
                 return self._hole(hole.length)
             case [Range() as part] if part.whole:
                 return [part.source]
-        helper = self._helper(group)
+        helper = self._helper(sum(segment.length for segment in group))
         self._make(group, helper)
         return [helper]
 
-    def _make(self, group: Sequence[Segment], target: RemoteObject) -> bool:
-        """Add the step that makes `target` of one group; False where there is none."""
+    def _make(self, group: Sequence[Segment], target: RemoteObject) -> None:
+        """Add the steps that make `target` of one group."""
+        guarded = self.ending is Ending.GUARDED and target is self.target
         match group:
             case [Bytes() as body] if body.length <= self.limits.max_put:
                 self._add(Put(target, body))
-            case [Range() as part] if part.whole and part.length <= self.limits.max_copy:
-                self._add(Copy(target, part.source))
-            case [Range() as part] if part.whole and self.capabilities.compose:
-                self._add(Compose(target, (part.source,)))
+            case [Range() as part] if part.whole and not guarded:
+                copied = part.length <= self.limits.max_copy
+                step = Copy(target, part.source) if copied else Compose(target, (part.source,))
+                self._add(step, (part.source,))
             case _:
-                parts = [p for segment in group for p in self._parts(segment)]
-                self._add(Multipart(target, tuple(parts)))
-        return True
+                self._multipart(target, [p for segment in group for p in self._parts(segment)])
+
+    def _multipart(self, target: RemoteObject, parts: list[Bytes | Range]) -> None:
+        """Upload `parts`; where they are too many, runs of them become objects first."""
+        limit = self.limits.max_parts
+        while len(parts) > limit:
+            helpers: list[Bytes | Range] = []
+            for some in (parts[at : at + limit] for at in range(0, len(parts), limit)):
+                helper = self._helper(sum(part.length for part in some))
+                self._add(Multipart(helper, tuple(some)), _sources(some))
+                helpers += self._parts(Range(helper, 0, helper.size))
+            parts = helpers
+        self._add(Multipart(target, tuple(parts)), _sources(parts))
 
     def _parts(self, segment: Segment) -> Iterator[Bytes | Range]:
         """A segment as parts of legal size."""
@@ -413,3 +337,7 @@ class _Builder:
                 joined.append(self._add(Compose(helper, tuple(some)), some))
             components = joined
         self._add(Compose(target, tuple(components)), components)
+
+
+def _sources(parts: Sequence[Bytes | Range]) -> list[RemoteObject]:
+    return [part.source for part in parts if isinstance(part, Range)]

@@ -40,6 +40,9 @@ RSYNC_TEMPORARY = re.compile(r"\..+\.[A-Za-z0-9]{6}")
 """How rsync names a file until it is whole: ``.name.XXXXXX`` (receiver.c, get_tmpname)."""
 
 
-def is_temporary(name: str, exclusive: bool) -> bool:
-    """Whether who creates `name` (with O_EXCL: `exclusive`) will rename it when it is whole."""
-    return exclusive and RSYNC_TEMPORARY.fullmatch(name) is not None
+def is_temporary(name: str, creator: str) -> bool:
+    """Whether `creator` (a program's comm; empty: without O_EXCL) will rename `name` when whole.
+
+    Names alone tell nothing: cp, tar and install create ``.env.backup`` with O_EXCL too.
+    """
+    return creator == "rsync" and RSYNC_TEMPORARY.fullmatch(name) is not None

@@ -28,9 +28,21 @@ class Remotes:
         """Know an object that a file has written."""
         self._by_key[remote.key] = remote
 
-    def renamed(self, remote: RemoteObject | None, old: str, new: str, etag: str) -> None:
-        """An object (or the one that is known by its `old` key) was copied to a `new` key."""
-        remote = remote or self._by_key.pop(old, None)
-        if remote is not None:
-            remote.key, remote.etag = new, etag
-            self._by_key[new] = remote
+    def renamed(self, remote: RemoteObject | None, was: ObjectInfo, now: ObjectInfo) -> bool:
+        """What `was` is `now` under another key; returns whether `remote` is that object.
+
+        Args:
+            remote: what the file's writer refers to; without one, what is known by the old key.
+
+        One that others had changed before it was copied stays what it was: its size and its ETag
+        belong together, and the store refuses what rests on them.
+        """
+        remote = remote or self._by_key.pop(was.key, None)
+        if remote is None:
+            return True
+        remote.key = now.key
+        if (remote.size, remote.etag or was.etag) != (was.size, was.etag):
+            return False
+        remote.etag = now.etag
+        self._by_key[now.key] = remote
+        return True

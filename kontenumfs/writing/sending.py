@@ -9,6 +9,7 @@ import trio
 
 from kontenumfs.protocol.errors import KontenumError, reported
 from kontenumfs.store.api import Attributes, Store
+from kontenumfs.store.beliefs import Belief
 from kontenumfs.writing.extents import RemoteObject
 from kontenumfs.writing.journal import Journal
 from kontenumfs.writing.plan import Bytes
@@ -100,9 +101,14 @@ class StagedUpload:
         number = self._upload.next_number()
         return lambda body: self._upload.send(number, body.pieces)
 
-    async def complete(self) -> None:
-        """Make the object of the parts; they must all have been sent."""
-        written = await self._upload.complete()
+    @property
+    def parts(self) -> int:
+        """How many there are, those included that are on their way."""
+        return self._upload.numbers
+
+    async def complete(self, expected: Belief) -> None:
+        """Make the object of the parts, which must all have been sent, over what is `expected`."""
+        written = await self._upload.complete(expected)
         self.object.etag = written.etag
         log.info(
             "completed key=%r bytes=%d request_id=%s",

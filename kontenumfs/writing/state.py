@@ -2,7 +2,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the bytes of a file are, and what may become of them."""
 
+from dataclasses import dataclass
 from enum import Enum
+
+from kontenumfs.protocol.errors import KontenumError
+
+
+@dataclass(eq=False, slots=True)
+class Unsaved:
+    """What one open file description has written and the store has not.
+
+    Args:
+        dirty: whether there is anything.
+        error: why it will never be stored.
+    """
+
+    dirty: bool = False
+    error: KontenumError | None = None
 
 
 class State(Enum):
@@ -13,7 +29,7 @@ class State(Enum):
     LIVE = "live"  # the object grows by appends
     STAGED = "staged"  # an upload gathers the bytes, unseen
     STORED = "stored"  # the store has everything
-    FAILED = "failed"  # an upload failed: every later call says so
+    FAILED = "failed"  # an upload failed: who opens the name anew gets another file
     ABANDONED = "abandoned"  # the name was deleted: bytes go nowhere
     CLOSED = "closed"  # nobody has it open, and its bytes are forgotten here
 

@@ -60,7 +60,7 @@ def test_a_file_says_everything(file: Path) -> None:
     assert (options.ttl, options.memory) == (300, 128 << 20)
     assert options.log_file == str(file.parent / "vod.log"), "a relative path begins at the file"
     assert options.config == str(file)
-    assert settings.rules.is_temporary("x.part", False)
+    assert settings.rules.is_temporary("x.part", "")
 
 
 def test_option_environment_file_default(file: Path) -> None:

@@ -10,10 +10,13 @@ import pytest
 
 from kontenumfs.protocol.signing import KeyPair
 from kontenumfs.store.api import Attributes, Store
+from kontenumfs.store.capabilities import ProvenCapabilities
 from kontenumfs.store.client import HTTPStore, open_store
+from kontenumfs.store.conditional import ConditionalStore
 from kontenumfs.store.fake import FakeStore
 from kontenumfs.store.faulty import FaultyStore
 from kontenumfs.store.keys import KeyRing
+from kontenumfs.store.proof import Verb
 from kontenumfs.store.wire import Endpoint
 from tests.harness.emulator import ACCESS, BUCKET, SECRET, Emulator
 
@@ -36,21 +39,59 @@ class Subject:
         return key
 
 
-@pytest.fixture(params=["fake", "faulty", "v4", "v2", "plain"])
+IGNORED: dict[str, list[Verb]] = {
+    "honoured": [],
+    "ignored": list(Verb),
+    **{f"{verb.value} ignored": [verb] for verb in Verb},
+}
+"""The rows of the matrix: which conditions the store behind a ConditionalStore passes over."""
+
+
+async def believing(inner: Store) -> ConditionalStore:
+    """The store on which beliefs count, whatever `inner` makes of conditions."""
+    capabilities = ProvenCapabilities(inner, "outside/")
+    await capabilities.get()
+    return ConditionalStore(inner, capabilities, deadline=30)
+
+
+@pytest.fixture(params=["fake", "faulty", "v4", "v2", "plain", "conditional", "conditional-v4"])
 async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     """Every implementation of Store, the client in each way of signing."""
     prefix = f"contract-{secrets.token_hex(6)}/"
+    if request.param == "conditional":
+        fake = FakeStore(BUCKET)
+        yield Subject(await believing(fake), prefix, fake.data)
+        return
     if request.param in ("fake", "faulty"):
         fake = FakeStore(BUCKET)
         store: Store = FaultyStore(fake) if request.param == "faulty" else fake
         yield Subject(store, prefix, fake.data)
         return
     emulator: Emulator = request.getfixturevalue("emulator")
+    kind, _, signature = request.param.rpartition("-")
     client = open_store(
-        Endpoint(emulator.s3_url, signature=request.param), BUCKET, KeyRing([KEYS]), deadline=30
+        Endpoint(emulator.s3_url, signature=signature), BUCKET, KeyRing([KEYS]), deadline=30
     )
-    yield Subject(client, prefix, emulator.fetch)
+    store = await believing(client) if kind else client
+    yield Subject(store, prefix, emulator.fetch)
     await client.aclose()
+
+
+@pytest.fixture(params=["fake", "faulty", "emulator", *IGNORED])
+async def believer(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
+    """Every store on which beliefs count, on each row of the matrix of what is behind it."""
+    prefix = f"beliefs-{secrets.token_hex(6)}/"
+    if request.param == "emulator":
+        emulator: Emulator = request.getfixturevalue("emulator")
+        client = open_store(Endpoint(emulator.s3_url), BUCKET, KeyRing([KEYS]), deadline=30)
+        yield Subject(await believing(client), prefix, emulator.fetch)
+        await client.aclose()
+        return
+    fake = FakeStore(BUCKET, conditions=set(Verb) - set(IGNORED.get(request.param, [])))
+    if request.param in IGNORED:
+        yield Subject(await believing(fake), prefix, fake.data)
+        return
+    yield Subject(FaultyStore(fake) if request.param == "faulty" else fake, prefix, fake.data)
 
 
 @pytest.fixture

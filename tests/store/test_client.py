@@ -15,7 +15,8 @@ from kontenumfs.protocol.signing import KeyPair
 from kontenumfs.store.account import Account
 from kontenumfs.store.api import Attributes, Part
 from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version
-from kontenumfs.store.client import HTTPStore, multipart_etag, open_store
+from kontenumfs.store.calls import multipart_etag
+from kontenumfs.store.client import HTTPStore, open_store
 from kontenumfs.store.keys import KeyRing
 from kontenumfs.store.wire import (
     HASH_IN_THREAD,

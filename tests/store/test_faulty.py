@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from kontenumfs.protocol.errors import AnswerLost, NotSent
+from kontenumfs.protocol.errors import AnswerLost, NotSent, Throttled
 from kontenumfs.store.api import Attributes
 from kontenumfs.store.fake import FakeStore
 from kontenumfs.store.faulty import Fault, FaultyStore
@@ -36,3 +36,22 @@ async def test_keys_skips_counts_and_delays(autojump_clock: MockClock) -> None:
             await store.head("a1")
     assert (await store.head("a1")).size == 1
     assert store.is_spent
+
+
+async def test_a_late_request_takes_effect_when_it_was_given_up(autojump_clock: MockClock) -> None:
+    inner = FakeStore()
+    store = FaultyStore(inner, Fault("append", late=5.0))
+    await store.put("k", [b"1"], Attributes())
+    with pytest.raises(AnswerLost):
+        await store.append("k", [b"2"])
+    assert inner.data("k") == b"1"
+    await trio.sleep(6)
+    assert inner.data("k") == b"12"
+
+
+async def test_any_answer_may_come_after_the_effect() -> None:
+    inner = FakeStore()
+    store = FaultyStore(inner, Fault("put", Throttled(status=503, code="SlowDown"), after=True))
+    with pytest.raises(Throttled):
+        await store.put("k", [b"1"], Attributes())
+    assert inner.data("k") == b"1"

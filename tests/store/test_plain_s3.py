@@ -13,10 +13,13 @@ import pytest
 from kontenumfs.protocol import errors as e
 from kontenumfs.protocol.dialect import MIN_PART
 from kontenumfs.store.api import Attributes
-from kontenumfs.store.beliefs import UNKNOWN
+from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Version
+from kontenumfs.store.capabilities import ProvenCapabilities
 from kontenumfs.store.client import open_store
+from kontenumfs.store.conditional import ConditionalStore
 from kontenumfs.store.keys import KeyRing
 from kontenumfs.store.probe import probe
+from kontenumfs.store.proof import Capabilities, Proof, Verb
 from kontenumfs.store.wire import Endpoint
 from tests.store.conftest import KEYS
 
@@ -68,7 +71,32 @@ async def test_plain_s3_works_and_the_extensions_are_found_missing(
     await store.complete_multipart("big", upload_id, parts)
     assert (await store.head("big")).size == MIN_PART + 3
     found = await probe(store, "")
-    assert (found.append, found.compose) == (False, False)
+    no = Proof.DISPROVEN
+    # It takes an append for a put and a copied part for an empty one, and passes conditions over.
+    assert found == Capabilities(no, no, no, no, dict.fromkeys(Verb, no))
     assert await store.delete_many(dict.fromkeys(["d/x", "d/y", "d/ü"], UNKNOWN)) == {}
     assert (await store.list_page("d/")).objects == ()
+    assert (await store.list_page()).prefixes == ()
+    await store.aclose()
+
+
+async def test_beliefs_count_where_conditions_do_not(rclone_url: str, tmp_path: Path) -> None:
+    """A look before each request stands in for the conditions that it passes over."""
+    inner = open_store(Endpoint(rclone_url), "plain", KeyRing([KEYS]))
+    capabilities = ProvenCapabilities(inner, "")
+    await capabilities.get()
+    store = ConditionalStore(inner, capabilities)
+    await store.put("f", [b"theirs"], Attributes(), expected=ABSENT)
+    stale = Version("0" * 32, 6)
+    for belief in (ABSENT, stale):
+        with pytest.raises(e.PreconditionFailed):
+            await store.put("f", [b"ours"], Attributes(), expected=belief)
+        with pytest.raises(e.PreconditionFailed):
+            await store.delete("f", expected=belief)
+    with pytest.raises(e.NotImplementedByStore):
+        await store.append("f", [b"tail"])
+    assert (tmp_path / "plain" / "f").read_bytes() == b"theirs"
+    info = await store.head("f")
+    await store.put("f", [b"ours"], Attributes(), expected=Version(info.etag, info.size))
+    assert (tmp_path / "plain" / "f").read_bytes() == b"ours"
     await store.aclose()

@@ -82,6 +82,10 @@ class World:
     def _changed_here(self, path: str) -> None:
         self.own[path] = len(self.history) - 1
         self.own_files.add(path)
+
+    def _emptied_here(self, path: str) -> None:
+        """The directories above have lost a key, perhaps their last: they stay until a refresh."""
+        self._changed_here(path)
         while "/" in path:
             path = path.rpartition("/")[0]
             self.own_directories.add(path)
@@ -114,7 +118,7 @@ class World:
         if isinstance(node, File):
             await self.vanish(path)
             self.tree.remove(node)
-            self._changed_here(path)
+            self._emptied_here(path)
 
     async def rename(self, path: str) -> None:
         """This mount renames a file that it sees to one that nobody else has."""
@@ -130,7 +134,7 @@ class World:
         self._note({**versions, target: version})
         self.tree.stored(node, await self.store.head(target))
         self.tree.move(node, parent, node.name + "-renamed")
-        self._changed_here(path)
+        self._emptied_here(path)
         self._changed_here(target)
 
     async def wait(self, path: str) -> None:
@@ -142,6 +146,7 @@ class World:
         refresh(self.tree, self.tree.root, recursive=True)
         for path in (*PATHS, *DIRECTORIES, *self.own):
             self.own[path] = len(self.history) - 1
+        self.own_directories.clear()
 
     # What is seen
 

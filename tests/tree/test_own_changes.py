@@ -49,11 +49,12 @@ async def test_a_created_name_is_no_longer_absent(tree: Tree, store: StagedStore
     assert await tree.lookup(tree.root, "file") is node
 
 
+@pytest.mark.parametrize("etag", ["", "own"])
 async def test_a_new_directory_is_known_to_be_empty(
-    tree: Tree, store: StagedStore, autojump_clock: MockClock
+    tree: Tree, store: StagedStore, autojump_clock: MockClock, etag: str
 ) -> None:
-    """And stays where the store keeps no marker of it."""
-    directory = tree.add_directory(tree.root, "dir", info("dir/", size=0))
+    """And stays where the store keeps no marker of it; else others may delete it."""
+    directory = tree.add_directory(tree.root, "dir", info("dir/", size=0, etag=etag))
     assert await tree.lookup(tree.root, "dir") is directory
     await tree.describe(directory)
     assert await tree.children(directory) == []
@@ -61,7 +62,7 @@ async def test_a_new_directory_is_known_to_be_empty(
         await tree.lookup(directory, "file")
     assert store.asked() == []
     autojump_clock.jump(TTL)
-    assert await tree.children(tree.root) == [directory]
+    assert await tree.children(tree.root) == ([] if etag else [directory])
 
 
 async def test_a_deleted_file_is_gone_at_once_and_its_directory_stays(

@@ -3,7 +3,7 @@
 """The whole of writing/ and tree/ on a store in memory, without a mount."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import trio
@@ -12,11 +12,14 @@ from kontenumfs.protocol.dialect import Limits
 from kontenumfs.protocol.errors import FileMissing
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import Store
+from kontenumfs.store.capabilities import ProvenCapabilities
+from kontenumfs.store.conditional import ConditionalStore
 from kontenumfs.tree.node import Directory, File
 from kontenumfs.tree.tree import Tree
-from kontenumfs.writing.capabilities import ProvenCapabilities
+from kontenumfs.writing.appending import Appender
 from kontenumfs.writing.claims import Claims
 from kontenumfs.writing.content import Environment
+from kontenumfs.writing.copying import Copier
 from kontenumfs.writing.deferred import DeferredMetadata
 from kontenumfs.writing.execute import PlanRunner
 from kontenumfs.writing.files import OpenFiles
@@ -41,36 +44,50 @@ class Workbench:
         memory: int = 1 << 20,
         limits: Limits | None = None,
         policy: FilePolicy | None = None,
+        rules: Mapping[str, str] | None = None,
     ) -> None:
+        self.capabilities = capabilities = ProvenCapabilities(store, "")
         self.store = store
+        store = ConditionalStore(store, capabilities)
         self.tree = Tree(store)
         self.now = 1_000_000_000.0
-        capabilities = ProvenCapabilities(store, "")
         self.memory = MemoryBudget(memory)
         markers = Markers(store, "")
         limits = limits or Limits()
-        runner = PlanRunner(
-            store, ".kontenumfs/", Journal(), conditional=capabilities.conditional, limits=limits
+        journal = Journal()
+        runner = PlanRunner(store, ".kontenumfs/", journal)
+        composer, claims = Composer(rules=lambda path: rules or {}), Claims()
+        self.copier = copier = Copier(
+            runner, composer, capabilities.get, wall_ns=self.wall_ns, limits=limits
+        )
+        appender = Appender(
+            store,
+            journal,
+            capabilities=capabilities.get,
+            restart=copier.recount,
+            new_key=runner.new_key,
         )
         environment = Environment(
             store=store,
             runner=runner,
+            appender=appender,
             memory=self.memory,
             nursery=nursery,
             chunk_size=chunk_size,
             capabilities=capabilities.get,
-            conditional=capabilities.conditional,
             policy=lambda key: policy or FilePolicy(),
             wall_ns=self.wall_ns,
             spare=lambda remote: self.files.spare(remote),
             wake=lambda: self.files.wake(),
+            failed=lambda file: self.files.failed(file),
             limits=limits,
         )
-        composer, claims = Composer(), Claims()
         self.deferred = DeferredMetadata(
-            store, self.tree, markers, composer, claims, delay=1.0, wall_ns=self.wall_ns
+            self.tree, markers, composer, claims, copier, delay=1.0, wall_ns=self.wall_ns
         )
-        self.files = OpenFiles(environment, self.tree, self.deferred, composer, claims)
+        self.files = OpenFiles(
+            environment, self.tree, self.deferred, composer, claims, name_of=lambda pid: "rsync"
+        )
         self.memory.reclaim = self.files.reclaim
         self.namespace = Namespace(
             store,
@@ -80,6 +97,7 @@ class Workbench:
             markers,
             composer,
             claims,
+            copier,
             wall_ns=self.wall_ns,
         )
         nursery.start_soon(self.files.run)

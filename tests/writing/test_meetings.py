@@ -143,6 +143,7 @@ async def test_what_happens_below_a_directory_that_is_renamed(
                 nursery.start_soon(namespace.rename, directory, "touched", root, "moved")
 
         bench.files.set_metadata(touched, FileMetadata(mode=0o600))  # type: ignore[arg-type]
+        await bench.capabilities.get()
         store.add(Fault(verb, delay=5.0, count=-1))
         await meet(2.0, lambda: namespace.rename(root, "d", root, "e"), all_of_it)
         await trio.sleep(30)

@@ -122,7 +122,7 @@ class Run:
         if slot not in self.handles:
             return
         handle = self.handles[slot]
-        await self.bench.files.fsync(handle.node)
+        await self.bench.files.fsync(handle)
         self._check_stored(slot)
 
     def _check_stored(self, slot: int) -> None:

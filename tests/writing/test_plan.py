@@ -3,6 +3,7 @@
 """Which requests a rope becomes, and that they make the bytes that it stands for."""
 
 import tracemalloc
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -11,16 +12,18 @@ from hypothesis import strategies as st
 from kontenumfs.protocol.dialect import GIB, MIB, Limits
 from kontenumfs.protocol.errors import Unsupported
 from kontenumfs.store.api import Attributes
+from kontenumfs.store.beliefs import believed
 from kontenumfs.store.fake import FakeStore
-from kontenumfs.store.probe import Capabilities
+from kontenumfs.store.proof import CAPABLE, UNPROVEN, Capabilities, Proof
 from kontenumfs.writing.execute import PlanRunner, Publication
 from kontenumfs.writing.extents import Extent, Literal, Range, RemoteObject, Rope, Zeros
 from kontenumfs.writing.journal import Journal
 from kontenumfs.writing.plan import compile_rope
+from kontenumfs.writing.steps import Append, Multipart
 
-KONTENUM = Capabilities(append=True, compose=True, conditional_append=True)
-PLAIN = Capabilities(append=False, compose=False, conditional_append=False)
-APPEND_ONLY = Capabilities(append=True, compose=False, conditional_append=False)
+KONTENUM = CAPABLE
+PLAIN = UNPROVEN
+APPEND_ONLY = Capabilities(append=Proof.PROVEN, part_copy=Proof.PROVEN)
 
 OLD = RemoteObject("target", 100 * MIB, "etag")
 HUGE = RemoteObject("huge", 12 * GIB, "etag")
@@ -51,9 +54,6 @@ def planned(*extents: Extent, capabilities: Capabilities = KONTENUM, current: ob
     [
         ([], "put 0"),
         ([literal(10)], "put 10"),
-        ([whole(OLD)], "nothing to do"),
-        ([whole(OLD), literal(MIB)], f"append {MIB}"),
-        ([whole(OLD), Zeros(100), literal(1)], "append 101"),
         ([whole(A)], f"copy {100 * MIB}"),
         ([whole(HUGE)], "compose of 1"),
         ([whole(A), whole(B)], "compose of 2"),
@@ -62,16 +62,6 @@ def planned(*extents: Extent, capabilities: Capabilities = KONTENUM, current: ob
         ([whole(A), literal(10), whole(B)], "put 10; compose of 3; delete helpers"),
         ([whole(OLD), whole(A)], "compose of 2"),
         ([Range(OLD, 0, 60 * MIB)], "multipart of 1 copied and 0 sent"),
-        ([Range(OLD, 0, 60 * MIB), literal(1)], "multipart of 1 copied and 1 sent"),
-        ([Range(HUGE, 1, 12 * GIB - 1)], "multipart of 3 copied and 0 sent"),
-        ([literal(8 * MIB), Range(OLD, 8 * MIB, 92 * MIB)], "multipart of 1 copied and 1 sent"),
-        # 1 MiB in the middle: too short for a part, so each side becomes an object.
-        (
-            [Range(OLD, 0, 50 * MIB), literal(MIB), Range(OLD, 51 * MIB, 49 * MIB)],
-            "multipart of 1 copied and 1 sent, multipart of 1 copied and 0 sent; compose of 2; "
-            "delete helpers",
-        ),
-        # 20 MiB of zeros cost one block of 1 MiB.
         ([whole(OLD), Zeros(20 * MIB)], f"put {MIB}; compose of 21; delete helpers"),
         (
             [whole(OLD), Zeros(GIB + 5)],
@@ -79,8 +69,45 @@ def planned(*extents: Extent, capabilities: Capabilities = KONTENUM, current: ob
         ),
     ],
 )
-def test_what_a_rope_becomes(extents: list[Extent], expected: str) -> None:
+def test_what_a_new_file_becomes(extents: list[Extent], expected: str) -> None:
     """The cheapest plan: bytes on the wire first, then round trips, then requests."""
+    assert planned(*extents, current=None) == expected
+
+
+@pytest.mark.parametrize(
+    ("extents", "expected"),
+    [
+        ([], "put 0"),
+        ([literal(10)], "put 10"),
+        ([whole(OLD)], "nothing to do"),
+        ([whole(OLD), literal(MIB)], f"append {MIB}"),
+        ([whole(OLD), Zeros(100), literal(1)], "append 101"),
+        ([whole(A)], "multipart of 1 copied and 0 sent"),
+        ([whole(HUGE)], "multipart of 3 copied and 0 sent"),
+        ([whole(A), whole(B)], "multipart of 2 copied and 0 sent"),
+        (
+            [whole(TINY), whole(B)],
+            "compose of 2; multipart of 1 copied and 0 sent; delete helpers",
+        ),
+        ([whole(OLD), whole(A)], "multipart of 2 copied and 0 sent"),
+        ([Range(OLD, 0, 60 * MIB)], "multipart of 1 copied and 0 sent"),
+        ([Range(OLD, 0, 60 * MIB), literal(1)], "multipart of 1 copied and 1 sent"),
+        ([Range(HUGE, 1, 12 * GIB - 1)], "multipart of 3 copied and 0 sent"),
+        ([literal(8 * MIB), Range(OLD, 8 * MIB, 92 * MIB)], "multipart of 1 copied and 1 sent"),
+        # 1 MiB in the middle: too short for a part, so it is joined to what is before it.
+        (
+            [Range(OLD, 0, 50 * MIB), literal(MIB), Range(OLD, 51 * MIB, 49 * MIB)],
+            "multipart of 1 copied and 1 sent; multipart of 2 copied and 0 sent; delete helpers",
+        ),
+        # 20 MiB of zeros cost one block of 1 MiB.
+        (
+            [whole(OLD), Zeros(20 * MIB)],
+            f"put {MIB}; compose of 21; multipart of 1 copied and 0 sent; delete helpers",
+        ),
+    ],
+)
+def test_what_a_replaced_file_becomes(extents: list[Extent], expected: str) -> None:
+    """The same, ended by a request that can say which object it replaces."""
     assert planned(*extents) == expected
 
 
@@ -88,7 +115,7 @@ def test_what_a_rope_becomes(extents: list[Extent], expected: str) -> None:
     ("extents", "capabilities", "expected"),
     [
         ([literal(10)], PLAIN, "put 10"),
-        ([whole(A)], PLAIN, f"copy {100 * MIB}"),
+        ([whole(A)], PLAIN, f"copy {100 * MIB}"),  # looked at before, and no more is possible
         ([Zeros(2 * MIB)], PLAIN, f"put {2 * MIB}"),
         ([whole(OLD), literal(10)], APPEND_ONLY, "append 10"),
         ([whole(A), whole(B)], APPEND_ONLY, "multipart of 2 copied and 0 sent"),
@@ -126,8 +153,8 @@ def test_holes_of_any_size_are_planned_at_once(size: int) -> None:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert plan.cost[0] < 2 * MIB
-    assert plan.cost[2] < 100
+    assert plan.cost[0] < 2 * MIB + 64 * 1024
+    assert plan.cost[2] < 1100  # parts of 5 GiB, mostly
     assert peak < MIB
 
 
@@ -159,10 +186,10 @@ def extents(draw_from: dict[str, RemoteObject]) -> st.SearchStrategy[Extent]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.data())
-async def test_every_plan_makes_the_bytes(data: st.DataObject) -> None:
+@given(st.data(), st.sampled_from([SMALL, replace(SMALL, max_parts=4)]))
+async def test_every_plan_makes_the_bytes(data: st.DataObject, limits: Limits) -> None:
     """Run on a store, the plan leaves the rope's bytes, and no helper behind."""
-    store = FakeStore(limits=SMALL)
+    store = FakeStore(limits=limits)
     known: dict[str, RemoteObject] = {}
     for name, size in OBJECTS.items():
         content = [bytes((ord(name[0]) + at) % 256 for at in range(size))]
@@ -178,9 +205,28 @@ async def test_every_plan_makes_the_bytes(data: st.DataObject) -> None:
         for e in rope
     )
     target = RemoteObject("target", rope.size, "")
-    plan = compile_rope(rope, target, known["target"], KONTENUM, SMALL)
-    runner = PlanRunner(store, "staging/", Journal(), conditional=lambda: True)
-    await runner.run(plan, Publication(Attributes()))
+    old = known["target"]
+    plan = compile_rope(rope, target, old, KONTENUM, limits)
+    runner = PlanRunner(store, "staging/", Journal())
+    match plan.stages:
+        case [[Append() as step]]:
+            await store.append("target", step.body.pieces, expected=believed(old.etag, step.start))
+        case _:
+            await runner.run(plan, Publication(Attributes(), believed(old.etag, old.size)))
     assert store.data("target") == expected
     assert sorted(store.objects) == sorted(OBJECTS)
     assert not store.uploads
+
+
+def test_parts_grow_with_the_file() -> None:
+    """No upload has more parts than the store takes: runs of them become objects first."""
+    few = Limits(max_parts=3, min_part=8)
+    rope = Rope(*(Range(A, number * 100, 50) for number in range(20)))
+    target = RemoteObject("target", rope.size, "")
+    for current in (None, OLD):
+        plan = compile_rope(rope, target, current, KONTENUM, few)
+        assert all(len(step.parts) <= 3 for step in plan.steps if isinstance(step, Multipart))
+    rope = Rope(Range(RemoteObject("most", 5 << 40, "etag"), 0, (5 << 40) - 1))
+    (((step,),),) = (compile_rope(rope, target, OLD, KONTENUM, Limits()).stages,)
+    assert isinstance(step, Multipart)
+    assert len(step.parts) == 1024

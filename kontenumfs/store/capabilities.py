@@ -1,0 +1,113 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the store was proven to do: asked when it first matters, and again while it is open."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+import trio
+
+from kontenumfs.store.api import Store
+from kontenumfs.store.probe import PROBE_SECONDS, probe
+from kontenumfs.store.proof import UNPROVEN, Capabilities, Proof, Verb
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE = 5.0
+"""Seconds after which what stayed open is asked again."""
+LONGEST_PAUSE = 300.0
+
+
+class ProvenCapabilities:
+    """Probes a store on scratch keys, once for all who ask.
+
+    Nothing is believed that was not shown, for a server that does not know ``?append`` would
+    replace the object by its tail; and nothing is given up that was not disproven.
+
+    Args:
+        store: what is probed; not a ConditionalStore, which asks this.
+        prefix: of the mount: scratch keys are made below it.
+        seconds: that one probe may take: at most half of the mount's deadline, so that a write
+            that had to wait for it still has the other half.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        prefix: str,
+        *,
+        seconds: float = PROBE_SECONDS,
+        clock: Callable[[], float] = trio.current_time,
+    ) -> None:
+        self._store = store
+        self._prefix = prefix
+        self._seconds = seconds
+        self._clock = clock
+        self._lock = trio.Lock()
+        self._known = UNPROVEN
+        self._until = 0.0
+        """When the probe under way ends; whoever takes it over has no more time than this."""
+        self._pause = FIRST_PAUSE
+        self._not_before = float("-inf")
+
+    @classmethod
+    def within(cls, store: Store, prefix: str, *, deadline: float) -> "ProvenCapabilities":
+        """For a mount whose requests may take `deadline` seconds: a probe takes half at most."""
+        return cls(store, prefix, seconds=min(PROBE_SECONDS, deadline / 2))
+
+    @property
+    def known(self) -> Capabilities:
+        """What is known so far, without asking."""
+        return self._known
+
+    async def get(self) -> Capabilities:
+        """What the store is proven to do; what could not be found out is OPEN.
+
+        Never raises because of the store. All who wait share one probe and its outcome.
+        """
+        if not self._is_due():
+            return self._known
+        if not self._lock.locked():
+            self._until = self._clock() + self._seconds
+        async with self._lock:
+            # Who waited has the answer of the one before, unless that one was cancelled.
+            if self._is_due():
+                await self._ask()
+        return self._known
+
+    def disprove(self, verb: Verb) -> None:
+        """A real request has shown that a condition is not honoured."""
+        if self._known.condition(verb) is not Proof.DISPROVEN:
+            log.warning("the store does not honour the condition of: %s", verb.value)
+            self._learn(_with(self._known, verb, Proof.DISPROVEN))
+
+    def _is_due(self) -> bool:
+        return not self._known.is_complete and self._clock() >= self._not_before
+
+    async def _ask(self) -> None:
+        found = await probe(
+            self._store,
+            self._prefix,
+            known=self._known,
+            seconds=self._until - self._clock(),
+        )
+        self._learn(found)
+        if found.is_complete:
+            log.info("the store was probed: %s", found)
+            return
+        self._not_before = self._clock() + self._pause
+        log.warning("not all could be found out, again in %.0f s: %s", self._pause, found)
+        self._pause = min(LONGEST_PAUSE, 2 * self._pause)
+
+    def _learn(self, found: Capabilities) -> None:
+        """Take over what was found; what requests have disproven meanwhile stays so."""
+        for verb, proof in self._known.conditions.items():
+            if proof is Proof.DISPROVEN:
+                found = _with(found, verb, proof)
+        self._known = found
+
+
+def _with(known: Capabilities, verb: Verb, proof: Proof) -> Capabilities:
+    return replace(known, conditions={**known.conditions, verb: proof})

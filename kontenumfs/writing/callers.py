@@ -1,0 +1,53 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""What /proc tells of the programs that use the mount (proc(5)); where it tells nothing: unknown.
+
+The kernel names a thread with each request (fuse_in_header.pid, linux/fuse.h), and 0 where its
+process is in another pid namespace.
+"""
+
+from pathlib import Path
+
+PROC = Path("/proc")
+EXIT_CODE = 52
+"""The field of /proc/PID/stat that has how the process ends, for those who may trace it."""
+
+
+def process_of(thread: int, proc: Path = PROC) -> int:
+    """The process that a thread belongs to; 0 where that is unknown."""
+    for line in _read(proc / str(thread) / "status").splitlines() if thread > 0 else ():
+        if line.startswith("Tgid:"):
+            return int(line.split()[1])
+    return 0
+
+
+def is_alive(process: int, proc: Path = PROC) -> bool:
+    """Whether the process exists and has not ended."""
+    return process > 0 and _state(process, proc)[:1] not in ("", "Z", "X")
+
+
+def name_of(process: int, proc: Path = PROC) -> str:
+    """What the process is called (its comm, at most 15 characters); empty where unknown."""
+    return _read(proc / str(process) / "comm").rstrip("\n") if process > 0 else ""
+
+
+def died_of_signal(thread: int, proc: Path = PROC) -> bool:
+    """Whether the thread is ending because a signal has killed its process.
+
+    The kernel closes what a dying process has open, and that close looks like any other one.
+    """
+    fields = _state(thread, proc).split() if thread > 0 else []
+    code = fields[EXIT_CODE - 3] if len(fields) > EXIT_CODE - 3 else "0"
+    return code.isdecimal() and int(code) & 0x7F != 0
+
+
+def _state(process: int, proc: Path) -> str:
+    """/proc/PID/stat from the third field on: the name before may hold anything."""
+    return _read(proc / str(process) / "stat").rpartition(")")[2].strip()
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""

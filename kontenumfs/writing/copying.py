@@ -1,0 +1,250 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""The one way to copy an object: any size, any attributes, and exactly what is believed of it."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from itertools import count
+
+import trio
+
+from kontenumfs.protocol.dialect import Limits
+from kontenumfs.protocol.errors import (
+    Conflict,
+    FileAlreadyExists,
+    FileMissing,
+    KontenumError,
+    NotFound,
+    PreconditionFailed,
+    WriterConflict,
+)
+from kontenumfs.protocol.metadata import FileMetadata
+from kontenumfs.store.api import Attributes, ObjectInfo
+from kontenumfs.store.beliefs import (
+    ABSENT,
+    REFUSED,
+    UNKNOWN,
+    Belief,
+    Version,
+    believed,
+    found_instead,
+    refusal,
+)
+from kontenumfs.store.proof import Capabilities
+from kontenumfs.writing.execute import PlanRunner, Publication
+from kontenumfs.writing.extents import RemoteObject, whole
+from kontenumfs.writing.identity import Composer, marker_attributes
+from kontenumfs.writing.patience import PATIENCE, wait_before
+from kontenumfs.writing.plan import compile_rope
+
+log = logging.getLogger(__name__)
+
+DEFAULT_LIMITS = Limits()
+
+FREE_LOSSES = 3
+"""Races that a move may lose before it waits between two attempts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What a move has made.
+
+    Args:
+        source: the object that was moved, as it was at the end.
+        made: what it is now.
+        stays: whether the old name has another object, which somebody has begun there since.
+    """
+
+    source: ObjectInfo
+    made: ObjectInfo
+    stays: bool = False
+
+
+class Copier:
+    """Copies objects within the bucket.
+
+    Args:
+        runner: makes what takes more than one request.
+        capabilities: what the store is proven to do; asked only where one request is not enough.
+        patience: seconds for which a move follows an object that changes all the time.
+        limits: of the store.
+    """
+
+    def __init__(
+        self,
+        runner: PlanRunner,
+        composer: Composer,
+        capabilities: Callable[[], Awaitable[Capabilities]],
+        *,
+        wall_ns: Callable[[], int],
+        patience: float = PATIENCE,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        self._runner = runner
+        self._store = runner.store
+        self._composer = composer
+        self._capabilities = capabilities
+        self._wall_ns = wall_ns
+        self._patience = patience
+        self._limits = limits
+
+    async def copy(
+        self,
+        source: ObjectInfo,
+        target: str,
+        attributes: Attributes | None = None,
+        *,
+        expected: Belief = UNKNOWN,
+    ) -> ObjectInfo:
+        """Make `target` a copy of `source`; returns what it is then.
+
+        Args:
+            attributes: what the copy is stored with; what the source has, if None.
+            expected: what `target` must be. An object that is copied onto itself is `source`.
+
+        Raises one of REFUSED where either is something else, and Unsupported, before anything is
+        touched, where the store has no way to copy so much.
+        """
+        itself = source.key == target
+        if source.size <= self._limits.max_copy and (itself or expected is UNKNOWN):
+            return await self._copy_at_once(source, target, attributes)
+        if attributes is None:
+            attributes = (await self._store.head(source.key)).attributes or Attributes()
+        remote = RemoteObject(source.key, source.size, source.etag)
+        made = RemoteObject(target, source.size, "")
+        # It ends with a condition in any case: where there is none on the target, a name that
+        # somebody has taken meanwhile is still replaced as a whole.
+        capabilities = await self._capabilities()
+        plan = compile_rope(whole(remote), made, None, capabilities, self._limits, exclusive=True)
+        belief = believed(source.etag, source.size) if itself else expected
+        await self._runner.run(plan, Publication(attributes, belief))
+        return self._now(target, made.size, made.etag, attributes)
+
+    async def _copy_at_once(
+        self, source: ObjectInfo, target: str, attributes: Attributes | None
+    ) -> ObjectInfo:
+        belief = believed(source.etag, source.size)
+        try:
+            written = await self._store.copy(source.key, target, attributes, expected=belief)
+        except NotFound:
+            if source.size or not source.key.endswith("/"):
+                raise
+            # Some servers keep markers and cannot copy them; there is nothing in one to lose.
+            kept = attributes or source.attributes or await self._marker(source.key)
+            made = await self._store.put(target, [], kept)
+            return self._now(target, 0, made.etag, kept)
+        known = attributes if attributes is not None else source.attributes
+        if belief is UNKNOWN:
+            # Without an ETag there was no condition: what was copied, its length must tell.
+            found = await self._store.head(target)
+            return self._now(target, found.size, found.etag, known)
+        return self._now(target, source.size, written.etag, known)
+
+    async def _marker(self, key: str) -> Attributes:
+        found = await self.find(key)
+        return (found and found.attributes) or marker_attributes(FileMetadata())
+
+    def _now(self, key: str, size: int, etag: str, attributes: Attributes | None) -> ObjectInfo:
+        return ObjectInfo(key, size, etag, self._wall_ns() / 1e9, attributes)
+
+    async def renew(self, info: ObjectInfo) -> ObjectInfo:
+        """Copy an object onto itself as it is, which begins its count of appends anew.
+
+        Args:
+            info: as HEAD has described it.
+
+        Raises one of REFUSED where it has changed since.
+        """
+        return await self.copy(info, info.key, self._composer.renewed(info))
+
+    async def recount(self, key: str, base: Belief) -> Version:
+        """Begin an object's count of appends anew; returns what the object is then.
+
+        Raises PreconditionFailed where it is not what `base` says.
+        """
+        info = await self._store.head(key)
+        found = Version(info.etag, info.size)
+        if isinstance(base, Version) and base != found:
+            raise refusal("CopyObject", key, base, found)
+        try:
+            made = await self.renew(info)
+        except PreconditionFailed as error:
+            # Changed by others, or by this very copy, whose answer was lost: the length tells.
+            now = found_instead(error)
+            if not isinstance(now, Version) or now.size != found.size:
+                raise
+            return now
+        log.info("copied onto itself to go on appending: key=%r size=%d", key, made.size)
+        return Version(made.etag, made.size)
+
+    async def move(
+        self,
+        source: ObjectInfo,
+        target: str,
+        described: Callable[[ObjectInfo], Attributes | None],
+        *,
+        expected: Belief = UNKNOWN,
+    ) -> Moved:
+        """Give an object another key; what others do to it meanwhile comes along.
+
+        The source is deleted as what was copied and as nothing else: where others have appended
+        to it or replaced it, that is copied anew, until it is whole or the patience has ended.
+
+        Args:
+            described: what a source, as HEAD has described it, shall be stored with there.
+            expected: what the new key must be before.
+
+        Raises FileMissing where others have deleted the source, and FileAlreadyExists where the
+        new key must be free and is not. The source stays then.
+        """
+        until = trio.current_time() + self._patience
+        moved: Moved | None = None
+        for losses in count():
+            try:
+                made = await self.copy(source, target, described(source), expected=expected)
+                expected = believed(made.etag, made.size)
+                moved = Moved(source, made)
+                await self._delete(source)
+                return moved
+            except (REFUSED, NotFound, Conflict) as error:
+                lost: KontenumError = error
+            found = await self.find(source.key)
+            if found is None:
+                raise FileMissing(source.key) from lost
+            if (found.size, found.etag) == (source.size, source.etag):
+                self._judge(target, expected, lost)
+            elif moved is not None and found.size < moved.made.size:
+                # It has been moved: what has the old name now was begun there after.
+                log.info("moved key=%r, which others have begun anew", source.key)
+                return replace(moved, stays=True)
+            if losses >= FREE_LOSSES:
+                await wait_before(losses - FREE_LOSSES, lost, until)
+            source = found
+        raise AssertionError("count() does not end")
+
+    def _judge(self, target: str, expected: Belief, lost: KontenumError) -> None:
+        """A request was refused, and not because of the source."""
+        if isinstance(lost, Conflict):
+            return  # busy: tried again
+        if expected is ABSENT:
+            raise FileAlreadyExists(target) from lost
+        if isinstance(expected, Version):
+            raise WriterConflict(f"{target!r} was changed by another writer meanwhile") from lost
+        raise lost
+
+    async def _delete(self, source: ObjectInfo) -> None:
+        """Delete what was copied, and nothing else."""
+        belief = believed(source.etag, source.size)
+        if belief is UNKNOWN:
+            found = await self.find(source.key)
+            if found is not None and found.size != source.size:
+                raise refusal("DeleteObject", source.key, Version("", source.size), UNKNOWN)
+        await self._store.delete(source.key, expected=belief)
+
+    async def find(self, key: str) -> ObjectInfo | None:
+        """Describe an object; None where there is none."""
+        try:
+            return await self._store.head(key)
+        except NotFound:
+            return None
