@@ -16,6 +16,7 @@ from kontenumfs.protocol import fields
 from kontenumfs.protocol.answers import error_from_answer
 from kontenumfs.protocol.dialect import SYSTEM_HEADERS
 from kontenumfs.protocol.errors import (
+    NAME_LENGTH,
     AnswerLost,
     ServerError,
     StoreError,
@@ -88,6 +89,11 @@ def refuse(call: Call, reason: str) -> NoReturn:
     raise UnexpectedAnswer(reason, operation=call.operation, resource=call.key)
 
 
+def request_id(response: httpx.Response) -> str:
+    """How the store has named the request, fit for logs; empty where it has not."""
+    return cleaned(response.headers.get("x-amz-request-id", ""), NAME_LENGTH)
+
+
 def content_encoding(response: httpx.Response) -> str:
     """How the answer's body is encoded, but for identity: it is never decoded."""
     said: str = response.extensions.get("content_encoding", "")
@@ -138,7 +144,7 @@ def answer_error(response: httpx.Response, call: Call) -> StoreError:
         status,
         code,
         message,
-        request_id=response.headers.get("x-amz-request-id", ""),
+        request_id=request_id(response),
         operation=call.operation,
         resource=call.key,
         retry_after=float(wait) if wait.isascii() and wait.isdigit() and len(wait) < 10 else None,
@@ -167,14 +173,13 @@ def receipt(response: httpx.Response, call: Call) -> Written:
     said = response.headers.get("etag", "").strip()
     if not said:
         refuse(call, NOT_S3 if response.content else f"no ETag: {NOT_S3}")
-    return Written(_etag(said, call), response.headers.get("x-amz-request-id", ""))
+    return Written(_etag(said, call), request_id(response))
 
 
 def receipt_in_body(response: httpx.Response, call: Call) -> tuple[Element, Written]:
     """The same for CopyObject and its kin, which say it in the body."""
     root = root_of(response, call)
-    request_id = response.headers.get("x-amz-request-id", "")
-    return root, Written(_etag(root.get("ETag"), call), request_id)
+    return root, Written(_etag(root.get("ETag"), call), request_id(response))
 
 
 def root_of(response: httpx.Response, call: Call) -> Element:
@@ -205,7 +210,7 @@ def upload_id(root: Element, call: Call) -> str:
 
 def failed_keys(root: Element, asked: Collection[str], call: Call) -> dict[str, str]:
     """The codes of the keys that DeleteObjects did not delete."""
-    failed = {item.get("Key"): cleaned(item.get("Code"), 64) for item in root.all("Error")}
+    failed = {item.get("Key"): cleaned(item.get("Code"), NAME_LENGTH) for item in root.all("Error")}
     if foreign := [key for key in failed if key not in asked]:
         refuse(call, f"{foreign[0][:100]!r} was not to be deleted")
     return failed
