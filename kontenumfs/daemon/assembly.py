@@ -106,7 +106,21 @@ def assemble(
     namespace = Namespace(
         store, tree, files, deferred, markers, composer, claims, copier, wall_ns=wall_ns
     )
-    operations = Operations(
+    operations = _operations(tree, files, namespace, options, wall_ns)
+    commands = Commands(tree, files)
+    return Parts(
+        tree, files, namespace, memory, deferred, remembered, journal, operations, commands
+    )
+
+
+def _operations(
+    tree: Tree,
+    files: OpenFiles,
+    namespace: Namespace,
+    options: MountOptions,
+    wall_ns: Callable[[], int],
+) -> Operations:
+    return Operations(
         tree,
         files,
         namespace,
@@ -114,10 +128,6 @@ def assemble(
         deny_open=options.deny_open,
         capacity=options.capacity,
         wall_ns=wall_ns,
-    )
-    commands = Commands(tree, files)
-    return Parts(
-        tree, files, namespace, memory, deferred, remembered, journal, operations, commands
     )
 
 
