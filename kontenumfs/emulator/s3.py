@@ -159,6 +159,7 @@ class S3App:
         waiting: dict[str, Callable[[Request], Awaitable[Answer]]] = {
             "ComposeObject": self._objects.compose,
             "CopyObject": self._objects.copy,
+            "UploadPartCopy": self._multipart.upload_part_copy,
         }
         direct: dict[str, Callable[[Request], Answer]] = {
             "ListBuckets": lambda _: self._buckets.list_buckets(),
@@ -173,7 +174,6 @@ class S3App:
             "DeleteObject": self._objects.delete,
             "DeleteObjects": self._objects.delete_many,
             "CreateMultipartUpload": self._multipart.create,
-            "UploadPartCopy": self._multipart.upload_part_copy,
             "CompleteMultipartUpload": self._multipart.complete,
             "AbortMultipartUpload": self._multipart.abort,
             "ListParts": self._multipart.list_parts,
