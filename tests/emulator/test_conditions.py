@@ -4,16 +4,14 @@
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from kontenumfs.emulator.conditions import VERBS
 from tests.emulator.signers import checksum
 from tests.emulator.wire import Answer, Wire
-from tests.harness.emulator import BUCKET, Emulator, running_emulator
-from tests.harness.leaks import LASTING
+from tests.harness.emulator import BUCKET, Emulator, EmulatorPool
 
 ABSENT = {"if-none-match": "*"}
 OTHER = {"if-match": '"0123456789abcdef0123456789abcdef"'}
@@ -91,18 +89,10 @@ WRITES = {"put": put, "append": append, "compose": compose, "complete": complete
 COPIES = {"copy": copy, "part-copy": part_copy}
 
 
-@pytest.fixture(scope="module")
-def careless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+@pytest.fixture
+def careless(emulators: EmulatorPool) -> Emulator:
     """An emulator that takes no notice of any condition."""
-    directory = tmp_path_factory.mktemp("careless")
-    with running_emulator(directory, "--conditional=none") as emulator:
-        yield emulator
-
-
-@pytest.fixture(autouse=True)
-def lasting(careless: Emulator) -> None:
-    """It outlives each test."""
-    LASTING.add(careless.pid)
+    return emulators.get("--conditional=none")
 
 
 @pytest.mark.parametrize("verb", WRITES.values(), ids=WRITES)
@@ -201,9 +191,9 @@ def test_a_delete_of_many_judges_each_by_itself(
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_each_verb_is_switched_by_itself(tmp_path: Path, verb: str) -> None:
+def test_each_verb_is_switched_by_itself(emulators: EmulatorPool, verb: str) -> None:
     """What is on the list refuses, what is not writes."""
-    with running_emulator(tmp_path, f"--conditional={verb}") as own, Wire(own) as wire:
+    with Wire(emulators.get(f"--conditional={verb}")) as wire:
         found = set()
         for name, write in {**WRITES, "delete": delete}.items():
             wire.send("PUT", "k", b"x")
@@ -288,17 +278,17 @@ def test_an_etag_is_the_md5_of_what_was_put_or_copied(wire: Wire) -> None:
         assert etag == f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"', name
 
 
-def test_opaque_etags_tell_nothing(tmp_path: Path) -> None:
+@pytest.mark.emulator("--no-md5-etags")
+def test_opaque_etags_tell_nothing(wire: Wire) -> None:
     """And no two are the same; an upload is completed with them as with others."""
-    with running_emulator(tmp_path, "--no-md5-etags") as own, Wire(own) as wire:
-        found = etags_of(wire)
-        for etag, data in found.values():
-            assert hashlib.md5(data, usedforsecurity=False).hexdigest() not in etag
-        assert len({etag for etag, _ in found.values()}) == len(found)
-        assert complete(wire, "k", {}).status == 200
-        etag = wire.send("PUT", "k", b"x").headers["etag"]
-        assert wire.send("HEAD", "k").headers["etag"] == etag
-        assert put(wire, "k", {"if-match": etag}).status == 200
+    found = etags_of(wire)
+    for etag, data in found.values():
+        assert hashlib.md5(data, usedforsecurity=False).hexdigest() not in etag
+    assert len({etag for etag, _ in found.values()}) == len(found)
+    assert complete(wire, "k", {}).status == 200
+    etag = wire.send("PUT", "k", b"x").headers["etag"]
+    assert wire.send("HEAD", "k").headers["etag"] == etag
+    assert put(wire, "k", {"if-match": etag}).status == 200
 
 
 @pytest.mark.parametrize("size", [0, 1, 5000])
@@ -309,16 +299,16 @@ def test_an_append_never_tells_the_md5(wire: Wire, size: int) -> None:
     assert hashlib.md5(bytes(size), usedforsecurity=False).hexdigest() not in etag
 
 
-def test_ranges_of_small_sources_may_be_refused(tmp_path: Path) -> None:
+@pytest.mark.emulator(f"--min-range-source={MIB}")
+def test_ranges_of_small_sources_may_be_refused(wire: Wire) -> None:
     """As at AWS, where a part copies a range only of what has over 5 MB; a whole one always."""
-    with running_emulator(tmp_path, f"--min-range-source={MIB}") as own, Wire(own) as wire:
-        wire.send("PUT", "small", bytes(MIB - 1))
-        wire.send("PUT", "large", bytes(MIB))
-        first = {"x-amz-copy-source-range": "bytes=0-9"}
-        refused = part_copy(wire, "small", first)
-        assert (refused.status, refused.code) == (400, "InvalidRequest")
-        assert part_copy(wire, "small", {}).status == 200
-        assert part_copy(wire, "large", first).status == 200
+    wire.send("PUT", "small", bytes(MIB - 1))
+    wire.send("PUT", "large", bytes(MIB))
+    first = {"x-amz-copy-source-range": "bytes=0-9"}
+    refused = part_copy(wire, "small", first)
+    assert (refused.status, refused.code) == (400, "InvalidRequest")
+    assert part_copy(wire, "small", {}).status == 200
+    assert part_copy(wire, "large", first).status == 200
 
 
 def test_an_upload_under_way_tells_when_it_was_begun(wire: Wire) -> None:
