@@ -11,6 +11,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "BadDigest": (400, "The Content-MD5 you specified did not match what we received."),
     "BucketAlreadyOwnedByYou": (409, "You already own this bucket."),
     "BucketNotEmpty": (409, "The bucket you tried to delete is not empty."),
+    "ConditionalRequestConflict": (409, "A conflicting operation met this one. Please try again."),
     "EntityTooLarge": (400, "Your proposed upload exceeds the maximum allowed size."),
     "EntityTooSmall": (400, "Your proposed upload is smaller than the minimum allowed size."),
     "IncompleteBody": (400, "You did not provide the number of bytes that you announced."),
