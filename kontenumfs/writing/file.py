@@ -208,6 +208,7 @@ class WritableFile:
         try:
             async with self._changing():
                 if self.state is State.ABANDONED:
+                    self._grow(self.size if append else offset, len(data))
                     return len(data)
                 content = self.content
                 content.shared = append
@@ -251,7 +252,10 @@ class WritableFile:
         """Make the file `size` bytes long; what is added reads as zeros."""
         self._require_room(size)
         async with self._changing():
-            if self.state is State.ABANDONED or size == self.size:
+            if size == self.size:
+                return
+            if self.state is State.ABANDONED:
+                self.content.rope.truncate(size)
                 return
             if not size:
                 await self._outbox.idle()
@@ -265,9 +269,15 @@ class WritableFile:
         self._require_room(offset + extent.length)
         async with self._changing():
             if self.state is State.ABANDONED:
+                self._grow(offset, extent.length)
                 return
             self.content.rope.splice(offset, extent)
             self._touched()
+
+    def _grow(self, offset: int, length: int) -> None:
+        """What has no name is as long as it was written, and holds no bytes."""
+        if offset + length > self.size:
+            self.content.rope.truncate(offset + length)
 
     def _require_room(self, size: int) -> None:
         if size > self._env.limits.max_object:
@@ -401,9 +411,12 @@ class WritableFile:
             await self._outbox.idle()
             yield
             self._outbox.closed = True
+            size = self.size
             if self.error is None:
                 self._enter(State.ABANDONED)
             await self.content.discard()
+            if self.state is State.ABANDONED:
+                self._grow(0, size)  # fstat tells it for as long as it is open
             self._account()
 
     async def close(self) -> None:
