@@ -42,6 +42,11 @@ class OpenDirectory:
     entries: Sequence[Node] = ()
     listing: Listing | None = None
 
+    @property
+    def dots(self) -> tuple[tuple[bytes, Node], tuple[bytes, Node]]:
+        """What every directory begins with."""
+        return (b".", self.node), (b"..", self.node.parent or self.node)
+
     async def rewind(self, tree: Tree) -> None:
         """Begin anew."""
         self.listing = await tree.open_listing(self.node)
@@ -123,6 +128,13 @@ class Entries(ExtendedAttributes):
             if start_id == 0:
                 await opened.rewind(self._tree)
             at = start_id
+            for number, (name, node) in enumerate(opened.dots, 1):
+                if at < number:
+                    # The kernel keeps no count of these two, so neither is it counted here.
+                    if not pyfuse3.readdir_reply(token, name, self._entry(node), number):
+                        return
+                    at = number
+            at -= len(opened.dots)
             told = False
             # What has come is told at once; for the next page the kernel asks again.
             while at < len(opened.entries) or (not told and await opened.has(at)):
@@ -132,8 +144,8 @@ class Entries(ExtendedAttributes):
                     at += 1
                     if node.removed:
                         continue
-                    name = os.fsencode(node.name)
-                    if not pyfuse3.readdir_reply(token, name, self._entry(node), at):
+                    name, following = os.fsencode(node.name), at + len(opened.dots)
+                    if not pyfuse3.readdir_reply(token, name, self._entry(node), following):
                         return
                     self._tree.inodes.remember(node)
                     told = True

@@ -56,6 +56,8 @@ ERRNO: dict[type[e.KontenumError], int] = {
     e.IsDirectory: errno.EISDIR,
     e.NotDirectory: errno.ENOTDIR,
     e.AttributeMissing: pyfuse3.ENOATTR,
+    e.AttributeUnsupported: errno.EOPNOTSUPP,
+    e.AttributesTooLarge: errno.E2BIG,
     e.InvalidName: errno.EILSEQ,
     e.NameTooLong: errno.ENAMETOOLONG,
     e.NotPermitted: errno.EPERM,

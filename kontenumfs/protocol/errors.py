@@ -47,6 +47,8 @@
     │   ├── IsDirectory
     │   ├── NotDirectory
     │   ├── AttributeMissing          an extended attribute that the file lacks
+    │   ├── AttributeUnsupported      one that no object can have
+    │   ├── AttributesTooLarge        more of them than an object can carry
     │   ├── InvalidName               a name that cannot be a key
     │   ├── NameTooLong
     │   ├── NotPermitted
@@ -317,6 +319,14 @@ class NotDirectory(FileError):
 
 class AttributeMissing(FileError):
     """The file has no extended attribute of that name."""
+
+
+class AttributeUnsupported(FileError):
+    """No object can have an extended attribute of that name or value: ACLs, for one."""
+
+
+class AttributesTooLarge(FileError):
+    """All extended attributes together would be more than an object can carry."""
 
 
 class InvalidName(FileError):

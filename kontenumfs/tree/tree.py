@@ -191,13 +191,16 @@ class Tree(Changes):
         token: str | None = None,
         start_after: str = "",
     ) -> ListPage:
-        """One page of the store's listing, with the attributes that are remembered."""
+        """One page of the store's listing, with the attributes that are remembered.
+
+        What is not below `prefix` is not believed: names are cut out of keys by its length.
+        """
 
         async def ask() -> ListPage:
             page = await self.store.list_page(
                 prefix, delimiter=delimiter, max_keys=max_keys, token=token, start_after=start_after
             )
-            return await self.remembered.recall(page)
+            return await self.remembered.recall(_only_below(prefix, page))
 
         return await self.refreshes.outlast(ask)
 
@@ -220,7 +223,7 @@ class Tree(Changes):
     def listing(self, parent: Directory) -> Listing:
         """The listing of `parent` that is under way, or a new one."""
         found = self._listings.get(parent)
-        if found is None or found.complete or not self.fresh(found.began):
+        if found is None or found.complete or found.is_lost or not self.fresh(found.began):
             found = self._listings[parent] = Listing(self, parent)
             parent.asked = 0
         return found
@@ -262,3 +265,11 @@ class Tree(Changes):
         parent.listed = NEVER
         self._listings.pop(parent, None)
         self.kernel.entry_changed(parent.inode, name)
+
+
+def _only_below(prefix: str, page: ListPage) -> ListPage:
+    objects = tuple(info for info in page.objects if info.key.startswith(prefix))
+    prefixes = tuple(p for p in page.prefixes if p.startswith(prefix) and p.endswith("/"))
+    if (len(objects), len(prefixes)) == (len(page.objects), len(page.prefixes)):
+        return page
+    return ListPage(objects, prefixes, page.next_token)

@@ -82,7 +82,6 @@ class WritableFile:
         self._waiting_since: float | None = None
         self._outbox = Outbox(environment.nursery, self._upload_ended, self._fail)
         self._unsaved: set[Unsaved] = set()
-        self._length_of_gone = 0
         self.handles = 0
         self.state = State.FRESH
         self.error: KontenumError | None = None
@@ -102,8 +101,6 @@ class WritableFile:
     @property
     def size(self) -> int:
         """Bytes, those not sent yet included."""
-        if self.state is State.ABANDONED:
-            return self._length_of_gone
         return self.content.rope.size
 
     @property
@@ -221,8 +218,7 @@ class WritableFile:
         try:
             async with self._changing():
                 if self.state is State.ABANDONED:
-                    at = self._length_of_gone if append else offset
-                    self._length_of_gone = max(self._length_of_gone, at + len(data))
+                    self._grow(self.size if append else offset, len(data))
                     return len(data)
                 content = self.content
                 content.shared = append
@@ -274,10 +270,10 @@ class WritableFile:
         """Make the file `size` bytes long; what is added reads as zeros."""
         self._require_room(size)
         async with self._changing():
-            if self.state is State.ABANDONED:
-                self._length_of_gone = size
-                return
             if size == self.size:
+                return
+            if self.state is State.ABANDONED:
+                self.content.rope.truncate(size)
                 return
             if not size:
                 await self._outbox.idle()
@@ -291,9 +287,15 @@ class WritableFile:
         self._require_room(offset + extent.length)
         async with self._changing():
             if self.state is State.ABANDONED:
+                self._grow(offset, extent.length)
                 return
             self.content.rope.splice(offset, extent)
             self._touched(by)
+
+    def _grow(self, offset: int, length: int) -> None:
+        """What has no name is as long as it was written, and holds no bytes."""
+        if offset + length > self.size:
+            self.content.rope.truncate(offset + length)
 
     def _require_room(self, size: int) -> None:
         if size > self._env.limits.max_object:
@@ -486,10 +488,12 @@ class WritableFile:
             await self._outbox.idle()
             yield
             self._outbox.closed = True
+            size = self.size
             if self.error is None:
-                self._length_of_gone = self.size
                 self._enter(State.ABANDONED)
             await self.content.discard()
+            if self.state is State.ABANDONED:
+                self._grow(0, size)  # fstat tells it for as long as it is open
             self._account()
 
     async def close(self) -> None:
