@@ -81,18 +81,24 @@ def emulator(
     (`pytest.param(..., marks=pytest.mark.emulator(...))`), or a whole module by its `pytestmark`,
     has one with these options; so have its mounts and whatever else asks for the emulator.
     """
-    marker = request.node.get_closest_marker("emulator")
-    chosen = emulators.get(*marker.args) if marker and marker.args else session_emulator
+    options = _options(request)
+    chosen = emulators.get(*options) if options else session_emulator
     chosen.mark()
     yield chosen
     chosen.clear_faults()
     chosen.check_log()
 
 
+def _options(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """What a test's `emulator` mark asks for."""
+    marker = request.node.get_closest_marker("emulator")
+    return marker.args if marker else ()
+
+
 @pytest.fixture
-def own_emulator(tmp_path: Path) -> Iterator[Emulator]:
-    """An emulator for this test alone, which may stop it and kill it."""
-    with running_emulator(tmp_path / "own-emulator") as emulator:
+def own_emulator(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Emulator]:
+    """An emulator for this test alone, which may stop it and kill it; the mark counts too."""
+    with running_emulator(tmp_path / "own-emulator", *_options(request)) as emulator:
         yield emulator
 
 

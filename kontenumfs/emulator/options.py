@@ -51,7 +51,6 @@ def parser() -> Parser:
     )
 
     add = made.add_argument
-    default = "default: %(default)s"
     add("--data", required=True, metavar="DIR", help="where objects are kept (required)")
     for name, letter, told in (
         ("--access-key", "K", "may be given twice (required)"),
@@ -70,7 +69,8 @@ def parser() -> Parser:
         ("--control-listen", None, "fault injection, for tests (default: off)"),
     ):
         add(name, type=_address, default=address, metavar="HOST:PORT", help=told)
-    add("--region", default="us-east-1", help=f"that SigV4 must be scoped to ({default})")
+    told = "that SigV4 must be scoped to (default: us-east-1)"
+    add("--region", default="us-east-1", help=told)
     add("--latency", type=_seconds, default=0.0, metavar="TIME", help=_LATENCY)
     for name, told in (
         ("--access-log", "add a JSON object for each request (default: none)"),
@@ -84,7 +84,7 @@ def parser() -> Parser:
         ("--min-part-size", MIN_PART, "bytes of a part that is not the last"),
         ("--min-range-source", 0, "bytes of an object of which a part may copy a range"),
     ):
-        add(name, type=_count, default=count, metavar="N", help=f"{told} ({default})")
+        add(name, type=_count, default=count, metavar="N", help=f"{told} (default: {count})")
     _add_habits(made)
     add("--fsync", action="store_true", help="let a write outlive a power cut too (default: off)")
     return made

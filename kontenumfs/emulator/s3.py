@@ -152,6 +152,8 @@ class S3App:
         return Answer(error.status, body, headers)
 
     async def _perform(self, request: Request, operation: str) -> Answer:
+        if request.repeated:
+            raise S3Error("InvalidRequest", f"{request.repeated} may be given once")
         if operation == "PostObject":
             raise S3Error("MethodNotAllowed", "Browser form uploads are not supported.")
         proof = self._authenticator.verify(request.signable())
