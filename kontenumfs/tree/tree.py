@@ -7,6 +7,7 @@ others do is seen within `ttl` seconds.
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from operator import attrgetter
 
 import trio
