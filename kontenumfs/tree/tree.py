@@ -7,12 +7,13 @@ others do is seen within `ttl` seconds.
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from operator import attrgetter
 
 import trio
 from cachetools import LRUCache
 
-from kontenumfs.protocol.errors import FileMissing, NameTooLong
+from kontenumfs.protocol.errors import FileMissing, NameTooLong, UnexpectedAnswer
 from kontenumfs.protocol.names import MAX_KEY_BYTES
 from kontenumfs.store.api import ListPage, ObjectInfo, Store
 from kontenumfs.store.single_flight import SingleFlight
@@ -134,7 +135,8 @@ class Tree(Changes):
             await listing.read_to_page(1)
             parent.large = not listing.complete
         elif self.listing(parent).pages < parent.asked // 2:
-            await self.listing(parent).read_to_page(parent.asked // 2)
+            with suppress(UnexpectedAnswer):  # a name may be known where a listing has no end
+                await self.listing(parent).read_to_page(parent.asked // 2)
 
     def _known(self, parent: Directory, name: str) -> Node | None:
         """What memory says of a name: the node, None where it cannot tell; raises FileMissing."""

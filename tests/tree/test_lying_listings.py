@@ -161,3 +161,15 @@ async def test_a_walk_takes_nothing_that_lies_elsewhere(autojump_clock: MockCloc
         assert isinstance(node, Directory)
         found += await tree.children(node)
     assert found == []
+
+
+async def test_a_name_is_found_where_a_listing_has_no_end(autojump_clock: MockClock) -> None:
+    """Who asks for many of a large directory has it listed, but needs no list."""
+    store = LyingStore()
+    names = [f"n{number}" for number in range(100)]
+    await store.fill(*names)
+    tree = Tree(store)
+    store.answer = lambda n, p: page("a", token="A") if p == "" else page(token=None)
+    tree.root.large = True
+    for name in names:
+        assert (await tree.lookup(tree.root, name)).name == name
