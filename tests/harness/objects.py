@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Somebody else at the store: boto3 beside the mount, below the same prefix."""
 
+import hashlib
 import warnings
+from base64 import b64encode
 from collections.abc import Sequence
 from http.client import HTTPConnection
 from typing import Any
@@ -53,7 +55,9 @@ class ObjectStore:
         """
         connection = HTTPConnection(self._url.removeprefix("http://"))
         path = f"/{BUCKET}/{quote(self._prefix + key)}?append"
-        connection.request("PUT", path, body, {"Authorization": f"{ACCESS}:{SECRET}"})
+        digest = b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
+        headers = {"Authorization": f"{ACCESS}:{SECRET}", "Content-MD5": digest}
+        connection.request("PUT", path, body, headers)
         answer = connection.getresponse()
         answer.read()
         assert answer.status == 200
