@@ -13,12 +13,19 @@ from kontenumfs.daemon.preflight import Exit
 from kontenumfs.daemon.premount import clear, premount
 from kontenumfs.daemon.settings import read_settings
 
+SUCCESS = "success"
+"""What systemd says in SERVICE_RESULT of a service that was stopped (systemd.exec(5))."""
+
 
 def main(argv: Sequence[str]) -> int:
     """Return when systemd has the mount, or with --clear when no dead mount is left."""
     arguments = parser().parse_args(argv)
     notifier = Notifier(os.environ)
     last = remembered_mountpoint(arguments.name)
+    if arguments.clear and os.environ.get("SERVICE_RESULT", SUCCESS) != SUCCESS:
+        # The daemon has died: its mount stays, dead, until the next start takes it over, or whoever
+        # writes there meanwhile would write to the directory below it.
+        return Exit.OK
     if last is not None:
         clear(last, notifier)
     if arguments.clear:

@@ -8,17 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import trio
-
 from kontenumfs.daemon.cache import cache_file, identity_file, journal_file
 from kontenumfs.daemon.commands import Commands
 from kontenumfs.daemon.live import LiveSettings
 from kontenumfs.daemon.options import MountOptions
+from kontenumfs.daemon.supervision import Supervisor
 from kontenumfs.fuse.kernel import FuseKernel
 from kontenumfs.fuse.operations import Operations
 from kontenumfs.store.api import Store
 from kontenumfs.store.capabilities import ProvenCapabilities
 from kontenumfs.store.conditional import ConditionalStore
+from kontenumfs.store.tasks import Spawner
 from kontenumfs.tree.attributes import Defaults
 from kontenumfs.tree.remembered import RememberedAttributes
 from kontenumfs.tree.tree import Tree
@@ -51,19 +51,19 @@ class Parts:
     operations: Operations
     commands: Commands
 
-    def start(self, nursery: trio.Nursery) -> None:
+    def start(self, supervisor: Supervisor) -> None:
         """Begin what they do by themselves, until cancelled."""
-        for run in (
-            self.deferred.run,
-            self.files.run,
-            self.tree.describer.run,
-            self.remembered.run,
+        for name, run in (
+            ("deferred metadata", self.deferred.run),
+            ("flush timers", self.files.run),
+            ("look-ahead", self.tree.describer.run),
+            ("remembered attributes", self.remembered.run),
         ):
-            nursery.start_soon(run)
+            supervisor.keep(run, name)
 
 
 def assemble(
-    nursery: trio.Nursery,
+    nursery: Spawner,
     store: Store,
     live: LiveSettings,
     *,
@@ -87,8 +87,7 @@ def assemble(
     tree = _tree(store, prefix, options, remembered)
     wall_ns: Callable[[], int] = time.time_ns
     composer = Composer(prefix, lambda path: live.rules.headers_of(path))
-    markers = Markers(store, prefix)
-    claims = Claims()
+    markers, claims = Markers(store, prefix), Claims()
     runner = PlanRunner(store, staging.run, journal)
     copier = Copier(runner, composer, capabilities.get, wall_ns=wall_ns, patience=options.deadline)
     appender = Appender(
@@ -145,7 +144,7 @@ def _tree(
 
 
 def _open_files(
-    nursery: trio.Nursery,
+    nursery: Spawner,
     runner: PlanRunner,
     appender: Appender,
     live: LiveSettings,

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from kontenumfs.protocol.errors import UserError
+from kontenumfs.protocol.incidents import CARRIED
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 SHORT_FORMAT = "%(name)s: %(message)s"
@@ -27,8 +28,6 @@ ERROR = 3
 """The priority of an error."""
 LONGEST_ERROR = 200
 """Characters of an error in a status."""
-TOLD = frozenset({"kontenumfs.fuse.errors", "kontenumfs.writing.file", "kontenumfs.writing.files"})
-"""Who logs as a warning what a program was told as an error."""
 
 
 def set_up_logging(level: str, file: str | None, *, foreground: bool) -> None:
@@ -84,7 +83,7 @@ class JournalFormatter(logging.Formatter):
 
 
 class LastError(logging.Handler):
-    """Counts and remembers the errors that are logged, or that a program was told."""
+    """Counts and remembers incidents, and errors that are logged without one."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -94,7 +93,7 @@ class LastError(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take the record's first line."""
-        if record.levelno < logging.ERROR and record.name not in TOLD:
+        if record.levelno < logging.ERROR and not hasattr(record, CARRIED):
             return
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
         line = record.getMessage().partition("\n")[0]

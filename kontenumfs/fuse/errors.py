@@ -3,15 +3,13 @@
 """The one table from exceptions to errno."""
 
 import errno
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pyfuse3
 
 from kontenumfs.protocol import errors as e
-
-log = logging.getLogger(__name__)
+from kontenumfs.protocol.incidents import Incident, report
 
 ERRNO: dict[type[e.KontenumError], int] = {
     e.KontenumError: errno.EIO,
@@ -85,6 +83,6 @@ async def translated(operation: str) -> AsyncIterator[None]:
         raise
     except Exception as error:
         failure = e.reported(error, operation)
-        if not isinstance(failure, (*QUIET, e.InternalError)):
-            log.warning("%s: %s", operation, failure)
+        if not isinstance(failure, QUIET):
+            report(Incident("request", operation, failure))
         raise pyfuse3.FUSEError(ERRNO[type(failure)]) from error

@@ -256,8 +256,8 @@ class Operations(Entries):
             return await self._files.copy_range(source, off_in, target, off_out, length)
 
     async def flush(self, fh: int) -> None:
-        thread = copy_range.caller()  # of this request: nothing has been awaited since
         async with translated("flush"):
+            thread = copy_range.caller()  # of this request: nothing has been awaited since
             await self._files.flush(self._handles[fh], thread)
 
     async def fsync(self, fh: int, datasync: bool) -> None:

@@ -59,7 +59,7 @@
 ``fuse.errors`` maps each class to an errno, and a test proves that none is missing.
 """
 
-import logging
+from kontenumfs.protocol.incidents import Incident, report
 
 MESSAGE_LENGTH = 200
 """Characters that are kept of what a store says of an error."""
@@ -68,11 +68,12 @@ NAME_LENGTH = 64
 REASON_LENGTH = 1500
 """The same of a failed transport, whose message has a key of ours in it."""
 
-log = logging.getLogger(__name__)
-
 
 class KontenumError(Exception):
     """The root of every error that kontenumfs raises on purpose."""
+
+    incident: Incident | None = None
+    """The report that was made of it (protocol.incidents)."""
 
 
 class InternalError(KontenumError):
@@ -87,8 +88,11 @@ def reported(error: Exception, what: str) -> KontenumError:
     """
     if isinstance(error, KontenumError):
         return error
-    log.error("a defect, please report it: %s", what, exc_info=error)
-    return InternalError(f"{what}: {type(error).__name__}, see the log")
+    incident = Incident("defect", f"a defect, please report it: {what}", error)
+    report(incident)
+    failure = InternalError(f"{what}: {type(error).__name__}, see the log")
+    failure.incident = incident
+    return failure
 
 
 def cleaned(text: str, length: int = MESSAGE_LENGTH) -> str:

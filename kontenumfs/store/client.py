@@ -46,6 +46,7 @@ from kontenumfs.store.gate import (
     root_of,
     upload_id,
 )
+from kontenumfs.store.gate import request_id as id_of
 from kontenumfs.store.keys import KeyRing
 from kontenumfs.store.observer import Attempt, NoObserver, Observer
 from kontenumfs.store.pages import Pages, Question, judge_uploads
@@ -152,7 +153,7 @@ class HTTPStore:
             lambda: self._attempt(call, prepared, next(attempts)), repeat
         )
         if call.method == "PUT" or call.method == "POST":
-            self._request_ids[call.key] = response.headers.get("x-amz-request-id", "")
+            self._request_ids[call.key] = id_of(response)
         return response
 
     async def _attempt(self, call: Call, prepared: Prepared, number: int) -> httpx.Response:
@@ -162,7 +163,7 @@ class HTTPStore:
         try:
             response = await exchange(self._client, prepared.request(), call)
             status, received = response.status_code, len(response.content)
-            request_id = response.headers.get("x-amz-request-id", "")
+            request_id = id_of(response)
             return response
         except StoreError as error:
             status, request_id = error.status, error.request_id

@@ -21,6 +21,7 @@ from kontenumfs.protocol.errors import (
 from kontenumfs.store.api import Attributes, Store
 from kontenumfs.store.beliefs import ABSENT, Belief, believed
 from kontenumfs.store.proof import UNPROVEN, Capabilities
+from kontenumfs.store.tasks import Spawner
 from kontenumfs.writing.appending import Appender, Target
 from kontenumfs.writing.execute import PlanRunner, Publication
 from kontenumfs.writing.extents import Range, RemoteObject, Rope, whole
@@ -63,7 +64,7 @@ class Environment:
     runner: PlanRunner
     appender: Appender
     memory: MemoryBudget
-    nursery: trio.Nursery
+    nursery: Spawner
     chunk_size: int
     capabilities: Callable[[], Awaitable[Capabilities]]
     policy: Callable[[str], FilePolicy]

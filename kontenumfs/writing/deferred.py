@@ -25,6 +25,7 @@ from kontenumfs.protocol.errors import (
     TransportError,
     reported,
 )
+from kontenumfs.protocol.incidents import Incident, report
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import ObjectInfo
 from kontenumfs.store.beliefs import REFUSED
@@ -141,7 +142,8 @@ class DeferredMetadata:
                 nursery.start_soon(self._send_logged, node)
         for node, waiting in list(self._waiting.items()):
             lost.append(f"{self._tree.key(node)}: metadata: {waiting.error}")
-            log.warning("metadata lost: key=%r: %s", self._tree.key(node), waiting.error)
+            if waiting.error is not None:
+                report(Incident("metadata", "metadata lost", waiting.error, self._tree.key(node)))
             self.carried(node)
         return lost
 
@@ -156,7 +158,8 @@ class DeferredMetadata:
             except Exception as error:
                 self.carried(node)
                 key = self._tree.key(node)
-                log.warning("metadata lost: key=%r: %s", key, reported(error, f"key={key!r}"))
+                failure = reported(error, f"metadata of {key!r}")
+                report(Incident("metadata", "metadata lost", failure, key))
 
     async def send(self, node: File | Directory) -> None:
         """Send what is pending for `node`, by one request; raises what the store reports.

@@ -18,6 +18,8 @@ from kontenumfs.protocol.errors import (
     NameTooLong,
     NotDirectory,
     NotFound,
+    ServerError,
+    StoreError,
     UnexpectedAnswer,
     WriteError,
 )
@@ -244,12 +246,18 @@ class DirectoryRename:
         progress.moved[old.key] = Moved(old, ObjectInfo(progress.target, 0, written.etag, 0.0))
 
     async def _retract(self, progress: Progress, there: set[str]) -> None:
-        """Delete the copies that a failed rename has made, as far as nobody has touched them."""
-        made = [moved.made for moved in progress.moved.values() if moved.made.key not in there]
-        if not made:
-            return
+        """Delete the copies that a failed rename has made, as far as nobody has touched them.
+
+        Only those whose source is listed still: a deletion may have had its effect and no answer.
+        """
         with trio.move_on_after(CLEAN_UP_SECONDS, shield=True):
             try:
+                left = {info.key async for info in self._all(progress.source)}
+                made = [
+                    moved.made
+                    for key, moved in progress.moved.items()
+                    if key in left and moved.made.key not in there
+                ]
                 failed = await self._store.delete_many(
                     {info.key: believed(info.etag, info.size) for info in made}
                 )
@@ -262,7 +270,12 @@ class DirectoryRename:
         """Delete what was copied, as that; what has changed meanwhile is brought over again."""
         sources = [moved.source for moved in progress.moved.values()]
         beliefs = {info.key: believed(info.etag, info.size) for info in sources}
-        failed = await self._store.delete_many(beliefs) if beliefs else {}
+        try:
+            failed = await self._store.delete_many(beliefs) if beliefs else {}
+        except StoreError as error:
+            if not isinstance(error, ServerError | UnexpectedAnswer):
+                await self._retract(progress, there)  # refused: nothing was deleted
+            raise
         changed = [key for key, reason in failed.items() if reason in CHANGED]
         kept = {key: reason for key, reason in failed.items() if key not in changed}
         if kept and len(kept) == len(beliefs):

@@ -5,7 +5,7 @@
 import logging
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import trio
 
@@ -17,6 +17,7 @@ from kontenumfs.protocol.errors import (
 from kontenumfs.protocol.xml import is_text
 from kontenumfs.store.api import Attributes, ObjectInfo, Store, Written
 from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version, believed, refusal
+from kontenumfs.store.calls import multipart_etag
 from kontenumfs.store.tasks import open_flat_nursery
 from kontenumfs.writing.extents import Range, RemoteObject
 from kontenumfs.writing.journal import Journal
@@ -68,6 +69,21 @@ class Source:
 Known = dict[RemoteObject, Source]
 
 
+@dataclass(slots=True)
+class Run:
+    """One plan under way.
+
+    Args:
+        known: what it copies from and has not made.
+        limit: of requests side by side.
+        certain: what it has made of exactly these parts, as the ETag of the whole has told.
+    """
+
+    known: Known
+    limit: trio.CapacityLimiter
+    certain: set[RemoteObject] = field(default_factory=set)
+
+
 class PlanRunner:
     """Runs plans: stages one after another, what stands in one stage side by side.
 
@@ -105,8 +121,7 @@ class PlanRunner:
         """
         for helper in plan.helpers:
             helper.key = self.new_key()
-        known = _foreign(plan, publication)
-        limit = trio.CapacityLimiter(self._parallel)
+        run = Run(_foreign(plan, publication), trio.CapacityLimiter(self._parallel))
         try:
             for number, stage in enumerate(plan.stages, 1):
                 last = number == len(plan.stages)
@@ -115,8 +130,8 @@ class PlanRunner:
                 async with open_flat_nursery() as nursery:
                     for step in stage:
                         carried = publication if last else Publication(Attributes())
-                        nursery.start_soon(self._make, step, carried, known, limit)
-                await self._verify(stage, known, publication if last else None)
+                        nursery.start_soon(self._make, step, carried, run)
+                await self._verify(stage, run, publication if last else None)
         finally:
             await self.discard(plan.helpers)
 
@@ -133,15 +148,13 @@ class PlanRunner:
             for key, reason in failed.items():
                 log.warning("helper object left behind: key=%r (%s)", key, reason)
 
-    async def _make(
-        self, step: Step, publication: Publication, known: Known, limit: trio.CapacityLimiter
-    ) -> None:
+    async def _make(self, step: Step, publication: Publication, run: Run) -> None:
         target, began = step.target, trio.current_time()
         if isinstance(step, Multipart):
-            written = await self._make_multipart(step, publication, known, limit)
+            written = await self._make_multipart(step, publication, run)
         else:
-            async with limit:
-                written = await self._make_one(step, publication, known)
+            async with run.limit:
+                written = await self._make_one(step, publication, run.known)
         target.etag = written.etag
         log.info(
             "stored key=%r bytes=%d by %s request_id=%s seconds=%.3f",
@@ -183,13 +196,7 @@ class PlanRunner:
         await self.store.copy(key, copy.key, Attributes(), expected=condition)
         return copy.key
 
-    async def _make_multipart(
-        self,
-        step: Multipart,
-        publication: Publication,
-        known: Known,
-        limit: trio.CapacityLimiter,
-    ) -> Written:
+    async def _make_multipart(self, step: Multipart, publication: Publication, run: Run) -> Written:
         key, attributes = step.target.key, publication.attributes
         upload = await Upload.begin(self.store, self.journal, key, attributes)
         parts = iter(step.parts)
@@ -197,17 +204,20 @@ class PlanRunner:
         async def send() -> None:
             for part in parts:  # shared by all who send: each part is taken once
                 number = upload.next_number()
-                async with limit:
+                async with run.limit:
                     if isinstance(part, Bytes):
                         await upload.send(number, part.pieces)
                     else:
-                        await upload.copy(number, part, _asked(part.source, known)[1])
+                        await upload.copy(number, part, _asked(part.source, run.known)[1])
 
         try:
             async with open_flat_nursery() as nursery:
                 for _ in range(min(self._parallel, len(step.parts))):
                     nursery.start_soon(send)
-            return await upload.complete(publication.expected)
+            written = await upload.complete(publication.expected)
+            if written.etag and written.etag == multipart_etag(upload.parts):
+                run.certain.add(step.target)
+            return written
         except BaseException:
             with trio.move_on_after(CLEAN_UP_SECONDS, shield=True):
                 await upload.abort()
@@ -230,7 +240,7 @@ class PlanRunner:
             return None
 
     async def _verify(
-        self, stage: Sequence[Step], known: Known, publication: Publication | None
+        self, stage: Sequence[Step], run: Run, publication: Publication | None
     ) -> None:
         """What was made of other objects is made of what they were when they were named.
 
@@ -248,9 +258,10 @@ class PlanRunner:
 
         made = stage[0]
         async with open_flat_nursery() as nursery:
-            for source in _composed(stage, known):
+            for source in _composed(stage, run.known):
                 nursery.start_soon(look, source)
-            if publication is not None and not isinstance(made, Put):
+            sure = isinstance(made, Put) or made.target in run.certain
+            if publication is not None and not sure:
                 nursery.start_soon(self._measure, made.target, wrong)
         if not wrong:
             return

@@ -11,6 +11,7 @@ from typing import Protocol
 import trio
 
 from kontenumfs.protocol.errors import FileTooLarge, KontenumError, NotClosed, reported
+from kontenumfs.protocol.incidents import Incident, report
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import Attributes, ObjectInfo
 from kontenumfs.store.beliefs import UNKNOWN, Belief
@@ -327,7 +328,7 @@ class WritableFile:
         if self.error is not None:
             return
         self.error = error
-        log.warning("upload failed: key=%r pending=%d: %s", self.key(), self.pending, error)
+        report(Incident("upload", f"upload failed: pending={self.pending}", error, self.key()))
         self._outbox.closed = True
         self._enter(State.FAILED)
         for unsaved in self._unsaved:

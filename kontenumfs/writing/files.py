@@ -16,6 +16,7 @@ from kontenumfs.protocol.errors import (
     ReadDenied,
     StaleInode,
 )
+from kontenumfs.protocol.incidents import Incident, report
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import ObjectInfo
 from kontenumfs.store.beliefs import believed
@@ -423,7 +424,7 @@ class OpenFiles:
         try:
             await file.sync()
         except KontenumError as error:
-            log.warning("close: key=%r: %s", self._key(node), error)
+            report(Incident("upload", "close", error, self._key(node)))
         await self._end(node, file)
 
     async def _end(self, node: File, file: WritableFile) -> None:
@@ -490,6 +491,7 @@ class OpenFiles:
                 try:
                     await file.drain()
                 except KontenumError as error:
+                    report(Incident("loss", "not stored", error, self._key(node)))
                     lost.append(f"{self._key(node)}: {error}")
 
         async with trio.open_nursery() as nursery:

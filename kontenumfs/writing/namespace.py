@@ -4,7 +4,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from kontenumfs.protocol.errors import (
@@ -14,8 +14,8 @@ from kontenumfs.protocol.errors import (
     IsDirectory,
     KontenumError,
     NotDirectory,
-    NotFound,
     PreconditionFailed,
+    WriterConflict,
 )
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import Attributes, ObjectInfo, Store
@@ -232,8 +232,12 @@ class Namespace:
         elif writer.content.current is None:
             if writer.untouched and writer.handles and not writer.late and not replaces:
                 return False
-            await self._require(new_key, belief)
-            await writer.sync_as(new_key)
+            try:
+                await writer.sync_as(new_key, belief)
+            except (PreconditionFailed, WriterConflict) as error:
+                if belief is not ABSENT:
+                    raise
+                raise FileAlreadyExists(new_key) from error
             self._deferred.carried(node)
         if writer is not None and not writer.is_stored_as(new_key):
             async with writer.settled(empty=False):
@@ -241,14 +245,6 @@ class Namespace:
                 stays = await self._move(node, new_key, belief)
                 writer.carried(snapshot)
         return stays
-
-    async def _require(self, key: str, belief: Belief) -> None:
-        """Look whether a name that must be free is, before bytes are stored under it."""
-        if belief is not ABSENT:
-            return
-        with suppress(NotFound):
-            await self._store.head(key)
-            raise FileAlreadyExists(key)
 
     async def _rename_over(self, node: File, target: File, new_key: str) -> bool:
         """The same, and `target` loses its name: what it was sending must not come after."""

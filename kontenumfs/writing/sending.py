@@ -10,6 +10,7 @@ import trio
 from kontenumfs.protocol.errors import KontenumError, reported
 from kontenumfs.store.api import Attributes, Store
 from kontenumfs.store.beliefs import Belief
+from kontenumfs.store.tasks import Spawner
 from kontenumfs.writing.extents import RemoteObject
 from kontenumfs.writing.journal import Journal
 from kontenumfs.writing.plan import Bytes
@@ -29,7 +30,7 @@ class Outbox:
 
     def __init__(
         self,
-        nursery: trio.Nursery,
+        nursery: Spawner,
         done: Callable[[], None],
         failed: Callable[[KontenumError], Awaitable[None]],
     ) -> None:

@@ -36,6 +36,12 @@ def other(mount: MountFactory, mounted: MountedBucket) -> MountedBucket:
     return mount()
 
 
+@pytest.fixture
+def hosts(mounted: MountedBucket, other: MountedBucket) -> tuple[MountedBucket, MountedBucket]:
+    """Two mounts that remember what they have seen for a minute."""
+    return mounted, other
+
+
 @contextmanager
 def opened(path: Path, flags: int) -> Iterator[int]:
     """A descriptor without Python's buffers; what close() says counts."""
@@ -106,6 +112,37 @@ def test_a_header_written_after_a_rename_leaves_the_other_hosts_line(
     os.pwrite(held, b"ONE", 0)
     os.close(held)
     assert mounted.fetch(renamed) == b"ONE\ntheirs\n"
+
+
+def test_a_log_that_another_host_appends_to_is_rotated(
+    hosts: tuple[MountedBucket, MountedBucket],
+) -> None:
+    """1.1: `mv log log.1` of a log that has grown since it was seen, with an open descriptor."""
+    here, there = hosts
+    shell("echo one > log; ls -l", here.path)
+    header = os.open(here.path / "log", os.O_WRONLY)
+    shell("echo theirs >> log", there.path)
+    shell("mv log log.1", here.path)
+    assert here.fetch("log.1") == b"one\ntheirs\n"
+    os.pwrite(header, b"ONE", 0)
+    os.close(header)
+    assert here.fetch("log.1") == b"ONE\ntheirs\n"
+    assert not here.exists("log")
+    shell("echo new >> log; ls -l", there.path)
+    assert here.fetch("log") == b"new\n"
+
+
+def test_a_directory_that_another_host_appends_into_is_renamed(
+    hosts: tuple[MountedBucket, MountedBucket],
+) -> None:
+    """1.1: `mv d e`: with the lines that came since it was listed, and their lengths."""
+    here, there = hosts
+    shell("mkdir d; echo one > d/log; ls -l d", here.path)
+    shell("echo theirs >> d/log", there.path)
+    shell("mv d e; echo three >> e/log; cat e/log > all", here.path, check=False)
+    assert here.fetch("e/log") == b"one\ntheirs\nthree\n"
+    assert (here.path / "e/log").stat().st_size == 17
+    assert not here.exists("d/log")
 
 
 @pytest.mark.parametrize("what", ["file", "directory"])

@@ -578,6 +578,8 @@ KINDS = [
     Kind(RECEIPTS, "an empty 200 to a beginning upload", begin, [answer(b"200 OK")]),
     Kind(RECEIPTS, "an empty 200 to a completed upload", complete, [answer(b"200 OK")]),
     Kind(RECEIPTS, "an empty 200 to deletions", delete_many, [answer(b"200 OK")]),
+    Kind(RECEIPTS, "an empty 200 to a deletion", delete, [answer(b"200 OK")]),
+    Kind(RECEIPTS, "a page to a deletion", delete, [answer(b"200 OK", body=HTML)]),
     Kind(RECEIPTS, "204 to a put", put, [b"HTTP/1.1 204 No Content\r\n" + ETAG + b"\r\n"]),
     Kind(RECEIPTS, "206 to a HEAD", head, [headed().replace(b"200 OK", b"206 Partial")]),
     Kind(RECEIPTS, "202 to a deletion", delete, [answer(b"202 Accepted")]),

@@ -221,6 +221,9 @@ async def test_every_plan_makes_the_bytes(data: st.DataObject, limits: Limits) -
 def test_parts_grow_with_the_file() -> None:
     """No upload has more parts than the store takes: runs of them become objects first."""
     few = Limits(max_parts=3, min_part=8)
+    rope = Rope(Range(A, 1, 99 * MIB))
+    with pytest.raises(Unsupported):
+        compile_rope(rope, OLD, OLD, APPEND_ONLY, replace(few, max_part=MIB))
     rope = Rope(*(Range(A, number * 100, 50) for number in range(20)))
     target = RemoteObject("target", rope.size, "")
     for current in (None, OLD):

@@ -6,6 +6,7 @@ import os
 from collections.abc import Awaitable, Callable
 
 import pytest
+import trio
 from trio.testing import MockClock
 
 from kontenumfs.protocol.dialect import Limits
@@ -23,7 +24,7 @@ from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import Attributes, ListPage, ObjectInfo
 from kontenumfs.store.fake import FakeStore
 from kontenumfs.store.faulty import Fault, FaultyStore
-from kontenumfs.tree.node import Directory
+from kontenumfs.tree.node import Directory, File
 from tests.writing.harness import Workbench, workbench
 from tests.writing.rival import Rival
 from tests.writing.test_meetings import contents, store_file
@@ -373,3 +374,48 @@ async def test_the_count_of_appends_begins_anew_and_keeps_a_rules_acl() -> None:
     assert sent is not None
     assert sent.headers == {"content-type": "video/mp2t", "x-amz-acl": "public-read"}
     assert sent.metadata == {"mode": "33188"}
+
+
+# Renames that fail
+
+
+@pytest.mark.parametrize("verb", ["copy", "delete"])
+@pytest.mark.parametrize("name", ["f", "d"])
+async def test_a_refused_rename_leaves_the_writers_alone(
+    name: str, verb: str, autojump_clock: MockClock
+) -> None:
+    """One 403 on a copy or on a deletion: who has the file open, or one below, goes on."""
+    fake = FakeStore()
+    store = FaultyStore(fake)
+    async with workbench(store) as bench:
+        made = await directory(bench, "d", f=b"old")
+        await store_file(bench, "f", b"old")
+        node = made.children["f"] if name == "d" else await bench.find("f")
+        assert isinstance(node, File)
+        writer = await bench.files.open(node, os.O_WRONLY | os.O_APPEND, 0)
+        await writer.write(0, b" and more")
+        many = verb == "delete" and name == "d"
+        store.add(Fault("delete_many" if many else verb, AccessDenied("no"), count=1))
+        with pytest.raises(AccessDenied):
+            await rename(bench, name, "new")
+        assert not [key for key in fake.objects if key.startswith("new/")]
+        await writer.write(0, b" and more")
+        await bench.close(writer)
+    key = "d/f" if name == "d" else "f"
+    assert fake.data(key) == b"old and more and more"
+
+
+async def test_a_refused_rename_of_a_file_that_waits_for_its_name(
+    autojump_clock: MockClock,
+) -> None:
+    """`rsync`, and one 403: the bytes stay, and are stored under the name that the file has."""
+    fake = FakeStore()
+    store = FaultyStore(fake, Fault("put", AccessDenied("no"), key="f"))
+    async with workbench(store) as bench:
+        handle = await bench.open(".f.abcdef", os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        await handle.write(0, b"content")
+        await bench.close(handle)
+        with pytest.raises(AccessDenied):
+            await rename(bench, ".f.abcdef", "f")
+        await trio.sleep(10)
+    assert contents(fake) == {".f.abcdef": b"content"}
