@@ -44,6 +44,8 @@ DEFAULT_LIMITS = Limits()
 
 FREE_LOSSES = 3
 """Races that a move may lose before it waits between two attempts."""
+BETWEEN_APPENDS = 0.2
+"""Seconds of such a wait at most: appenders make no pause for it, so it needs many attempts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +221,7 @@ class Copier:
                 log.info("moved key=%r, which others have begun anew", source.key)
                 return replace(moved, stays=True)
             if losses >= FREE_LOSSES:
-                await wait_before(losses - FREE_LOSSES, lost, until)
+                await wait_before(losses - FREE_LOSSES, lost, until, longest=BETWEEN_APPENDS)
             source = found
         raise AssertionError("count() does not end")
 

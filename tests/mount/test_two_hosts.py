@@ -195,7 +195,7 @@ def test_logrotate_here_and_appenders_there(mount: MountFactory) -> None:
     names = [f"log.{number}" for number in range(5)]
 
     def write(name: str) -> list[bytes]:
-        written = []
+        written: list[bytes] = []
         while not ended.is_set():
             written.append(b"%s %d\n" % (name.encode(), len(written)))
             store_line(writers.path / "log", written[-1])
