@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeGuard
 
 TESTS = Path(__file__).parent
 DOCUMENT = TESTS.parent / "docs" / "semantics.md"
@@ -20,15 +21,20 @@ def promises() -> list[str]:
     return PROMISE.findall(DOCUMENT.read_text())
 
 
+def is_test(node: ast.AST) -> TypeGuard[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Whether it is a test function."""
+    is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    return is_function and node.name.startswith("test_")
+
+
 def quotes() -> dict[str, list[str]]:
     """By number, the tests whose docstrings quote it."""
     found = defaultdict(list)
     for path in sorted(TESTS.rglob("test_*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                if node.name.startswith("test_"):
-                    for number in NUMBER.findall(ast.get_docstring(node) or ""):
-                        found[number].append(f"{path.relative_to(TESTS)}::{node.name}")
+        functions = (node for node in ast.walk(ast.parse(path.read_text())) if is_test(node))
+        for test in functions:
+            for number in NUMBER.findall(ast.get_docstring(test) or ""):
+                found[number].append(f"{path.relative_to(TESTS)}::{test.name}")
     return found
 
 

@@ -211,6 +211,9 @@ class Copier:
                 return moved
             except (REFUSED, NotFound, Conflict) as error:
                 lost: KontenumError = error
+            if losses >= FREE_LOSSES:
+                await wait_before(losses - FREE_LOSSES, lost, until, longest=BETWEEN_APPENDS)
+            # After the wait: what was seen before it has passed where others append all the time.
             found = await self.find(source.key)
             if found is None:
                 raise FileMissing(source.key) from lost
@@ -220,8 +223,6 @@ class Copier:
                 # It has been moved: what has the old name now was begun there after.
                 log.info("moved key=%r, which others have begun anew", source.key)
                 return replace(moved, stays=True)
-            if losses >= FREE_LOSSES:
-                await wait_before(losses - FREE_LOSSES, lost, until, longest=BETWEEN_APPENDS)
             source = found
         raise AssertionError("count() does not end")
 

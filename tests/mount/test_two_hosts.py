@@ -199,6 +199,7 @@ def test_logrotate_here_and_appenders_there(mount: MountFactory) -> None:
         while not ended.is_set():
             written.append(b"%s %d\n" % (name.encode(), len(written)))
             store_line(writers.path / "log", written[-1])
+            ended.wait(0.05)
         return written
 
     with ThreadPoolExecutor() as pool:
@@ -351,6 +352,16 @@ def test_a_lock_has_one_owner(
     with ThreadPoolExecutor() as pool:
         owned = list(zip(*pool.map(take, (mounted, other)), strict=True))
     assert [sum(pair) for pair in owned] == [1] * 12
+
+
+def test_rm_deletes_what_has_the_name_by_then(mounted: MountedBucket, store: ObjectStore) -> None:
+    """S7.6: as on a disk, whoever has put it there; and the name is free for both."""
+    shell("echo ours > f; stat f", mounted.path)
+    store.put("f", b"theirs")
+    (mounted.path / "f").unlink()
+    assert not mounted.exists("f")
+    store_line(mounted.path / "f", b"new\n", EXCLUSIVE)
+    assert mounted.fetch("f") == b"new\n"
 
 
 # Lost answers (1.5, 1.6)
