@@ -3,8 +3,8 @@
 """One request that rests on a belief, to its end: done, refused, or out of time.
 
 The store's condition decides where it is honoured. Where it is proven that it is not, a look
-right before the request takes its place. Where an answer was lost, or a refusal is strange, the
-object itself is asked.
+right before the request takes its place; before a deletion also where nothing is proven yet.
+Where an answer was lost, or a refusal is strange, the object itself is asked.
 """
 
 import logging
@@ -170,7 +170,9 @@ class _Request:
         """Send once, and find out what it did; None asks for another attempt."""
         proof = self._capabilities.known.condition(self._intent.verb)
         is_blind = proof is Proof.DISPROVEN or self._has_no_condition()
-        if is_blind and (written := await self._settled()):
+        # A condition that is passed over unheard would cost bytes that nobody has any more.
+        is_unsure = proof is Proof.OPEN and self._intent.verb is Verb.DELETE_MATCH
+        if (is_blind or is_unsure) and (written := await self._settled()):
             return written
         try:
             written = await self._in_time(UNKNOWN if is_blind else self._intent.expected)

@@ -44,6 +44,8 @@ DEFAULT_LIMITS = Limits()
 
 FREE_LOSSES = 3
 """Races that a move may lose before it waits between two attempts."""
+BETWEEN_APPENDS = 0.2
+"""Seconds of such a wait at most: appenders make no pause for it, so it needs many attempts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +211,9 @@ class Copier:
                 return moved
             except (REFUSED, NotFound, Conflict) as error:
                 lost: KontenumError = error
+            if losses >= FREE_LOSSES:
+                await wait_before(losses - FREE_LOSSES, lost, until, longest=BETWEEN_APPENDS)
+            # After the wait: what was seen before it has passed where others append all the time.
             found = await self.find(source.key)
             if found is None:
                 raise FileMissing(source.key) from lost
@@ -218,8 +223,6 @@ class Copier:
                 # It has been moved: what has the old name now was begun there after.
                 log.info("moved key=%r, which others have begun anew", source.key)
                 return replace(moved, stays=True)
-            if losses >= FREE_LOSSES:
-                await wait_before(losses - FREE_LOSSES, lost, until)
             source = found
         raise AssertionError("count() does not end")
 

@@ -74,6 +74,21 @@ async def test_a_wrong_belief_is_refused_on_any_store(
     assert "new" not in fake.objects
 
 
+async def test_nothing_is_deleted_by_a_condition_that_nobody_has_proven(
+    autojump_clock: MockClock,
+) -> None:
+    """The first request of a mount, on a store that passes over it: what is gone is gone."""
+    fake = FakeStore(conditions=())
+    await fake.put("there", [b"theirs"], Attributes())
+    stale = Version("0" * 32, 6)
+    store, _ = await conditional(fake, probed=False)
+    with pytest.raises(e.PreconditionFailed):
+        await store.delete("there", expected=stale)
+    store, _ = await conditional(fake, probed=False)
+    assert await store.delete_many({"there": stale}) == {"there": "PreconditionFailed"}
+    assert fake.data("there") == b"theirs"
+
+
 @pytest.mark.parametrize("honoured", [True, False], ids=["honoured", "ignored"])
 async def test_what_is_gone_is_told_as_such(honoured: bool, autojump_clock: MockClock) -> None:
     fake = FakeStore(conditions=list(Verb) if honoured else ())

@@ -205,6 +205,14 @@ async def test_our_line_is_found_before_theirs(autojump_clock: MockClock) -> Non
     assert fake.data("log") == b"a\nours\ntheirs\nmore\n"
 
 
+async def test_two_identical_lines_and_a_lost_answer(autojump_clock: MockClock) -> None:
+    """S6.6: nothing tells whose the one line is that is there; it is told as stored to both."""
+    fake = Meddled(loses(b"same line\n", AnswerLost("reset")))
+    log = await ready(fake, base=await begun(fake, b"a\n"))
+    await log.write(b"same line\n")
+    assert fake.data("log") == b"a\nsame line\n"
+
+
 async def test_where_nothing_tells_whose_line_it_is_the_writer_is_told(
     autojump_clock: MockClock,
 ) -> None:

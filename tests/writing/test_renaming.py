@@ -17,6 +17,7 @@ from kontenumfs.protocol.errors import (
     FileMissing,
     NameTooLong,
     NoSuchKey,
+    PreconditionFailed,
     UnexpectedAnswer,
     Unsupported,
 )
@@ -93,6 +94,50 @@ async def test_a_line_that_comes_while_a_log_is_rotated(
     acted = [b"line 0", b"line 1", b"line 2"][: len(lines) - 1]
     assert lines == [b"one", *acted]
     assert "log" not in store.objects
+
+
+async def test_a_log_whose_appenders_never_pause(autojump_clock: MockClock) -> None:
+    """S5.3: the rename is tried for its deadline, many times, and fails; the log is whole."""
+    store, lines = Rival(), 0
+
+    async def more() -> None:
+        nonlocal lines
+        lines += 1
+        store.before("CopyObject", "log.1", more)
+        await store.appends("log", b"line\n")()
+
+    async with workbench(store) as bench:
+        await store_file(bench, "log", b"one\n")
+        store.before("CopyObject", "log.1", more)
+        with pytest.raises(PreconditionFailed):
+            await rename(bench, "log", "log.1")
+        assert trio.current_time() > 50
+        assert (await bench.find("log")).info is not None
+    assert lines > 300, "pauses are short, for nobody else makes any"
+    assert contents(store) == {"log": b"one\n" + b"line\n" * lines}
+
+
+async def test_a_log_whose_appenders_pause_now_and_then(autojump_clock: MockClock) -> None:
+    """S5.1: what was seen before a wait is not relied on after it."""
+    store = Rival()
+
+    async def chatter() -> None:
+        while True:
+            await trio.sleep(0.05)
+            if "log" not in store.objects:
+                return
+            await store.appends("log", b"line\n")()
+
+    async with workbench(store) as bench:
+        await store_file(bench, "log", b"one\n")
+        for _ in range(5):
+            store.before("CopyObject", "log.1", store.appends("log", b"line\n"))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(chatter)
+            await rename(bench, "log", "log.1")
+        assert trio.current_time() < 30
+    assert store.has_acted
+    assert set(contents(store)) == {"log.1"}
 
 
 async def test_a_log_that_is_begun_anew_while_it_is_rotated(autojump_clock: MockClock) -> None:

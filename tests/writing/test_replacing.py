@@ -5,6 +5,7 @@
 import os
 
 import pytest
+import trio
 from trio.testing import MockClock
 
 from kontenumfs.protocol.dialect import Limits
@@ -87,3 +88,24 @@ async def test_a_copy_to_a_new_name_is_one_compose(autojump_clock: MockClock) ->
         made = [call.operation for call in store.calls[before:]]
     assert sorted(made) == ["ComposeObject", *["HeadObject"] * 4]
     assert store.data("c") == b"ab"
+
+
+async def test_an_open_for_writing_sees_what_is_there_now(autojump_clock: MockClock) -> None:
+    """S3.2: one HEAD where what is known is older than a second, and none where it is not."""
+    store = Rival(limits=SMALL)
+    await store.put("f", [OLD], Attributes())
+    async with workbench(store, limits=SMALL) as bench:
+        await bench.capabilities.get()
+        node = await bench.find("f")
+        await bench.tree.describe(node)
+        await trio.sleep(1.5)
+        await store.puts("f", b"their new and longer object" * 4)()
+        before = len(store.calls)
+        handle = await bench.files.open(node, os.O_WRONLY, 0)
+        await handle.write(0, b"THEIR")
+        assert [call.operation for call in store.calls[before:]] == ["HeadObject"]
+        await bench.close(handle)
+        assert store.data("f") == b"THEIR" + (b"their new and longer object" * 4)[5:]
+        before = len(store.calls)
+        await bench.close(await bench.files.open(node, os.O_WRONLY, 0))
+        assert store.calls[before:] == []
