@@ -104,7 +104,7 @@ class DirectoryRename:
         old, new = self._tree.key(node), self._tree.child_key(new_parent, new_name, directory=True)
         if target is not None and not isinstance(target, Directory):
             raise NotDirectory(new_name)
-        if target is not None and holds_local(target):
+        if target is not None and self._tree.has_local_children(target):
             raise DirectoryNotEmpty(new)
         progress = Progress(old, new)
         self.running.append(progress)
@@ -332,25 +332,3 @@ def _require_names(objects: Iterable[ObjectInfo], progress: Progress) -> None:
         if len(key.encode()) > MAX_KEY_BYTES:
             told = f"the key would be longer than {MAX_KEY_BYTES} bytes: {key[:80]}..."
             raise NameTooLong(told)
-
-
-def holds_local(directory: Directory) -> bool:
-    """Whether something is in `directory` because of this mount, whatever the store lists."""
-    return any(
-        child.local is not None if isinstance(child, File) else child.own or holds_local(child)
-        for child in directory.children.values()
-        if isinstance(child, File | Directory)
-    )
-
-
-def files_below(directory: Directory) -> list[File]:
-    """The files in `directory` that are known, at any depth."""
-    found: list[File] = []
-    directories = [directory]
-    while directories:
-        for child in directories.pop().children.values():
-            if isinstance(child, Directory):
-                directories.append(child)
-            elif isinstance(child, File):
-                found.append(child)
-    return found

@@ -26,7 +26,7 @@ from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.claims import Claims
 from kontenumfs.writing.copying import Copier
 from kontenumfs.writing.deferred import DeferredMetadata
-from kontenumfs.writing.directories import DirectoryRename, Progress, holds_local
+from kontenumfs.writing.directories import DirectoryRename, Progress
 from kontenumfs.writing.files import OpenFiles
 from kontenumfs.writing.identity import Composer, marker_attributes
 from kontenumfs.writing.markers import Markers
@@ -136,7 +136,7 @@ class Namespace:
 
     async def _require_empty(self, node: Directory) -> None:
         key = self._tree.key(node)
-        if holds_local(node):
+        if self._tree.has_local_children(node):
             raise DirectoryNotEmpty(key)
         # The marker itself is one of the two, so a second key means that something is inside.
         page = await self._store.list_page(key, max_keys=2)
