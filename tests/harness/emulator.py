@@ -177,7 +177,7 @@ class Emulator:
         return True
 
     def fault(self, **description: Any) -> None:
-        """Set a fault: op, key (a glob), count or every, and what is to go wrong."""
+        """Set a fault: the fields of `kontenumfs.emulator.faults.Fault`, which says what each does."""
         self._control("POST", "/faults", description)
 
     def clear_faults(self) -> None:
