@@ -332,3 +332,16 @@ def _require_names(objects: Iterable[ObjectInfo], progress: Progress) -> None:
         if len(key.encode()) > MAX_KEY_BYTES:
             told = f"the key would be longer than {MAX_KEY_BYTES} bytes: {key[:80]}..."
             raise NameTooLong(told)
+
+
+def files_below(directory: Directory) -> list[File]:
+    """The files in `directory` that are known, at any depth."""
+    found: list[File] = []
+    directories = [directory]
+    while directories:
+        for child in directories.pop().children.values():
+            if isinstance(child, Directory):
+                directories.append(child)
+            elif isinstance(child, File):
+                found.append(child)
+    return found

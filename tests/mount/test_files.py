@@ -56,7 +56,7 @@ def test_metadata_is_kept_over_a_remount(mount: Mounts) -> None:
 
 
 def test_nothing_is_published_before_it_is_written(mount: Mounts, emulator: Emulator) -> None:
-    """A created file is seen in the mount at once, and in the store when it has content."""
+    """S1.2: A created file is seen in the mount at once, and in the store when it has content."""
     mounted = mount(prefix="stub")
     with open(mounted.path / "f", "wb", buffering=0) as file:
         assert os.listdir(mounted.path) == ["f"]

@@ -50,6 +50,7 @@ async def test_idempotent_writes_get_over_lost_answers(
 async def test_a_lost_append_is_told_and_not_repeated(
     client: HTTPStore, emulator: Emulator, key: str
 ) -> None:
+    """S12.3."""
     await client.put(key, [b"1"], Attributes())
     emulator.fault(op="AppendObject", key=key, reset="after")
     with pytest.raises(e.AnswerLost, match="AppendObject"):

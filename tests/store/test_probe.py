@@ -44,6 +44,7 @@ async def test_what_the_store_can_do_is_found(
 
 @pytest.mark.parametrize("verb", Verb, ids=lambda verb: verb.value)
 async def test_each_condition_is_found_by_itself(verb: Verb, autojump_clock: MockClock) -> None:
+    """S7.1."""
     without = FakeStore(conditions=set(Verb) - {verb})
     assert await probe(without, "") == able(without=(verb,))
     alone = FakeStore(conditions={verb})
@@ -99,7 +100,7 @@ PASSING = [
 async def test_one_passing_failure_costs_no_ability(
     passing: e.KontenumError, after: bool, skip: int, autojump_clock: MockClock
 ) -> None:
-    """FAULTS 3.8: an odd answer to any one request of the probe decides nothing."""
+    """S7.1: FAULTS 3.8: an odd answer to any one request of the probe decides nothing."""
     store = FakeStore()
     faulty = FaultyStore(store, Fault("*", passing, after=after, skip=skip))
     assert await probe(faulty, "") == CAPABLE

@@ -50,7 +50,7 @@ async def directory(bench: Workbench, name: str, **files: bytes) -> Directory:
 
 
 async def test_a_log_that_has_grown_since_it_was_seen(autojump_clock: MockClock) -> None:
-    """`mv log log.1`, and a header written through an old descriptor: their line stays."""
+    """S5.4: `mv log log.1`, and a header written through an old descriptor: their line stays."""
     store = Rival()
     async with workbench(store) as bench:
         await store_file(bench, "log", b"one\n")
@@ -81,7 +81,7 @@ async def test_a_copy_after_a_rename_is_whole(autojump_clock: MockClock) -> None
 async def test_a_line_that_comes_while_a_log_is_rotated(
     operation: str, autojump_clock: MockClock
 ) -> None:
-    """logrotate here, appenders there: the line is in the old log or in the new one, once."""
+    """S5.1: logrotate here, appenders there: the line is in the old log or in the new one, once."""
     store = Rival()
     async with workbench(store) as bench:
         await store_file(bench, "log", b"one\n")
@@ -141,7 +141,7 @@ async def test_a_log_whose_appenders_pause_now_and_then(autojump_clock: MockCloc
 
 
 async def test_a_log_that_is_begun_anew_while_it_is_rotated(autojump_clock: MockClock) -> None:
-    """Another host rotates the same log: what it begins under the old name stays there."""
+    """S5.3: Another host rotates the same log: what it begins under the old name stays there."""
     store = Rival()
 
     async def rotate() -> None:
@@ -157,7 +157,7 @@ async def test_a_log_that_is_begun_anew_while_it_is_rotated(autojump_clock: Mock
 
 
 async def test_a_file_that_another_host_deletes_first(autojump_clock: MockClock) -> None:
-    """There is nothing to rename any more, and nothing appears."""
+    """S5.3: There is nothing to rename any more, and nothing appears."""
     store = Rival()
     async with workbench(store) as bench:
         await store_file(bench, "f", b"content")
@@ -170,7 +170,9 @@ async def test_a_file_that_another_host_deletes_first(autojump_clock: MockClock)
 async def test_bytes_that_another_host_has_put_keep_their_time_and_headers(
     autojump_clock: MockClock,
 ) -> None:
-    """`mv a b` of a file that was replaced: nothing of the old object is pasted onto the new."""
+    """S5.2: `mv a b` of a file that was replaced: nothing of the old object is pasted onto
+    the new.
+    """
     store = Rival()
     async with workbench(store) as bench:
         await store_file(bench, "a", b"old")
@@ -187,7 +189,7 @@ async def test_bytes_that_another_host_has_put_keep_their_time_and_headers(
 
 
 async def test_no_replace_meets_a_name_that_another_host_makes(autojump_clock: MockClock) -> None:
-    """`mv -n mine lock` on two hosts: one of them has it, and both objects are whole."""
+    """S5.5: `mv -n mine lock` on two hosts: one of them has it, and both objects are whole."""
     store = Rival()
     async with workbench(store) as bench:
         await store_file(bench, "mine", b"mine")
@@ -206,7 +208,7 @@ async def test_no_replace_meets_a_name_that_another_host_makes(autojump_clock: M
 async def test_a_name_that_another_host_has_made_is_not_replaced(
     kind: str, autojump_clock: MockClock
 ) -> None:
-    """symlink(), mkdir() and mv -n within the ttl: EEXIST, and their object as it was."""
+    """S5.5: symlink(), mkdir() and mv -n within the ttl: EEXIST, and their object as it was."""
     store = Rival()
     async with workbench(store) as bench:
         root, key = bench.tree.root, "d/" if kind == "directory" else "d"
@@ -226,7 +228,9 @@ async def test_a_name_that_another_host_has_made_is_not_replaced(
 
 
 async def test_an_empty_file_over_an_existing_one(autojump_clock: MockClock) -> None:
-    """`: > new; mv new page` while new is open: the CDN has the old page or the new, always."""
+    """S5.6: `: > new; mv new page` while new is open: the CDN has the old page or the new,
+    always.
+    """
     store = FakeStore()
     async with workbench(store) as bench:
         await store_file(bench, "page", b"old")
@@ -239,7 +243,7 @@ async def test_an_empty_file_over_an_existing_one(autojump_clock: MockClock) -> 
 
 
 async def test_rmdir_of_a_directory_with_a_directory_that_no_store_shows() -> None:
-    """On stores without markers a directory is this mount's alone: ENOTEMPTY all the same."""
+    """S9.8: On stores without markers a directory is this mount's alone: ENOTEMPTY all the same."""
 
     class Slashless(FakeStore):
         async def put(self, key, body, attributes, **conditions):  # type: ignore[no-untyped-def]
@@ -271,7 +275,7 @@ async def test_a_line_that_comes_while_a_directory_is_renamed(autojump_clock: Mo
 
 
 async def test_a_directory_rename_that_fails_changes_nothing(autojump_clock: MockClock) -> None:
-    """One copy of many is refused: no copy stays, and who repeats it has a free name."""
+    """S5.7: One copy of many is refused: no copy stays, and who repeats it has a free name."""
     fake = FakeStore()
     store = FaultyStore(fake, Fault("copy", AccessDenied("no"), key="e/c"))
     async with workbench(store) as bench:
@@ -285,7 +289,7 @@ async def test_a_directory_rename_that_fails_changes_nothing(autojump_clock: Moc
 
 
 async def test_a_directory_with_a_key_that_would_be_too_long(autojump_clock: MockClock) -> None:
-    """Refused before the first copy."""
+    """S5.7: Refused before the first copy."""
     fake = FakeStore()
     await fake.put("d/" + "x" * 1000, [b"x"], Attributes())
     await fake.put("d/a", [b"a"], Attributes())
@@ -300,7 +304,7 @@ async def test_a_directory_with_a_key_that_would_be_too_long(autojump_clock: Moc
 async def test_a_directory_rename_that_was_killed_is_repeated(
     deleted: int, autojump_clock: MockClock
 ) -> None:
-    """`mv -T d e` after a crash between the copies, or between the deletes."""
+    """S5.8: `mv -T d e` after a crash between the copies, or between the deletes."""
     fake = FakeStore()
     async with workbench(fake) as bench:
         await directory(bench, "d", a=b"1", b=b"2", c=b"3")
@@ -371,7 +375,7 @@ async def test_a_store_that_cannot_copy_a_marker(autojump_clock: MockClock) -> N
 async def test_renaming_more_than_one_copy_takes(
     overwrite: bool, autojump_clock: MockClock
 ) -> None:
-    """Beyond 5 GiB, in parts; a line that comes meanwhile is there too."""
+    """S5.11: Beyond 5 GiB, in parts; a line that comes meanwhile is there too."""
     store = Rival(limits=TINY)
     async with workbench(store, limits=TINY) as bench:
         await store.puts("large", bytes(40), **{"mode": "33152"})()
@@ -384,7 +388,8 @@ async def test_renaming_more_than_one_copy_takes(
 
 
 async def test_a_plain_server_cannot_rename_a_large_object(autojump_clock: MockClock) -> None:
-    """No compose goes to a store that would take its XML for the object: both stay as they are."""
+    """S5.11: No compose goes to a store that would take its XML for the object: both stay as they
+    are."""
     store = FakeStore(append=False, compose=False, min_range_source=1 << 40, limits=TINY)
     await store.put("large", [bytes(40)], Attributes())
     await store.put("old", [b"old"], Attributes())

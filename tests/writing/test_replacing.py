@@ -27,7 +27,7 @@ OLD = bytes(range(60))
 async def test_a_line_that_comes_while_a_file_is_changed(
     change: str, operation: str, autojump_clock: MockClock
 ) -> None:
-    """Whenever it comes, it stays, and whoever would have cut it off is told."""
+    """S3.3: Whenever it comes, it stays, and whoever would have cut it off is told."""
     store = Rival(limits=SMALL)
     await store.put("log", [OLD], Attributes())
     async with workbench(store, limits=SMALL) as bench:
@@ -51,7 +51,7 @@ async def test_a_line_that_comes_while_a_file_is_changed(
 async def test_a_source_of_a_copy_that_is_replaced_by_as_many_bytes(
     operation: str, exists: bool, autojump_clock: MockClock
 ) -> None:
-    """`cat a b > c`: no mixture is left under the name, and an old object stays."""
+    """S4.3: `cat a b > c`: no mixture is left under the name, and an old object stays."""
     store = Rival(limits=SMALL)
     await store.put("a", [b"old a"], Attributes())
     await store.put("b", [b"old b"], Attributes())

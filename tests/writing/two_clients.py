@@ -194,7 +194,9 @@ class Meeting(FaultyStore):
     def _act(self, blocked: Collection[str]) -> None:
         if self.rng.random() >= self.meets:
             return
-        keys = [key for key in self.keys if key not in blocked and key.split("/")[0] not in self.guarded]
+        keys = [
+            key for key in self.keys if key not in blocked and key.split("/")[0] not in self.guarded
+        ]
         if not keys:
             return
         key = self.rng.choice(keys)
@@ -516,9 +518,7 @@ class Program:
         file = self.bench.files.writer(node)
         if overwrite:
             self.ledger.replaceable.add(new)
-        await self.bench.namespace.rename(
-            parent, name, new_parent, new_name, overwrite=overwrite
-        )
+        await self.bench.namespace.rename(parent, name, new_parent, new_name, overwrite=overwrite)
         if file is not None and file.error is None:
             content = self.contents[file]
             whole = file.content.current is not None
@@ -534,9 +534,7 @@ class Program:
         self.ledger.told.append(f"  {old} to {new}")
         self.store.guarded.add(new)
         root = self.bench.tree.root
-        files = [
-            (writer, self.contents[writer]) for writer in self.bench.files.writers
-        ]
+        files = [(writer, self.contents[writer]) for writer in self.bench.files.writers]
         await self.bench.namespace.rename(root, old, root, new)
         for file, content in files:
             if content.data is not None and file.error is None and file.content.stored:
@@ -584,9 +582,7 @@ async def run(row: Row, seed: int, told: list[str] | None = None) -> None:
         await bench.capabilities.get()
         program = Program(bench, store, rng)
         for name in "de":
-            await bench.namespace.make_directory(
-                bench.tree.root, name, FileMetadata(mode=0o755)
-            )
+            await bench.namespace.make_directory(bench.tree.root, name, FileMetadata(mode=0o755))
         store.armed = True
         store.ledger.observe("B")
         with trio.fail_after(1e6):  # of a clock that jumps: a standstill
@@ -597,5 +593,3 @@ async def run(row: Row, seed: int, told: list[str] | None = None) -> None:
                     await program.close()
             await trio.sleep(100)
             await store.settle()
-
-
