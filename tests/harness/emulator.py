@@ -177,7 +177,7 @@ class Emulator:
         return True
 
     def fault(self, **description: Any) -> None:
-        """Set a fault: the fields of `kontenumfs.emulator.faults.Fault`, which says what each does."""
+        """Set a fault: `kontenumfs.emulator.faults.Fault` says what its fields are."""
         self._control("POST", "/faults", description)
 
     def clear_faults(self) -> None:
