@@ -7,6 +7,7 @@ import os
 import platform
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pyfuse3
@@ -158,12 +159,12 @@ class Mount:
         try:
             copy_range.install(parts.operations.copy_range, supervisor, at_once=REQUESTS_AT_ONCE)
             parts.start(supervisor)
-            supervisor.keep(lambda: self._clear_up(parts.journal), "what was left behind")
-            supervisor.keep(lambda: self._obey_signals(parts, service, report), "signals")
+            supervisor.keep(partial(self._clear_up, parts.journal), "what was left behind")
+            supervisor.keep(partial(self._obey_signals, parts, service, report), "signals")
             supervisor.keep(control.serve, "control socket")
             supervisor.keep(self._live.watch_keys, "key files")
             supervisor.keep(service.run, "service manager")
-            supervisor.keep(lambda: self._announce(service), "self-check")
+            supervisor.keep(partial(self._announce, service), "self-check")
             await self._answer_kernel()
             self._unmounted.set()
             # From here on systemd's or a user's signal must not cut the last uploads short.

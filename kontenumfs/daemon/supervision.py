@@ -47,7 +47,7 @@ class Supervisor:
 
     def keep(self, run: Callable[[], Awaitable[object]], name: str) -> None:
         """Run `run` until it returns; after a defect it is begun again, later each time."""
-        self._nursery.start_soon(self._kept, run, name, name=name)
+        self._nursery.start_soon(self._kept, run, name, name=f"{name}: {name_of(run)}")
 
     async def _once(self, call: Callable[..., Awaitable[Any]], args: tuple[Any, ...]) -> None:
         await self._guarded(lambda: call(*args), name_of(call))
@@ -85,4 +85,5 @@ class Supervisor:
 
 def name_of(call: object) -> str:
     """What a task is called in an incident."""
-    return str(getattr(call, "__qualname__", None) or getattr(call, "func", call))
+    call = getattr(call, "func", call)  # of a partial
+    return str(getattr(call, "__qualname__", call))

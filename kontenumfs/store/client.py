@@ -48,7 +48,7 @@ from kontenumfs.store.gate import (
 )
 from kontenumfs.store.gate import request_id as id_of
 from kontenumfs.store.keys import KeyRing
-from kontenumfs.store.observer import Attempt, NoObserver, Observer
+from kontenumfs.store.observer import RESENT, Attempt, NoObserver, Observer
 from kontenumfs.store.pages import Pages, Question, judge_uploads
 from kontenumfs.store.retry import Repeat, RetryPolicy
 from kontenumfs.store.transport import CONNECT_SECONDS, OriginTransport
@@ -148,7 +148,7 @@ class HTTPStore:
         prepared = await prepare(self._endpoint, self._origin, self.bucket, call)
         if call.once:
             repeat = Repeat.UNSENT
-        attempts = count(1)
+        attempts = count(1 + RESENT.get())
         response = await self._retry.run(
             lambda: self._attempt(call, prepared, next(attempts)), repeat
         )

@@ -146,7 +146,7 @@ class ConditionalStore:
             return await self._inner.append(key, body, expected=belief, attributes=attributes)
 
         with trio.move_on_after(self._deadline):
-            if not (await self._capabilities.get()).append:
+            if not (await self._capabilities.get("append")).append:
                 raise _unproven("AppendObject", key)
             verb = target_condition(expected, Verb.APPEND_ABSENT, Verb.APPEND_MATCH)
             if verb is None:
@@ -157,7 +157,7 @@ class ConditionalStore:
     async def compose(self, key: str, components: Sequence[str], attributes: Attributes) -> Written:
         """See Store."""
         with trio.move_on_after(self._deadline):
-            if not (await self._capabilities.get()).compose:
+            if not (await self._capabilities.get("compose")).compose:
                 raise _unproven("ComposeObject", key)
             return await self._inner.compose(key, components, attributes)
         raise DeadlineExceeded(f"compose {key!r}: no answer within {self._deadline:g} s")
@@ -204,7 +204,7 @@ class ConditionalStore:
         if not believed:
             return await self._inner.delete_many(keys)
         # What is deleted wrongly is gone: here nothing is relied on before it is proven.
-        known = await self._capabilities.get()
+        known = await self._capabilities.get(Verb.DELETE_MANY_MATCH)
         if not known.condition(Verb.DELETE_MANY_MATCH):
             plain = {key: UNKNOWN for key, belief in keys.items() if belief is UNKNOWN}
             failed = await self._inner.delete_many(plain) if plain else {}

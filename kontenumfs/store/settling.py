@@ -42,6 +42,7 @@ from kontenumfs.store.beliefs import (
     refusal,
 )
 from kontenumfs.store.capabilities import ProvenCapabilities
+from kontenumfs.store.observer import RESENT
 from kontenumfs.store.proof import Proof, Verb
 
 log = logging.getLogger(__name__)
@@ -116,7 +117,11 @@ class Settler:
         request = _Request(self.store, self.capabilities, intent, send)
         with trio.move_on_after(self.deadline):
             for number in count():
-                written = await request.attempt()
+                token = RESENT.set(number)
+                try:
+                    written = await request.attempt()
+                finally:
+                    RESENT.reset(token)
                 if written is not None:
                     return written
                 await self._wait(number, request.trouble)
@@ -194,10 +199,12 @@ class _Request:
         except (InvalidRequest, NotImplementedByStore) as error:
             if is_blind or proof or type(error) not in (InvalidRequest, NotImplementedByStore):
                 raise
+            # It may be the condition that the store does not know: that can be found out.
+            known = await self._capabilities.get(self._intent.verb)
+            if known.condition(self._intent.verb) is not Proof.DISPROVEN:
+                raise
             self._note(error)
-            if (written := await self._settled()) is None:
-                await self._doubt()
-            return written
+            return None
         except LOST as error:
             if self._intent.done is None:
                 raise
@@ -223,7 +230,7 @@ class _Request:
         self._doubts.append(now)
         if len(self._doubts) < FALSE_REFUSALS:
             return
-        known = await self._capabilities.get()
+        known = await self._capabilities.get(verb)
         if known.condition(verb) is Proof.OPEN and now - self._doubts[0] >= DOUBT_SECONDS:
             self._capabilities.disprove(verb)
 

@@ -29,7 +29,7 @@ from kontenumfs.protocol.errors import (
 )
 from kontenumfs.store.api import Attributes, Body, Store
 from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version, found_instead
-from kontenumfs.store.proof import Capabilities, Proof, Verb
+from kontenumfs.store.proof import Ask, Capabilities, Item, Proof, Verb
 from kontenumfs.writing.digest import Search, is_out_of_range, places
 from kontenumfs.writing.journal import Journal
 from kontenumfs.writing.patience import LONGEST_WAIT, PATIENCE, Uniform, wait_before
@@ -84,7 +84,7 @@ class Appender:
         store: Store,
         journal: Journal,
         *,
-        capabilities: Callable[[], Awaitable[Capabilities]],
+        capabilities: Ask,
         restart: Callable[[str, Belief], Awaitable[Version]],
         new_key: Callable[[], str],
         patience: float = PATIENCE,
@@ -113,7 +113,7 @@ class Appender:
         """
         size = target.base.size if isinstance(target.base, Version) else 0
         with self.journal.appending(target.key, size, body, shared=target.shared):
-            attempt = _Attempt(self, target, body, await self.capabilities())
+            attempt = _Attempt(self, target, body, await self.capabilities(*_needed(target)))
             with trio.move_on_after(self.patience):
                 return await attempt.run()
             raise attempt.unsettled or DeadlineExceeded(
@@ -122,7 +122,7 @@ class Appender:
 
     async def require_append(self, key: str) -> None:
         """Raise Unsupported where the store does not append; DeadlineExceeded where none knows."""
-        can_append = (await self.capabilities()).append
+        can_append = (await self.capabilities("append")).append
         if can_append is Proof.DISPROVEN:
             raise Unsupported(
                 f"{key!r}: this store does not append, and the object's own bytes cannot be read "
@@ -139,6 +139,13 @@ class Appender:
     def contest(self, key: str) -> None:
         """Another host appends to `key` too."""
         self._contested[key] = trio.current_time()
+
+
+def _needed(target: Target) -> tuple[Item, ...]:
+    """What the way of the bytes depends on."""
+    if target.base is ABSENT and target.shared:
+        return "append", Verb.APPEND_MATCH, Verb.PUT_ABSENT
+    return "append", Verb.APPEND_MATCH
 
 
 @dataclass(slots=True)
@@ -369,7 +376,7 @@ class _Attempt:
         start = lost.base.size if isinstance(lost.base, Version) else 0
         if not isinstance(state, Version) or state.size < start + self._length:
             return None  # deleted, replaced or renamed since, with our bytes or without
-        if not self._capabilities.digest:
+        if not (await self._appender.capabilities("digest")).digest:
             alone = state.size == start + self._length and not self._appender.is_contested(
                 self._key
             )

@@ -20,7 +20,7 @@ from kontenumfs.protocol.errors import (
 )
 from kontenumfs.store.api import Attributes, Store
 from kontenumfs.store.beliefs import ABSENT, Belief, believed
-from kontenumfs.store.proof import UNPROVEN, Capabilities
+from kontenumfs.store.proof import JOINING, UNPROVEN, Ask, Capabilities
 from kontenumfs.store.tasks import Spawner
 from kontenumfs.writing.appending import Appender, Target
 from kontenumfs.writing.execute import PlanRunner, Publication
@@ -66,7 +66,7 @@ class Environment:
     memory: MemoryBudget
     nursery: Spawner
     chunk_size: int
-    capabilities: Callable[[], Awaitable[Capabilities]]
+    capabilities: Ask
     policy: Callable[[str], FilePolicy]
     wall_ns: Callable[[], int]
     spare: Callable[[RemoteObject], Awaitable[None]]
@@ -163,7 +163,7 @@ class Content:
             return None
         match list(segments(self.rope, inline=False)):
             case [Range() as kept, Bytes()] if kept.source is self.current and kept.whole:
-                if (await self._env.capabilities()).append:
+                if (await self._env.capabilities("append")).append:
                     return None
         return self.current
 
@@ -193,11 +193,11 @@ class Content:
         With `visible`, only where it can be seen then. Returns whether anything was sent: where
         the store has no way to that, the bytes stay here.
         """
-        capabilities = await self._env.capabilities()
-        tail = self.live_tail() if capabilities.append else None
-        if tail is not None:
+        tail = self.live_tail()
+        if tail is not None and (await self._env.capabilities("append")).append:
             await self._send_live(tail)
             return True
+        capabilities = await self._env.capabilities("append", *JOINING)
         direct = not (capabilities.append or capabilities.compose)
         short = self.rope.literal < self._env.limits.min_part
         if visible or (direct and (short or not self._is_sequential())):
@@ -413,7 +413,11 @@ class Content:
             case [Range() as kept] if self.current is None and kept.whole:
                 if kept.length <= self._env.limits.max_copy:
                     return UNPROVEN
-        return await self._env.capabilities()
+            case [Range() as kept, Bytes()] if kept.whole and kept.source is self.current:
+                known = await self._env.capabilities("append")
+                if known.append:
+                    return known
+        return await self._env.capabilities("append", *JOINING)
 
     async def _finish_upload(self) -> None:
         """End the upload that is open; what follows its parts goes along as the last one."""
@@ -444,7 +448,7 @@ class Content:
         await self._finish_upload()
         helper = RemoteObject(self._env.runner.new_key(), self.rope.size, "")
         plan = compile_rope(
-            self.rope, helper, None, await self._env.capabilities(), self._env.limits
+            self.rope, helper, None, await self._env.capabilities(*JOINING), self._env.limits
         )
         await self._env.runner.run(plan, Publication(Attributes()))
         self._staged.append(helper)

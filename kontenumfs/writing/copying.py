@@ -3,7 +3,7 @@
 """The one way to copy an object: any size, any attributes, and exactly what is believed of it."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import count
 
@@ -31,7 +31,7 @@ from kontenumfs.store.beliefs import (
     found_instead,
     refusal,
 )
-from kontenumfs.store.proof import Capabilities
+from kontenumfs.store.proof import JOINING, Ask
 from kontenumfs.writing.execute import PlanRunner, Publication
 from kontenumfs.writing.extents import RemoteObject, whole
 from kontenumfs.writing.identity import Composer, marker_attributes
@@ -77,7 +77,7 @@ class Copier:
         self,
         runner: PlanRunner,
         composer: Composer,
-        capabilities: Callable[[], Awaitable[Capabilities]],
+        capabilities: Ask,
         *,
         wall_ns: Callable[[], int],
         patience: float = PATIENCE,
@@ -117,7 +117,7 @@ class Copier:
         made = RemoteObject(target, source.size, "")
         # It ends with a condition in any case: where there is none on the target, a name that
         # somebody has taken meanwhile is still replaced as a whole.
-        capabilities = await self._capabilities()
+        capabilities = await self._capabilities(*JOINING)
         plan = compile_rope(whole(remote), made, None, capabilities, self._limits, exclusive=True)
         belief = believed(source.etag, source.size) if itself else expected
         await self._runner.run(plan, Publication(attributes, belief))
