@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kontenumfs.daemon.cache import cache_file, identity_file, journal_file
+from kontenumfs.daemon.cache import cache_file, identity_file, journal_file, safe
 from kontenumfs.daemon.commands import Commands
 from kontenumfs.daemon.live import LiveSettings
 from kontenumfs.daemon.options import MountOptions
+from kontenumfs.daemon.safe_files import open_safely
 from kontenumfs.daemon.supervision import Supervisor
 from kontenumfs.fuse.kernel import FuseKernel
 from kontenumfs.fuse.operations import Operations
@@ -81,7 +82,7 @@ def assemble(
     options = live.settings.options
     capabilities = ProvenCapabilities.within(store, prefix, deadline=options.deadline)
     store = ConditionalStore(store, capabilities, deadline=options.deadline)
-    kept = cache_file(options.cache_dir, options.endpoint, store.bucket, os.environ)
+    kept = safe(cache_file(options.cache_dir, options.endpoint, store.bucket, os.environ))
     remembered = RememberedAttributes(kept, limit=options.cache_entries)
     journal = _journal(kept, staging)
     tree = _tree(store, prefix, options, remembered)
@@ -133,8 +134,8 @@ def _operations(
 
 def _journal(kept: Path | None, staging: Staging) -> Journal:
     """What is under way, in a file that no other daemon has."""
-    alone = staging.claim(identity_file(kept, staging.name))
-    journal = Journal(journal_file(kept, staging.name) if alone else None)
+    alone = staging.claim(identity_file(kept, staging.name), open_safely)
+    journal = Journal(journal_file(kept, staging.name) if alone else None, open_safely)
     journal.open()
     return journal
 

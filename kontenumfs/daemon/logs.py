@@ -9,7 +9,9 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
+from kontenumfs.daemon.safe_files import open_log
 from kontenumfs.protocol.errors import UserError
 from kontenumfs.protocol.incidents import CARRIED
 
@@ -39,9 +41,10 @@ def set_up_logging(level: str, file: str | None, *, foreground: bool) -> None:
     formatter = logging.Formatter(FORMAT)
     if file is not None:
         try:
-            handler = logging.FileHandler(file, encoding="utf-8")
+            lines = os.fdopen(open_log(Path(file)), "a", encoding="utf-8")
         except OSError as error:
             raise UserError(f"log_file {file}: {error.strerror}", 2) from None
+        handler = logging.StreamHandler(lines)
     elif foreground:
         handler = logging.StreamHandler()
         if is_journal(sys.stderr.fileno(), os.environ):
