@@ -15,6 +15,7 @@ from kontenumfs.daemon.options import MountOptions
 from kontenumfs.daemon.safe_files import open_safely
 from kontenumfs.daemon.supervision import Supervisor
 from kontenumfs.fuse.kernel import FuseKernel
+from kontenumfs.fuse.locks import watch_locks
 from kontenumfs.fuse.operations import Operations
 from kontenumfs.store.api import Store
 from kontenumfs.store.capabilities import ProvenCapabilities
@@ -85,7 +86,8 @@ def assemble(
     kept = safe(cache_file(options.cache_dir, options.endpoint, store.bucket, os.environ))
     remembered = RememberedAttributes(kept, limit=options.cache_entries)
     journal = _journal(kept, staging)
-    tree = _tree(store, prefix, options, remembered)
+    kernel = FuseKernel()
+    tree = _tree(store, prefix, options, remembered, kernel)
     wall_ns: Callable[[], int] = time.time_ns
     composer = Composer(prefix, lambda path: live.rules.headers_of(path))
     markers, claims = Markers(store, prefix), Claims()
@@ -108,6 +110,7 @@ def assemble(
         store, tree, files, deferred, markers, composer, claims, copier, wall_ns=wall_ns
     )
     operations = _operations(tree, files, namespace, options, wall_ns)
+    watch_locks(operations, kernel)
     commands = Commands(tree, files)
     return Parts(
         tree, files, namespace, memory, deferred, remembered, journal, operations, commands
@@ -141,7 +144,11 @@ def _journal(kept: Path | None, staging: Staging) -> Journal:
 
 
 def _tree(
-    store: Store, prefix: str, options: MountOptions, remembered: RememberedAttributes
+    store: Store,
+    prefix: str,
+    options: MountOptions,
+    remembered: RememberedAttributes,
+    kernel: FuseKernel,
 ) -> Tree:
     return Tree(
         store,
@@ -150,7 +157,7 @@ def _tree(
         entries=options.cache_entries,
         trust_listings=options.attributes == "list",
         remembered=remembered,
-        kernel=FuseKernel(),
+        kernel=kernel,
     )
 
 

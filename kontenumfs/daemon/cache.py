@@ -35,9 +35,10 @@ def safe(cache: Path | None) -> Path | None:
     if cache is None:
         return None
     try:
-        with SafeDirectory(cache.parent, create=True) as directory, suppress(FileNotFoundError):
+        with SafeDirectory(cache.parent, create=True) as directory:
             for name in (cache.name, f"{cache.name}-wal", f"{cache.name}-shm"):
-                os.close(directory.open_file(name, os.O_RDONLY))
+                with suppress(FileNotFoundError):
+                    os.close(directory.open_file(name, os.O_RDONLY))
     except OSError as error:
         where = error.filename or cache
         log.warning("nothing is remembered over mounts: %s: %s", where, error.strerror)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from kontenumfs.daemon.safe_files import open_log
 from kontenumfs.protocol.errors import UserError
@@ -44,7 +45,7 @@ def set_up_logging(level: str, file: str | None, *, foreground: bool) -> None:
             lines = os.fdopen(open_log(Path(file)), "a", encoding="utf-8")
         except OSError as error:
             raise UserError(f"log_file {file}: {error.strerror}", 2) from None
-        handler = logging.StreamHandler(lines)
+        handler = _File(lines)
     elif foreground:
         handler = logging.StreamHandler()
         if is_journal(sys.stderr.fileno(), os.environ):
@@ -74,6 +75,15 @@ def is_journal(descriptor: int, environment: Mapping[str, str]) -> bool:
     except OSError:
         return False
     return environment.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+class _File(logging.StreamHandler[TextIO]):
+    """Lines into a file, which is closed with it."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+        super().close()
+        self.stream.close()
 
 
 class JournalFormatter(logging.Formatter):

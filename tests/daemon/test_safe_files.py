@@ -198,6 +198,8 @@ def test_log_lines_arrive_at_once(tmp_path: Path) -> None:
         logging.getLogger("kontenumfs").info("a line")
         assert "a line" in (tmp_path / "log").read_text()
     finally:
+        for handler in logging.getLogger().handlers:
+            handler.close()
         logging.getLogger().handlers[:] = kept
 
 
