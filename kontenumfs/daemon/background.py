@@ -130,7 +130,16 @@ class Running:
         os.write(descriptor, f"{os.getpid()}\n".encode())
 
     def pid(self) -> int | None:
-        """The process that holds the lock, or None."""
+        """The living process that holds the lock, or None."""
+        holder = self._holder()
+        return None if holder is None or _has_ended(holder) else holder
+
+    def is_stuck(self) -> bool:
+        """Whether the daemon was killed, and something in the kernel keeps it from ending."""
+        holder = self._holder()
+        return holder is not None and _has_ended(holder)
+
+    def _holder(self) -> int | None:
         descriptor = self._open_as_found()
         if descriptor is None:
             return None
@@ -188,6 +197,15 @@ def _owner(pid: int) -> int | None:
         return os.stat(f"/proc/{pid}").st_uid
     except OSError:
         return None
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether the first thread has, perhaps not all (proc(5))."""
+    try:
+        said = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return True
+    return said.rpartition(")")[2].split()[:1] in (["Z"], ["X"])
 
 
 def _owner_of_directory(path: Path) -> int | None:
