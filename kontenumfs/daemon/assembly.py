@@ -8,12 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kontenumfs.daemon.cache import cache_file, identity_file, journal_file
+from kontenumfs.daemon.cache import cache_file, identity_file, journal_file, safe
 from kontenumfs.daemon.commands import Commands
 from kontenumfs.daemon.live import LiveSettings
 from kontenumfs.daemon.options import MountOptions
+from kontenumfs.daemon.safe_files import open_safely
 from kontenumfs.daemon.supervision import Supervisor
 from kontenumfs.fuse.kernel import FuseKernel
+from kontenumfs.fuse.locks import watch_locks
 from kontenumfs.fuse.operations import Operations
 from kontenumfs.store.api import Store
 from kontenumfs.store.capabilities import ProvenCapabilities
@@ -81,10 +83,11 @@ def assemble(
     options = live.settings.options
     capabilities = ProvenCapabilities.within(store, prefix, deadline=options.deadline)
     store = ConditionalStore(store, capabilities, deadline=options.deadline)
-    kept = cache_file(options.cache_dir, options.endpoint, store.bucket, os.environ)
+    kept = safe(cache_file(options.cache_dir, options.endpoint, store.bucket, os.environ))
     remembered = RememberedAttributes(kept, limit=options.cache_entries)
     journal = _journal(kept, staging)
-    tree = _tree(store, prefix, options, remembered)
+    kernel = FuseKernel()
+    tree = _tree(store, prefix, options, remembered, kernel)
     wall_ns: Callable[[], int] = time.time_ns
     composer = Composer(prefix, lambda path: live.rules.headers_of(path))
     markers, claims = Markers(store, prefix), Claims()
@@ -107,6 +110,7 @@ def assemble(
         store, tree, files, deferred, markers, composer, claims, copier, wall_ns=wall_ns
     )
     operations = _operations(tree, files, namespace, options, wall_ns)
+    watch_locks(operations, kernel)
     commands = Commands(tree, files)
     return Parts(
         tree, files, namespace, memory, deferred, remembered, journal, operations, commands
@@ -133,14 +137,18 @@ def _operations(
 
 def _journal(kept: Path | None, staging: Staging) -> Journal:
     """What is under way, in a file that no other daemon has."""
-    alone = staging.claim(identity_file(kept, staging.name))
-    journal = Journal(journal_file(kept, staging.name) if alone else None)
+    alone = staging.claim(identity_file(kept, staging.name), open_safely)
+    journal = Journal(journal_file(kept, staging.name) if alone else None, open_safely)
     journal.open()
     return journal
 
 
 def _tree(
-    store: Store, prefix: str, options: MountOptions, remembered: RememberedAttributes
+    store: Store,
+    prefix: str,
+    options: MountOptions,
+    remembered: RememberedAttributes,
+    kernel: FuseKernel,
 ) -> Tree:
     return Tree(
         store,
@@ -149,7 +157,7 @@ def _tree(
         entries=options.cache_entries,
         trust_listings=options.attributes == "list",
         remembered=remembered,
-        kernel=FuseKernel(),
+        kernel=kernel,
     )
 
 

@@ -9,7 +9,10 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
 
+from kontenumfs.daemon.safe_files import open_log
 from kontenumfs.protocol.errors import UserError
 from kontenumfs.protocol.incidents import CARRIED
 
@@ -39,9 +42,10 @@ def set_up_logging(level: str, file: str | None, *, foreground: bool) -> None:
     formatter = logging.Formatter(FORMAT)
     if file is not None:
         try:
-            handler = logging.FileHandler(file, encoding="utf-8")
+            lines = os.fdopen(open_log(Path(file)), "a", encoding="utf-8")
         except OSError as error:
             raise UserError(f"log_file {file}: {error.strerror}", 2) from None
+        handler = _File(lines)
     elif foreground:
         handler = logging.StreamHandler()
         if is_journal(sys.stderr.fileno(), os.environ):
@@ -71,6 +75,15 @@ def is_journal(descriptor: int, environment: Mapping[str, str]) -> bool:
     except OSError:
         return False
     return environment.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+class _File(logging.StreamHandler[TextIO]):
+    """Lines into a file, which is closed with it."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+        super().close()
+        self.stream.close()
 
 
 class JournalFormatter(logging.Formatter):

@@ -18,7 +18,7 @@ from kontenumfs.daemon.commands import Commands
 from kontenumfs.daemon.control import Control
 from kontenumfs.daemon.dump import log_state
 from kontenumfs.daemon.ending import Ending
-from kontenumfs.daemon.kernel import FSTYPE, abort, refusals
+from kontenumfs.daemon.kernel import FSTYPE, abort, end_connection, holders, refusals, uppermost
 from kontenumfs.daemon.listing import Listing
 from kontenumfs.daemon.live import LiveSettings
 from kontenumfs.daemon.logs import LastError
@@ -30,6 +30,7 @@ from kontenumfs.daemon.scraping import Scraping
 from kontenumfs.daemon.service import Service, end_undisturbed
 from kontenumfs.daemon.source import Source
 from kontenumfs.daemon.supervision import Supervisor
+from kontenumfs.daemon.whereabouts import CALM_SECONDS, LOOK_SECONDS, until_gone
 from kontenumfs.fuse import copy_range
 from kontenumfs.protocol.errors import KontenumError, UserError, reported
 from kontenumfs.store.api import Store
@@ -164,6 +165,7 @@ class Mount:
             supervisor.keep(control.serve, "control socket")
             supervisor.keep(self._live.watch_keys, "key files")
             supervisor.keep(service.run, "service manager")
+            supervisor.keep(partial(self._follow, parts.files, service, report), "whereabouts")
             supervisor.keep(partial(self._announce, service), "self-check")
             await self._answer_kernel()
             self._unmounted.set()
@@ -208,7 +210,7 @@ class Mount:
 
     def _fuse_options(self) -> set[str]:
         words = set(pyfuse3.default_options)
-        words.add(f"fsname={str(self._source).replace(',', '_')}")
+        words.add(f"fsname={self._source.fsname}")
         words.add(f"subtype={FSTYPE.removeprefix('fuse.')}")
         for name in ("ro", "allow_other", "nosuid", "nodev"):
             if getattr(self._options, name):
@@ -229,6 +231,31 @@ class Mount:
         log.info("mounted %s at %s", self._source, self._mountpoint)
         self._ready()
         service.ready()
+
+    async def _follow(self, files: OpenFiles, service: Service, report: Report) -> None:
+        """End when the mount has gone from our namespace, though another may still have it.
+
+        Programs here that have files open may go on until they close them.
+        """
+        found = uppermost(self._mountpoint)
+        if found is None or found.fstype != FSTYPE:
+            return  # hidden from us, in a sandbox
+        service.device = found.device
+        await until_gone(found.device)
+        await trio.sleep(CALM_SECONDS)
+        if self._unmounted.is_set():
+            return
+        service.gone()
+        while not (others := holders(found.device)) and report.pending()["open_files"]:
+            await trio.sleep(LOOK_SECONDS)
+        if self._unmounted.is_set():
+            return
+        who = ", ".join(others) or "unknown"
+        log.warning("unmounted here; other mount namespaces still have it (%s): it ends", who)
+        await self._drain(files, service)
+        if not self._unmounted.is_set():
+            end_connection(found.device)
+            pyfuse3.terminate()
 
     async def _obey_signals(self, parts: Parts, service: Service, report: Report) -> None:
         end_undisturbed()

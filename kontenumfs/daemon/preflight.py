@@ -7,9 +7,13 @@ import os
 from enum import IntEnum
 from pathlib import Path
 
-from kontenumfs.daemon.kernel import detach, type_of_mount
+from kontenumfs.daemon.background import Running
+from kontenumfs.daemon.kernel import FSTYPE, clear_dead, type_of_mount
 from kontenumfs.protocol import errors as e
 from kontenumfs.store.api import Store
+
+STUCK_SECONDS = 10.0
+"""How long a killed daemon may take to end when nothing holds it any more."""
 
 
 class Exit(IntEnum):
@@ -105,6 +109,11 @@ def verdict(error: e.KontenumError, bucket: str, endpoint: str) -> e.UserError:
 
 def check_mountpoint(path: Path, *, nonempty: bool) -> None:
     """Make sure that `path` can be mounted on, and clear a dead mount; raises UserError."""
+    daemon = Running(path)
+    if daemon.is_stuck() and type_of_mount(path) == FSTYPE:
+        # Whoever looks at that mount waits for its daemon, which was killed and cannot end.
+        clear_dead(path)
+        daemon.wait_for_end(STUCK_SECONDS)
     try:
         entries = os.listdir(path)
     except FileNotFoundError:
@@ -118,7 +127,7 @@ def check_mountpoint(path: Path, *, nonempty: bool) -> None:
             hint = ": mount as its owner or as root" if error.errno == errno.EACCES else ""
             raise e.UserError(f"{path}: {error.strerror}{hint}", Exit.MOUNTPOINT) from None
         # "Transport endpoint is not connected": the daemon of an earlier mount has died.
-        detach(path)
+        clear_dead(path)
         check_mountpoint(path, nonempty=nonempty)
         return
     # An automount is to be mounted over.

@@ -13,6 +13,7 @@ import pyfuse3
 import trio
 
 from kontenumfs.fuse.errors import translated
+from kontenumfs.fuse.kernel import BELIEF_SECONDS
 from kontenumfs.fuse.xattrs import ExtendedAttributes
 from kontenumfs.protocol.errors import FileMissing
 from kontenumfs.tree.attributes import Defaults, stat_of
@@ -91,22 +92,22 @@ class Entries(ExtendedAttributes):
         entry.st_blocks = -(-shown.size // BLOCK_SIZE)
         entry.st_atime_ns = entry.st_mtime_ns = entry.st_ctime_ns = shown.mtime_ns
         entry.generation = self._tree.inodes.generation(node)
-        entry.entry_timeout = self._tree.freshness(node.checked)
         # What nobody has asked for yet is asked for when somebody wants it.
-        if shown.is_directory:
-            entry.entry_timeout = DIRECTORY_TIMEOUT
-        entry.attr_timeout = entry.entry_timeout if self._tree.describer.knows(node) else 0.0
+        fresh = DIRECTORY_TIMEOUT if shown.is_directory else self._tree.freshness(node.checked)
+        entry.entry_timeout = min(fresh, BELIEF_SECONDS)
+        entry.attr_timeout = fresh if self._tree.describer.knows(node) else 0.0
         if isinstance(node, File) and node.local is not None:
-            entry.attr_timeout = 0.0
+            # What is not stored yet may vanish at any time.
+            entry.attr_timeout = entry.entry_timeout = 0.0
         return entry
 
     def _absent(self, parent: Directory, name: str) -> pyfuse3.EntryAttributes:
-        """The answer by which the kernel remembers that there is no such name."""
+        """There is no such name: the kernel remembers none, for it cannot be told of a new one."""
         since = self._tree.absent_since(parent, name)
         self._tree.told_missing(parent, name, since)
         entry = pyfuse3.EntryAttributes()
         entry.st_ino = 0
-        entry.entry_timeout = self._tree.freshness(since)
+        entry.entry_timeout = 0.0
         return entry
 
     def _may_be_link(self, node: Node) -> bool:

@@ -77,14 +77,13 @@ class ExtendedAttributes(pyfuse3.Operations):
         async with translated("setxattr"):
             self._require_user(name)
             if os.fsdecode(name) == REFRESH:
-                self._refresh(inode, recursive=value == b"recursive")
+                await self._refresh(inode, recursive=value == b"recursive")
             else:
                 await self._change_attribute(inode, os.fsdecode(name), value)
 
-    def _refresh(self, inode: int, *, recursive: bool) -> None:
+    async def _refresh(self, inode: int, *, recursive: bool) -> None:
         node = self._tree.inodes.node(inode)
-        for parent, name in refresh(self._tree, node, recursive=recursive):
-            self._tree.kernel.entry_changed(parent, name)
+        await self._tree.kernel.entries_changed(refresh(self._tree, node, recursive=recursive))
 
     async def removexattr(self, inode: int, name: bytes, ctx: Any) -> None:
         async with translated("removexattr"):

@@ -7,7 +7,7 @@ import logging
 import os
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,14 @@ log = logging.getLogger(__name__)
 LONGEST = 1 << 20
 """Bytes after which the file is written anew, with what is still under way."""
 
+LONGEST_READ = 16 * LONGEST
+"""Bytes that are read of what the last daemon left: it never writes so many."""
+
 ABANDONED_SECONDS = 24 * 3600
 """After that, nobody works on an upload any more."""
+
+Opener = Callable[[Path, int], int]
+"""``opener(path, flags)`` returns the descriptor of a private file; raises OSError."""
 
 Entry = dict[str, Any]
 _COMMON: dict[str, type] = {"begin": int, "time": int, "key": str}
@@ -39,10 +45,12 @@ class Journal:
 
     Args:
         path: the file, which no other mount uses; None to keep none.
+        opener: opens it, where no other user can lead us astray.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, opener: Opener = os.open) -> None:
         self._path = path
+        self._opener = opener
         self._descriptor = -1
         self._length = 0
         self._open: dict[int, Entry] = {}
@@ -58,9 +66,11 @@ class Journal:
         if self._path is None:
             return
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(FileNotFoundError):
-                self._read(self._path.read_bytes())
+            with (
+                suppress(FileNotFoundError),
+                open(self._opener(self._path, os.O_RDONLY), "rb") as file,
+            ):
+                self._read(file.read(LONGEST_READ))
             self._left = dict(self._open)
             self._write_anew(self._path)
         except OSError as error:
@@ -80,9 +90,8 @@ class Journal:
 
     def _write_anew(self, path: Path) -> None:
         fresh = path.with_name(path.name + ".new")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         self.close()
-        self._descriptor = os.open(fresh, flags, 0o600)
+        self._descriptor = self._opener(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         self._length = 0
         for entry in self._open.values():
             self._append_line(entry)

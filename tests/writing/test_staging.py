@@ -5,6 +5,7 @@
 import shutil
 from pathlib import Path
 
+from kontenumfs.daemon.safe_files import open_safely
 from kontenumfs.store.api import Attributes, ListPage
 from kontenumfs.store.fake import FakeStore
 from kontenumfs.writing.staging import Staging
@@ -16,7 +17,7 @@ DAY = 24 * 3600
 def started(file: Path | None, now: float = 0.0) -> Staging:
     """A mount at the place where all mounts of this test are."""
     staging = Staging("p/", "name", wall=lambda: now)
-    staging.claim(file)
+    staging.claim(file, open_safely)
     return staging
 
 
