@@ -13,7 +13,7 @@ TESTS = Path(__file__).parent
 DOCUMENT = TESTS.parent / "docs" / "semantics.md"
 NUMBER = re.compile(r"\bS\d+\.\d+\b")
 PROMISE = re.compile(r"^- \*\*(S\d+\.\d+)\*\* ", re.MULTILINE)
-CONDITION = re.compile(r"\((?:store|host): [^()]+\)")
+CONDITION = re.compile(r"\((?:store|host):\s[^()]+\)")
 
 
 def promises() -> list[str]:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.emulator import Emulator
+from tests.harness.emulator import Emulator, running_emulator
 from tests.harness.mounts import MountedBucket, MountFactory, shell, wait_until
 from tests.harness.objects import ObjectStore
 from tests.interop.rclone_server import running_rclone
@@ -548,6 +548,20 @@ def test_who_is_not_an_appender_is_told_of_one(mounted: MountedBucket, store: Ob
     assert mounted.fetch("f") == b"1xx theirs"
 
 
+def test_a_log_is_begun_by_two_hosts_where_no_condition_is_honoured(
+    mount: MountFactory, tmp_path: Path
+) -> None:
+    """S6.1; 1.10: the second one, which believes that there is nothing, erases no line."""
+    with running_emulator(tmp_path / "careless", "--conditional=none") as careless:
+        hosts = [mount(server=careless) for _ in range(2)]
+        for host in hosts:
+            shell("ls -la", host.path)
+            assert not (host.path / "log").exists()
+        for number, host in enumerate(hosts):
+            store_line(host.path / "log", b"line %d\n" % number)
+        assert hosts[0].fetch("log") == b"line 0\nline 1\n"
+
+
 # A plain S3 server (1.9)
 
 
@@ -613,16 +627,18 @@ def test_a_put_that_comes_after_its_deadline_undoes_nothing(
     mounted = mount("deadline=2")
     if known:
         (mounted.path / "f").write_bytes(b"old")
-    emulator.fault(op="PutObject", key=mounted.key("f"), delay=8, count=1)
+    key = mounted.key("f")
     emulator.mark()
+    emulator.fault(op="PutObject", key=key, delay=6, count=None)
     with pytest.raises(OSError, match="Errno"):
         store_line(mounted.path / "f", b"late", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    late = emulator.faults()[-1]["seen"]
+    emulator.clear_faults()
     store.put("f", b"theirs")
 
-    def is_over() -> bool:
-        key = mounted.key("f")
-        late = [r for r in emulator.requests() if (r["op"], r["key"]) == ("PutObject", key)]
-        return len(late) >= 2
+    def puts() -> int:
+        return sum((r["op"], r["key"]) == ("PutObject", key) for r in emulator.requests())
 
-    wait_until(is_over)
+    wait_until(lambda: puts() == late + 1)
+    assert late
     assert mounted.fetch("f") == b"theirs"
