@@ -49,8 +49,12 @@ LET_GO_SECONDS = 5.0
 ROUNDS = 2
 """Deadlines that the self-check may wait: so many rounds of stuck requests may be before it."""
 LEFT_IN_PLACE = "the mount is left in its place for the next start to take over"
-REQUESTS_AT_ONCE = 32
-"""Kernel requests under way at once: each may hold two buffers of 1 MiB beside the budget."""
+REQUESTS_AT_ONCE = 1000
+"""Kernel requests under way at once. Whoever waits for the store takes nobody's place: what memory
+can answer is answered meanwhile. pyfuse3 keeps a buffer for each that is under way; of its 1 MiB
+only what a request filled is ever touched, and writers wait for the budget one by one."""
+COPIES_AT_ONCE = 32
+"""copy_file_range handlers under way at once."""
 
 
 class Mount:
@@ -158,7 +162,7 @@ class Mount:
         with refusals(self._mountpoint):
             pyfuse3.init(parts.operations, device, self._fuse_options())
         try:
-            copy_range.install(parts.operations.copy_range, supervisor, at_once=REQUESTS_AT_ONCE)
+            copy_range.install(parts.operations.copy_range, supervisor, at_once=COPIES_AT_ONCE)
             parts.start(supervisor)
             supervisor.keep(partial(self._clear_up, parts.journal), "what was left behind")
             supervisor.keep(partial(self._obey_signals, parts, service, report), "signals")

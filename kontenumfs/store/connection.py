@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One HTTP/1.1 connection: a request out, its whole answer in, and no doubt about its fate."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import h11
@@ -131,6 +131,8 @@ class Connection:
         self._answered = False
         self._is_head = False
         self.idle_since = 0.0
+        self.moved: Callable[[], None] = _nobody_minds
+        """Is called when something was sent or received."""
 
     @property
     def is_stale(self) -> bool:
@@ -231,6 +233,7 @@ class Connection:
             for piece in await _slices(request):
                 for data in self._http.send_with_data_passthrough(h11.Data(data=piece)) or []:
                     await self._stream.send_all(data)
+                    self.moved()
             self._http.send_with_data_passthrough(h11.EndOfMessage())
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             # The store may have said why before it hung up: that is for the receiver to find.
@@ -284,8 +287,13 @@ class Connection:
             data = await self._stream.receive_some(RECEIVE_BYTES)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise ConnectionLost(_reason(error), sent=True, answered=self._answered) from error
+        self.moved()
         self._answered = self._answered or bool(data)
         self._http.receive_data(bytes(data))
+
+
+def _nobody_minds() -> None:
+    """Nobody wants to know whether the connection moves."""
 
 
 def _misframed(answer: Answer) -> str:

@@ -26,6 +26,7 @@ from kontenumfs.protocol.errors import (
     UnexpectedAnswer,
 )
 from kontenumfs.store.connection import Answer, Connection, ConnectionLost, Tap, TooLong
+from kontenumfs.store.places import Places
 
 CONNECT_SECONDS = 10.0
 KEEP_IDLE_SECONDS = 30.0
@@ -50,7 +51,8 @@ class OriginTransport(httpx.AsyncBaseTransport):
     Args:
         url: scheme, host and port; paths are passed over.
         trust: what makes TLS; needed when `url` is https.
-        connections: how many are open at most; further requests wait for one.
+        connections: how many are at work at most; further requests wait for one. Those whose
+            requests stall do not count (store.places).
         connect_seconds: for each attempt to connect, the TLS handshake included.
         local_only: refuse to speak to another machine than this one, whatever its name.
     """
@@ -68,7 +70,7 @@ class OriginTransport(httpx.AsyncBaseTransport):
         self._local_only = local_only
         self._port = url.port or (443 if url.scheme == "https" else 80)
         self._trust = trust if url.scheme == "https" else None
-        self._slots = trio.Semaphore(connections)
+        self._places = Places(connections)
         self._connect_seconds = connect_seconds
         self._idle: deque[Connection] = deque()
         """The connection used last stands at the right end and is used first."""
@@ -87,12 +89,14 @@ class OriginTransport(httpx.AsyncBaseTransport):
         target: bytes = request.extensions.get("target") or request.url.raw_path
         length = int(request.headers.get("content-length", "0"))
         longest: int = request.extensions.get("longest_answer", LONGEST_ANSWER)
-        async with self._slots:
+        async with self._places.take() as place:
             while True:
                 connection = self._take(once=request.extensions.get("once", False))
                 reused = connection is not None
                 if connection is None:
                     connection = await self._connect()
+                place.move()
+                connection.moved = place.move
                 try:
                     answer = await connection.exchange(request, target, length, longest)
                     keep = await connection.is_reusable()
