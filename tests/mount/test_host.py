@@ -78,7 +78,7 @@ def test_a_daemon_is_killed_while_it_is_asked(
     emulator.fault(op="DeleteObject", delay=60, count=None)
     with subprocess.Popen(["rm", directory / "x"], stderr=subprocess.DEVNULL) as remover:
         pid = mounted.daemon()
-        wait_until(lambda: any(fault["applied"] for fault in emulator.faults()))
+        wait_until(lambda: any(fault["seen"] for fault in emulator.faults()))
         kontenumfs("refresh", mounted.path)
         os.kill(pid, signal.SIGKILL)
         if way == "mount":
