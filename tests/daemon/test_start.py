@@ -38,14 +38,17 @@ GARBAGE = [
     b"",
     b"\0" * 5000,
     b"\xff\xfe\xfd",
-    b"[" * 100_000,
-    b'{"a":' * 100_000,
+    b"[" * 20_000,
+    b'{"a":' * 20_000,
     b"9" * 10_000,
     b'"end"',
     b"null",
     b"[]",
     *(random.Random(seed).randbytes(300) for seed in range(20)),
 ]
+
+
+LOCKS = [*GARBAGE, b"-1\n", b"9" * 15, "²".encode()]
 
 
 def journal_of(path: Path, content: bytes) -> Journal:
@@ -55,30 +58,31 @@ def journal_of(path: Path, content: bytes) -> Journal:
     return Journal(path, open_safely)
 
 
-@pytest.mark.parametrize("content", [*LINES, *GARBAGE])
-async def test_an_absurd_journal_line_is_skipped(tmp_path: Path, content: bytes) -> None:
-    """What is sound beside it is told, and the journal is written on."""
+async def test_absurd_journal_lines_are_skipped(tmp_path: Path) -> None:
+    """What is sound beside them is told, and the journal is written on."""
     good = json.dumps({**UPLOAD, "begin": 7, "upload_id": "good"}).encode()
-    journal = journal_of(tmp_path / "journal", content + b"\n" + good + b"\n")
-    journal.open()
-    await journal.settle(FakeStore())
-    journal.upload_ended(journal.upload_begins("key", "id"))
-    journal.close()
-    await journal_of(tmp_path / "again", (tmp_path / "journal").read_bytes()).settle(FakeStore())
+    for number, content in enumerate([*LINES, *GARBAGE]):
+        path = tmp_path / f"{number}"
+        journal = journal_of(path, content + b"\n" + good + b"\n")
+        journal.open()
+        await journal.settle(FakeStore())
+        journal.upload_ended(journal.upload_begins("key", "id"))
+        journal.close()
+        assert b'"end": 7' in path.read_bytes(), content[:200]
 
 
-@pytest.mark.parametrize("content", [*LINES, *GARBAGE])
-def test_an_absurd_identity_is_replaced(tmp_path: Path, content: bytes) -> None:
+def test_an_absurd_identity_is_replaced(tmp_path: Path) -> None:
     """The mount takes another."""
-    path = tmp_path / "identity"
-    path.write_bytes(content)
-    staging = Staging("", "name")
-    assert staging.claim(path, open_safely)
-    assert not staging.is_heir
-    staging.close()
+    for number, content in enumerate([*LINES, *GARBAGE]):
+        path = tmp_path / f"{number}"
+        path.write_bytes(content)
+        staging = Staging("", "name")
+        assert staging.claim(path, open_safely)
+        assert not staging.is_heir
+        staging.close()
 
 
-@pytest.mark.parametrize("content", GARBAGE)
+@pytest.mark.parametrize("content", GARBAGE, ids=range(len(GARBAGE)))
 def test_an_absurd_cache_is_begun_anew(tmp_path: Path, content: bytes) -> None:
     """It is set aside."""
     path = tmp_path / "bar.sqlite"
@@ -86,7 +90,7 @@ def test_an_absurd_cache_is_begun_anew(tmp_path: Path, content: bytes) -> None:
     RememberedAttributes(path, limit=10).close()
 
 
-@pytest.mark.parametrize("content", [*GARBAGE, b"-1\n", b"9" * 15, "²".encode()])
+@pytest.mark.parametrize("content", LOCKS, ids=range(len(LOCKS)))
 def test_an_absurd_lock_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
 ) -> None:
@@ -103,7 +107,7 @@ def test_an_absurd_lock_is_taken(
     Running(tmp_path / "mnt").hold()
 
 
-@pytest.mark.parametrize("content", GARBAGE)
+@pytest.mark.parametrize("content", GARBAGE, ids=range(len(GARBAGE)))
 def test_an_absurd_mountpoint_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
 ) -> None:
@@ -113,7 +117,7 @@ def test_an_absurd_mountpoint_is_none(
     assert remembered_mountpoint("name") is None
 
 
-@pytest.mark.parametrize("line", GARBAGE)
+@pytest.mark.parametrize("line", GARBAGE, ids=range(len(GARBAGE)))
 def test_an_absurd_line_of_a_mount_table_is_skipped(line: bytes) -> None:
     """Whoever wrote it."""
     assert Mounted.of(line) is None
