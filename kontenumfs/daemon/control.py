@@ -151,7 +151,17 @@ def ask(
             raise UserError(f"{mountpoint}: {path}: {error.strerror}", 3) from None
         with client.makefile("rb") as lines:
             for line in lines:
-                yield json.loads(line)
+                yield _answer_in(line, mountpoint)
+
+
+def _answer_in(line: bytes, mountpoint: Path) -> dict[str, Any]:
+    try:
+        answer = json.loads(line)
+    except (ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict):
+        raise UserError(f"{mountpoint}: what answers there is no kontenumfs of ours", 3)
+    return answer
 
 
 def _connect(client: socket.socket, path: Path, *, is_own: bool) -> None:

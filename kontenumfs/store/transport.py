@@ -37,6 +37,9 @@ LONGEST_ANSWER = 8 << 20
 """Bytes of a good answer's body, where the request does not say."""
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 
+MISMATCHES = (62, 64)
+"""X509_V_ERR_HOSTNAME_MISMATCH and _IP_ADDRESS_MISMATCH (openssl/x509_vfy.h)."""
+
 
 class OriginTransport(httpx.AsyncBaseTransport):
     """Sends requests to one origin; proxies and the environment play no part.
@@ -189,7 +192,10 @@ class OriginTransport(httpx.AsyncBaseTransport):
             where = f"{self._host}:{self._port}"
             cause = error.__cause__
             if isinstance(cause, ssl.SSLCertVerificationError):
-                raise TLSError(f"{where}: {cause.verify_message}") from error
+                why = cause.verify_message
+                if cause.verify_code in MISMATCHES:
+                    why = f"{why} (only what its subjectAltName says counts)"
+                raise TLSError(f"{where}: {why}") from error
             if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
                 raise TLSError(f"{where}: {cause.reason or cause}") from error
             raise NotSent(f"{where}: closed during the TLS handshake") from error

@@ -36,6 +36,13 @@ _FIELDS: dict[str, dict[str, type]] = {
     "upload": {"upload_id": str},
 }
 
+LARGEST = 1 << 53
+"""Nothing that we count is larger."""
+LONGEST_TEXT = 16384
+"""Bytes of a key or an upload's id."""
+_LIMITS = {"time": 253_402_300_800}
+"""The year 10000, which no calendar of ours has."""
+
 
 class Journal:
     """Appends and multipart uploads of one mount that have begun and not ended.
@@ -85,8 +92,8 @@ class Journal:
                 elif _is_complete(entry):
                     self._open[entry["begin"]] = entry
                     self._last = max(self._last, entry["begin"])
-            except (ValueError, TypeError, KeyError):
-                continue  # the line that was being written when the process died
+            except (ValueError, TypeError, KeyError, RecursionError):
+                continue  # the line that was being written when the process died, or a foreign one
 
     def _write_anew(self, path: Path) -> None:
         fresh = path.with_name(path.name + ".new")
@@ -195,8 +202,18 @@ class Journal:
 
 
 def _is_complete(entry: Entry) -> bool:
+    """Whether all is there, and such as we write it; raises what a foreign line may raise."""
     wanted = _COMMON | _FIELDS[entry["verb"]]
-    return all(type(entry[name]) is kind for name, kind in wanted.items())
+    return all(
+        type(entry[name]) is kind and _is_sound(name, entry[name]) for name, kind in wanted.items()
+    )
+
+
+def _is_sound(name: str, value: Any) -> bool:
+    if isinstance(value, str):
+        # Lone surrogates cannot be asked for; UnicodeEncodeError is a ValueError.
+        return 0 < len(value.encode()) <= LONGEST_TEXT
+    return isinstance(value, bool) or 0 <= value < _LIMITS.get(name, LARGEST)
 
 
 def _named(entry: Entry) -> tuple[str, str]:

@@ -6,6 +6,8 @@ import fcntl
 import logging
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -216,3 +218,17 @@ def test_another_user_at_the_control_socket(run: Path, tmp_path: Path) -> None:
             os.seteuid(0)
         with pytest.raises(UserError, match=f"user {OTHER} answers"):
             list(ask(tmp_path / "mnt", {"command": "status"}, timeout=1.0))
+
+
+def test_memory_is_kept_private() -> None:
+    """No core file, and nobody of the same user may look into the process; others can be seen."""
+    script = (
+        "import os, resource; from kontenumfs.daemon.hardening import keep_memory_private;"
+        "from kontenumfs.writing.callers import name_of; keep_memory_private();"
+        "print(resource.getrlimit(resource.RLIMIT_CORE), os.stat('/proc/self').st_uid,"
+        "bool(name_of(os.getppid())))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "(0, 0) 0 True\n", done.stderr

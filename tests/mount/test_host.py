@@ -13,7 +13,7 @@ import pytest
 
 from kontenumfs.daemon.kernel import is_mountpoint, mount_table
 from tests.harness.emulator import Emulator
-from tests.harness.mounts import MountedBucket, MountFactory, kontenumfs, run, wait_until
+from tests.harness.mounts import MountedBucket, MountFactory, await_end, kontenumfs, run, wait_until
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def test_a_lazy_unmount_ends_the_daemon(mounted: MountedBucket) -> None:
     pid = mounted.daemon()
     with another_namespace(mounted) as holder:
         run("umount", "-l", mounted.path)
-        wait_until(lambda: not os.path.exists(f"/proc/{pid}"))
+        await_end(pid)
         said = mounted.log.read_text()
         assert f"process {holder} (sleep)" in said
 
@@ -61,7 +61,7 @@ def test_a_lazy_unmount_leaves_open_files_alone(mounted: MountedBucket) -> None:
         run("umount", "-l", mounted.path)
         wait_until(lambda: not is_mountpoint(mounted.path))
         file.write(b"two")
-    wait_until(lambda: not os.path.exists(f"/proc/{pid}"))
+    await_end(pid)
     assert mounted.fetch("f") == b"one two"
 
 
@@ -78,7 +78,7 @@ def test_a_daemon_is_killed_while_it_is_asked(
     emulator.fault(op="DeleteObject", delay=60, count=None)
     with subprocess.Popen(["rm", directory / "x"], stderr=subprocess.DEVNULL) as remover:
         pid = mounted.daemon()
-        wait_until(lambda: any(fault["applied"] for fault in emulator.faults()))
+        wait_until(lambda: any(fault["seen"] for fault in emulator.faults()))
         kontenumfs("refresh", mounted.path)
         os.kill(pid, signal.SIGKILL)
         if way == "mount":
@@ -87,7 +87,7 @@ def test_a_daemon_is_killed_while_it_is_asked(
             kontenumfs("unmount", "--force", mounted.path, check=False)
             assert not is_mountpoint(mounted.path)
         assert remover.wait(30) != 0
-    wait_until(lambda: not os.path.exists(f"/proc/{pid}"))
+    await_end(pid)
 
 
 @pytest.mark.parametrize("prefix", ["vod/é", "a b", "komma,\\back", "100%"])
