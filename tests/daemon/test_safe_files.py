@@ -19,7 +19,8 @@ from kontenumfs.daemon.cache import safe
 from kontenumfs.daemon.control import ask
 from kontenumfs.daemon.logs import set_up_logging
 from kontenumfs.daemon.safe_files import SafeDirectory, UnsafePlaceError, open_safely
-from kontenumfs.protocol.errors import UserError
+from kontenumfs.protocol.errors import ConfigurationError, UserError
+from kontenumfs.store.keys import Configured, find_pairs
 
 OTHER = 12345
 MAKE = os.O_RDWR | os.O_CREAT | os.O_TRUNC
@@ -228,7 +229,29 @@ def test_memory_is_kept_private() -> None:
         "print(resource.getrlimit(resource.RLIMIT_CORE), os.stat('/proc/self').st_uid,"
         "bool(name_of(os.getppid())))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    said = subprocess.check_output([sys.executable, "-c", script], text=True)
+    assert said == "(0, 0) 0 True\n"
+
+
+def test_keys_of_another_user(tmp_path: Path) -> None:
+    """Who owns the file may change the keys, whatever its mode."""
+    keys = tmp_path / "keys"
+    keys.write_text("access:secret\n")
+    keys.chmod(0o600)
+    os.chown(keys, OTHER, OTHER)
+    with pytest.raises(ConfigurationError, match=f"user {OTHER}"):
+        find_pairs(str(keys), {}, Configured())
+
+
+@pytest.mark.parametrize("mode", [0, 0o755])
+def test_a_mountpoint_that_nobody_may_enter(tmp_path: Path, mode: int) -> None:
+    """Mode 0 guards the bare directory; a daemon without root's rights mounts on it."""
+    place = tmp_path / "mnt"
+    place.mkdir()
+    place.chmod(mode)
+    script = (
+        "import sys, pathlib; from kontenumfs.daemon.preflight import check_mountpoint;"
+        "check_mountpoint(pathlib.Path(sys.argv[1]), nonempty=False)"
     )
-    assert done.stdout == "(0, 0) 0 True\n", done.stderr
+    powerless = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    subprocess.run([*powerless, sys.executable, "-c", script, place], check=True)
