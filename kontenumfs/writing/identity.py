@@ -4,6 +4,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 from kontenumfs.protocol.content_type import guess_content_type
 from kontenumfs.protocol.dialect import SYSTEM_HEADERS
@@ -139,6 +140,8 @@ class NodeIdentity:
         return self._composer.written(self.key(), known, metadata.over(metadata_of(node)), size)
 
     def stored(self, info: ObjectInfo) -> None:
-        """The store has taken the content as `info` says."""
+        """The store has taken the content as `info` says; without attributes, with what it had."""
+        if info.attributes is None and self._node.info is not None:
+            info = replace(info, attributes=self._node.info.attributes)
         if not self._node.removed:
             self._tree.stored(self._node, info)
