@@ -36,7 +36,8 @@ async def test_a_line_that_comes_while_a_file_is_changed(
         if change in ("middle", "begin"):
             await handle.write(30 if change == "middle" else 0, b"xyz")
         else:
-            await handle.file.truncate(20 if change == "shorter" else 8 << 20)
+            size = 20 if change == "shorter" else 8 << 20
+            await handle.file.truncate(size, by=handle.unsaved)
         store.before(operation, "log", store.appends("log", b"theirs\n"))
         with pytest.raises((PreconditionFailed, WriterConflict)):
             await bench.close(handle)
