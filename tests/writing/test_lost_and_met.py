@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""An answer that is lost while another client is there: what tests/writing/test_two_clients found."""
+"""An answer is lost while another client is there: what playing two clients has found."""
 
 import os
 
