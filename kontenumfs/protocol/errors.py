@@ -196,10 +196,12 @@ class BucketNotEmpty(Conflict):
 class PreconditionFailed(StoreError):
     """412: If-Match or If-None-Match did not hold: the key has something else than believed.
 
-    `found` is the ETag and the size of what is there instead, where somebody has looked.
+    `found` is the ETag and the size of what is there instead, where somebody has looked. `lost` is
+    how an earlier answer to the same request was lost: what is there may have come of that.
     """
 
     found: tuple[str, int] | None = None
+    lost: KontenumError | None = None
 
 
 class ObjectVanished(PreconditionFailed):

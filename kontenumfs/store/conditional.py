@@ -16,6 +16,7 @@ import trio
 from kontenumfs.protocol.errors import (
     DeadlineExceeded,
     NotImplementedByStore,
+    PreconditionFailed,
     StoreError,
 )
 from kontenumfs.store.api import (
@@ -224,6 +225,9 @@ class ConditionalStore:
             async with limit:
                 try:
                     await self.delete(key, expected=expected)
+                except PreconditionFailed as error:
+                    # After a lost answer, what is there may have been begun since the deletion.
+                    failed[key] = str(error.lost) if error.lost else error.code
                 except StoreError as error:
                     failed[key] = error.code or str(error.status)
 

@@ -158,18 +158,24 @@ class _Request:
         self._capabilities = capabilities
         self._intent = intent
         self._send = send
-        self._is_lost = False
+        self._lost: KontenumError | None = None
+        """How the first answer was lost: what the store says later does not undo it."""
         self._doubts: list[float] = []
         """When the store has refused what a look showed to be true."""
         self.trouble: KontenumError | None = None
 
     def told_late(self, deadline: float) -> KontenumError:
         """What is raised when time is up."""
-        error = self.trouble or DeadlineExceeded(
-            f"{self._intent.key!r}: not decided within {deadline:g} s"
+        return self._undecided(
+            DeadlineExceeded(f"{self._intent.key!r}: not decided within {deadline:g} s")
         )
-        self.trouble = None  # its traceback would hold this, and the body
-        return error
+
+    def _undecided(self, error: KontenumError) -> KontenumError:
+        """What is raised where the key cannot be asked: no refusal after an answer was lost.
+
+        The store may refuse the second attempt because of the first one.
+        """
+        return self._lost or self.trouble or error
 
     async def attempt(self) -> Written | None:
         """Send once, and find out what it did; None asks for another attempt."""
@@ -193,7 +199,7 @@ class _Request:
             return written
         except NoSuchUpload:
             # It was completed by the attempt whose answer was lost, or somebody has aborted it.
-            if self._is_lost and (written := await self._settled()):
+            if self._lost and (written := await self._settled()):
                 return written
             raise
         except (InvalidRequest, NotImplementedByStore) as error:
@@ -209,7 +215,7 @@ class _Request:
             if self._intent.done is None:
                 raise
             self._note(error)
-            self._is_lost = True
+            self._lost = self._lost or self.trouble
             written = await self._settled()
             if written is None and isinstance(error, UnexpectedAnswer):
                 raise
@@ -253,14 +259,15 @@ class _Request:
         try:
             info = await _head(self._store, intent.key)
         except KontenumError as error:
-            raise (self.trouble or error) from error
-        ask = intent.done if self._is_lost or intent.always else None
+            raise self._undecided(error) from error
+        ask = intent.done if self._lost or intent.always else None
         if ask is not None and await ask(info):
             log.info("no answer, but done: key=%r (%s)", intent.key, self.trouble)
             return Written(info.etag if info else "", "")
         if not holds(intent.expected, info):
-            name = intent.verb.value
-            raise refusal(name, intent.key, intent.expected, _belief(info)) from self.trouble
+            refused = refusal(intent.verb.value, intent.key, intent.expected, _belief(info))
+            refused.lost = self._lost
+            raise refused from self.trouble
         return None
 
 

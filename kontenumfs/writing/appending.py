@@ -186,7 +186,10 @@ class _Attempt:
             try:
                 return await self._send()
             except PreconditionFailed as error:
-                landed = await self._refused(error)
+                if error.lost is not None:
+                    landed = await self._answer_lost(error.lost)
+                else:
+                    landed = await self._refused(error)
             except Conflict as error:
                 landed = await self._busy(error)
             except TooManyAppends as error:
@@ -210,11 +213,16 @@ class _Attempt:
         races = 1 if self._length > LARGE else FREE_AFTER
         return not self._target.shared or self._races < races
 
+    @property
+    def _creates(self) -> bool:
+        """Whether the next request makes the object, and lands nowhere if others have made it."""
+        if self._base is not ABSENT:
+            return False
+        is_conditional = self._capabilities.condition(Verb.PUT_ABSENT)
+        return bool(is_conditional or not (self._target.shared and self._capabilities.append))
+
     async def _send(self) -> Version:
-        can_append = self._capabilities.append
-        if self._base is ABSENT and not (
-            self._target.shared and can_append and not self._capabilities.condition(Verb.PUT_ABSENT)
-        ):
+        if self._creates:
             return await self._create()
         await self._appender.require_append(self._key)
         bound = self._is_bound
@@ -311,7 +319,8 @@ class _Attempt:
 
     async def _answer_lost(self, error: KontenumError) -> Version | None:
         self.unsettled = error.with_traceback(None)  # or it would keep this frame, and the body
-        bound = self._is_bound
+        is_conditional = self._capabilities.condition(Verb.PUT_ABSENT)
+        bound = self._is_bound or bool(self._creates and is_conditional)
         if self._lost is None:
             self._lost = _Lost(self._base, bound, self.unsettled)
         elif not bound:

@@ -18,7 +18,7 @@ from kontenumfs.protocol.errors import (
     Unsupported,
     WriterConflict,
 )
-from kontenumfs.store.api import Attributes, Store
+from kontenumfs.store.api import Attributes, ObjectInfo, Store
 from kontenumfs.store.beliefs import ABSENT, Belief, believed
 from kontenumfs.store.proof import JOINING, UNPROVEN, Ask, Capabilities
 from kontenumfs.store.tasks import Spawner
@@ -127,8 +127,13 @@ class Content:
         """Whether the last writer had O_APPEND: the end is wherever it is."""
         self.expected: Belief = ABSENT if current is None else believed(current.etag, current.size)
         """What the key has: each request that publishes says so, and changes it."""
+        self.carried: Attributes | None = None
+        """What the last request that carried attributes has stored the object with; None where
+        that is what it had when the file was opened, or what others have given it."""
         self._exclusive = exclusive
         self._upload: StagedUpload | None = None
+        self._begun_with = Attributes()
+        """What the upload was begun with."""
         self._staged: list[RemoteObject] = []
 
     @property
@@ -253,7 +258,7 @@ class Content:
         plan = Plan(((Put(current, body),),))
         await self._env.runner.run(plan, Publication(attributes, self.expected))
         self.expected = believed(current.etag, body.length)
-        self._owner.carried(snapshot)
+        self._carried(snapshot, attributes)
 
     async def _append(self, start: int, body: Bytes) -> int:
         """Append to `start` bytes; returns by how many bytes others have moved the end."""
@@ -265,7 +270,7 @@ class Content:
         self.expected = await self._env.appender.append(target, body.pieces)
         current.etag = self.expected.etag
         if is_new and self.expected.size == body.length:
-            self._owner.carried(snapshot)
+            self._carried(snapshot, attributes)
         return self.expected.size - start - body.length
 
     async def _send_staged(self, *, direct: bool) -> None:
@@ -318,6 +323,7 @@ class Content:
             snapshot = self._owner.snapshot()
             store, journal = self._env.store, self._env.runner.journal
             self._upload = await StagedUpload.begin(store, journal, key, attributes, direct=direct)
+            self._begun_with = attributes
             if direct:
                 self._owner.carried(snapshot)
         return self._upload
@@ -330,6 +336,7 @@ class Content:
             await upload.complete(self.expected)
             self.current = upload.object
             self.expected = believed(upload.object.etag, upload.object.size)
+            self.carried = self._begun_with
         self._upload = None
 
     # At close
@@ -373,8 +380,15 @@ class Content:
 
     async def _plan(self, target: RemoteObject) -> Plan:
         capabilities = await self._needed_capabilities()
+        # What was gathered unseen is bytes of our own: a new name gets them with a condition, too.
         plan = compile_rope(
-            self.rope, target, self.current, capabilities, self._env.limits, appended=self.shared
+            self.rope,
+            target,
+            self.current,
+            capabilities,
+            self._env.limits,
+            appended=self.shared,
+            exclusive=bool(self._staged),
         )
         log.debug("plan key=%r bytes=%d: %s", target.key, target.size, plan)
         return plan
@@ -393,6 +407,10 @@ class Content:
         self._sources()
         self.current = target
         self.expected = believed(target.etag, target.size)
+        self._carried(snapshot, attributes)
+
+    def _carried(self, snapshot: object, attributes: Attributes) -> None:
+        self.carried = attributes
         self._owner.carried(snapshot)
 
     def _sources(self) -> dict[RemoteObject, tuple[int, str]]:
@@ -410,7 +428,7 @@ class Content:
         match list(segments(self.rope, inline=False)):
             case [] | [Bytes()]:
                 return UNPROVEN
-            case [Range() as kept] if self.current is None and kept.whole:
+            case [Range() as kept] if self.current is None and kept.whole and not self._staged:
                 if kept.length <= self._env.limits.max_copy:
                     return UNPROVEN
             case [Range() as kept, Bytes()] if kept.whole and kept.source is self.current:
@@ -436,6 +454,13 @@ class Content:
                     "this store cannot join them; the object is unchanged"
                 )
         await self._complete(upload)
+
+    def taken(self, info: ObjectInfo) -> None:
+        """The object was copied onto itself, as `info` says: the file goes on from that."""
+        assert self.current is not None
+        self.current.size, self.current.etag = info.size, info.etag
+        self.rope = whole(self.current) if info.size else Rope()
+        self.expected = believed(info.etag, info.size)
 
     async def _retire(self) -> None:
         staged, self._staged = self._staged, []

@@ -16,6 +16,7 @@ from kontenumfs.protocol.errors import (
     FileMissing,
     KontenumError,
     NotFound,
+    OutcomeUnknown,
     PreconditionFailed,
     WriterConflict,
 )
@@ -150,6 +151,35 @@ class Copier:
     def _now(self, key: str, size: int, etag: str, attributes: Attributes | None) -> ObjectInfo:
         return ObjectInfo(key, size, etag, self._wall_ns() / 1e9, attributes)
 
+    async def describe(
+        self, info: ObjectInfo, attributes: Attributes, *, follow: bool = False
+    ) -> ObjectInfo:
+        """Give an object other attributes by a copy onto itself; returns what it is then.
+
+        Args:
+            follow: whether what others append to it meanwhile is none of the caller's business.
+
+        Raises WriterConflict where others have changed it, and whatever the store reports.
+        """
+        until = trio.current_time() + self._patience
+        for losses in count():
+            try:
+                return await self.copy(info, info.key, attributes)
+            except KontenumError as error:
+                found = await self.find(info.key)
+                if found is None:
+                    raise
+                if found.size == info.size and found.attributes == attributes:
+                    return found  # done, though the answer was lost
+                if not isinstance(error, PreconditionFailed | Conflict):
+                    raise
+                changed = (found.size, found.etag) != (info.size, info.etag)
+                if changed and (found.size < info.size or not follow):
+                    raise WriterConflict(f"{info.key!r} was changed by another writer") from error
+                await wait_before(losses, error, until)
+                info = found
+        raise AssertionError("count() does not end")
+
     async def renew(self, info: ObjectInfo) -> ObjectInfo:
         """Copy an object onto itself as it is, which begins its count of appends anew.
 
@@ -197,8 +227,9 @@ class Copier:
             described: what a source, as HEAD has described it, shall be stored with there.
             expected: what the new key must be before.
 
-        Raises FileMissing where others have deleted the source, and FileAlreadyExists where the
-        new key must be free and is not. The source stays then.
+        Raises FileMissing where others have deleted the source, FileAlreadyExists where the new
+        key must be free and is not, and OutcomeUnknown where the source was perhaps deleted, and
+        has become another. The source stays then.
         """
         until = trio.current_time() + self._patience
         moved: Moved | None = None
@@ -219,6 +250,12 @@ class Copier:
                 raise FileMissing(source.key) from lost
             if (found.size, found.etag) == (source.size, source.etag):
                 self._judge(target, expected, lost)
+            elif moved is not None and isinstance(lost, PreconditionFailed) and lost.lost:
+                # Grown since, or deleted by us and begun anew by others: it must not be put over
+                # what was moved.
+                raise OutcomeUnknown(
+                    f"{source.key!r} was copied to {target!r}, and may still be there: {lost.lost}"
+                ) from lost
             elif moved is not None and found.size < moved.made.size:
                 # It has been moved: what has the old name now was begun there after.
                 log.info("moved key=%r, which others have begun anew", source.key)

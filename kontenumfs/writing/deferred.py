@@ -34,6 +34,7 @@ from kontenumfs.tree.node import Directory, File
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.claims import Claims
 from kontenumfs.writing.copying import Copier
+from kontenumfs.writing.file import WritableFile
 from kontenumfs.writing.identity import Composer, marker_attributes
 from kontenumfs.writing.markers import Markers
 
@@ -116,6 +117,10 @@ class DeferredMetadata:
         """Why what waits of `node` could not be sent yet, if that is so."""
         waiting = self._waiting.get(node)
         return waiting.error if waiting is not None else None
+
+    async def sync(self, file: WritableFile) -> None:
+        """Store what was set of an open file, whose bytes are stored, at once."""
+        await file.sync_metadata(self._copier)
 
     async def run(self) -> None:
         """Send what is due, until cancelled."""

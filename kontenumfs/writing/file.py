@@ -16,6 +16,7 @@ from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import Attributes, ObjectInfo
 from kontenumfs.store.beliefs import UNKNOWN, Belief
 from kontenumfs.writing.content import Content, Environment
+from kontenumfs.writing.copying import Copier
 from kontenumfs.writing.extents import Extent, RemoteObject, Rope, whole
 from kontenumfs.writing.policy import Publish
 from kontenumfs.writing.sending import Outbox
@@ -417,11 +418,32 @@ class WritableFile:
         for unsaved in self._unsaved:
             unsaved.dirty = False
         self._unsaved.clear()
-        current = content.current
+        self._identity.stored(self._object(content.carried))
+        content.carried = None
+
+    def _object(self, attributes: Attributes | None) -> ObjectInfo:
+        """The file's object; None: with the attributes that it had."""
+        current = self.content.current
         assert current is not None
-        attributes = self.attributes(current.size)
         now = self._env.wall_ns() / 1e9
-        self._identity.stored(ObjectInfo(current.key, current.size, current.etag, now, attributes))
+        return ObjectInfo(current.key, current.size, current.etag, now, attributes)
+
+    async def sync_metadata(self, copier: Copier) -> None:
+        """Return when the store has the metadata that was set; the bytes are stored already.
+
+        Raises WriterConflict where others have changed the object, which stays as it is.
+        """
+        async with self._lock:
+            await self._outbox.idle()
+            self.check()
+            content = self.content
+            if self.state is not State.ABANDONED and self.unsent_metadata and content.stored:
+                snapshot, before = self.snapshot(), self._object(None)
+                attributes = self.attributes(before.size)
+                made = await copier.describe(before, attributes, follow=content.shared)
+                content.taken(made)
+                self.carried(snapshot)
+                self._identity.stored(made)
 
     @property
     def needs_close(self) -> bool:

@@ -19,7 +19,7 @@ from kontenumfs.protocol.errors import (
 from kontenumfs.protocol.incidents import Incident, report
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import ObjectInfo
-from kontenumfs.store.beliefs import believed
+from kontenumfs.store.beliefs import UNKNOWN, believed
 from kontenumfs.tree.node import Directory, File
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.callers import died_of_signal, is_alive, name_of, process_of
@@ -250,13 +250,17 @@ class OpenFiles:
         file = self._files.get(node)
         content = file.content if file else None
         as_it_is = content is not None and content.stored
-        if not self._remotes.renamed(content.current if content else None, was, now) and as_it_is:
+        is_known = self._remotes.renamed(content.current if content else None, was, now)
+        if content is None:
+            return
+        if not is_known and as_it_is:
             # Others had changed it, and nothing was written here: the file is what there is.
-            assert content is not None
             content.current = self._remotes.of(now)
             content.rope = whole(content.current)
-        if content is not None:
+        if is_known or as_it_is or content.expected is UNKNOWN:
             content.expected = believed(now.etag, now.size)
+        # Else it was emptied here, and what others have added since must not go with that: it is
+        # still expected as it was, and the store will refuse to replace what it has become.
 
     @asynccontextmanager
     async def losing(self, node: File) -> AsyncIterator[None]:
@@ -374,6 +378,7 @@ class OpenFiles:
         file = self._files.get(node)
         if file is not None:
             await file.sync()
+            await self._deferred.sync(file)  # an append has not carried it, nor a later chmod
         elif node.pending is not None:
             await self._deferred.send(node)
 

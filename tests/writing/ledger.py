@@ -56,6 +56,8 @@ class Ledger:
         """How often a record was copied by a program of A."""
         self.replaceable: set[str] = set()
         """Keys that A's program deletes or replaces now, whatever is there."""
+        self.broken: Lost | None = None
+        """The first promise that was found broken, in whatever task."""
         self._dropped: set[bytes] = set()
         self._now: dict[str, tuple[str, bytes]] = {}
         self.told: list[str] = []
@@ -69,8 +71,12 @@ class Ledger:
         """The keys that users see."""
         return [key for key in self.store.objects if not key.startswith(HELPERS)]
 
-    def observe(self, client: str) -> None:
-        """Something may have changed, because of this client: nothing must be lost or doubled."""
+    def observe(self, client: str, *, over: str = "") -> None:
+        """Something may have changed, because of this client: nothing must be lost or doubled.
+
+        Args:
+            over: a key that a request without a condition may have replaced.
+        """
         removed: dict[bytes, str] = {}
         for key in {*self.keys(), *self._now}:
             found = self.store.objects.get(key)
@@ -99,11 +105,21 @@ class Ledger:
             return
         alive = {one for _, data in self._now.values() for one in records(data)}
         for gone, key in removed.items():
-            if gone in alive or gone in self.forfeit or key in self.replaceable:
+            if key in self.replaceable or key == over:
+                self.forfeit.add(gone)
+            if gone in alive or gone in self.forfeit:
                 continue
             self._dropped.add(gone)
             if gone.startswith(b"[B") or gone in self.acknowledged:
-                raise Lost(f"{gone!r} is lost from {key!r}")
+                raise self._lost(f"{gone!r} is lost from {key!r}")
+
+    def forfeit_end(self, data: bytes, size: int) -> None:
+        """A program cuts what it knows to be `data`."""
+        self.forfeit |= {*records(data)} - {*records(data[:size])}
+
+    def _lost(self, told: str) -> Lost:
+        self.broken = self.broken or Lost(told)
+        return self.broken
 
     def _note(self, key: str, etag: str, now: bytes) -> None:
         self.versions[etag] = now
@@ -112,19 +128,19 @@ class Ledger:
         self.ever.setdefault(key, set()).update(found)
         for one, count in Counter(found).items():
             if count > 1 + self.copies[one]:
-                raise Lost(f"{one!r} stands {count} times in {key!r}")
+                raise self._lost(f"{one!r} stands {count} times in {key!r}")
 
     def acknowledge(self, key: str, pending: set[bytes]) -> None:
         """A call has returned after which these records must be stored under the key."""
         for one in pending - self.forfeit:
             if one not in self.ever.get(key, ()):
-                raise Lost(f"{one!r} was told to be stored in {key!r}, and never was")
+                raise self._lost(f"{one!r} was told to be stored in {key!r}, and never was")
             if one in self._dropped:
-                raise Lost(f"{one!r} was told to be stored in {key!r}, and was dropped")
+                raise self._lost(f"{one!r} was told to be stored in {key!r}, and was dropped")
         self.acknowledged |= pending
 
-    def acknowledge_all(self, key: str, content: bytes) -> None:
-        """A call has returned after which the key must have had exactly this."""
-        if content not in self.history.get(key, ()):
-            raise Lost(f"{key!r} was told to be stored as {content!r}, and never was")
+    def acknowledge_all(self, key: str, content: bytes, *, was: str = "") -> None:
+        """A call has returned after which the key must have had exactly this; or its old name."""
+        if content not in [*self.history.get(key, ()), *self.history.get(was, ())]:
+            raise self._lost(f"{key!r} was told to be stored as {content!r}, and never was")
         self.acknowledged |= {*records(content)}
