@@ -12,7 +12,7 @@ import trio
 log = logging.getLogger(__name__)
 log.setLevel(logging.INFO)  # whatever the mount's own level, for somebody asked
 
-DEEPEST = 6
+DEEPEST = 9
 """Frames of a task, the innermost ones."""
 
 

@@ -444,6 +444,7 @@ async def test_a_refused_rename_leaves_the_writers_alone(
         assert isinstance(node, File)
         writer = await bench.files.open(node, os.O_WRONLY | os.O_APPEND, 0)
         await writer.write(0, b" and more")
+        await bench.capabilities.get()
         many = verb == "delete" and name == "d"
         store.add(Fault("delete_many" if many else verb, AccessDenied("no"), count=1))
         with pytest.raises(AccessDenied):
