@@ -18,9 +18,7 @@ from kontenumfs.protocol.dialect import SYSTEM_HEADERS
 from kontenumfs.protocol.errors import (
     NAME_LENGTH,
     AnswerLost,
-    ServerError,
     StoreError,
-    Throttled,
     TransportError,
     UnexpectedAnswer,
     cleaned,
@@ -149,10 +147,6 @@ def answer_error(response: httpx.Response, call: Call) -> StoreError:
         resource=call.key,
         retry_after=float(wait) if wait.isascii() and wait.isdigit() and len(wait) < 10 else None,
     )
-    if call.once and isinstance(error, Throttled):
-        # Whoever says so may be a proxy, or a store whose gateway has asked twice: what stood
-        # behind it may have done its work, so the caller asks for the object's state.
-        return _as(ServerError, error)
     if status == 404 and response.content and not code:
         # A proxy's page: S3 would have said what is missing.
         return _as(UnexpectedAnswer, error)

@@ -217,7 +217,7 @@ class _Request:
             self._note(error)
             self._lost = self._lost or self.trouble
             written = await self._settled()
-            if written is None and isinstance(error, UnexpectedAnswer):
+            if written is None and isinstance(error, UnexpectedAnswer | DeadlineExceeded):
                 raise
             return written
         return written

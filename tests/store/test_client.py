@@ -69,7 +69,7 @@ async def test_a_slowed_append_is_the_callers_to_decide(
     """It may be the answer to the second try of a gateway whose first one took place."""
     emulator.mark()
     emulator.fault(op="AppendObject", key=key, status=status, code="SlowDown")
-    with pytest.raises(e.ServerError, match="SlowDown"):
+    with pytest.raises(e.Throttled, match="SlowDown"):
         await client.append(key, [b"1"])
     assert emulator.counts()["AppendObject"] == 1
 
