@@ -37,7 +37,7 @@ def remount(mounted: MountedBucket) -> None:
 def test_copying_a_plain_directory_is_nothing_to_warn_of(
     mount: MountFactory, tmp_path: Path
 ) -> None:
-    """cp -a, cp -r --preserve=all and rsync -AX ask for ACLs and labels that nobody has set."""
+    """S10.9: cp -a, cp -r --preserve=all and rsync -AX ask for ACLs and labels that nobody has set."""
     source = tmp_path / "source"
     (source / "below").mkdir(parents=True)
     (source / "below" / "file").write_text("content")
@@ -66,7 +66,7 @@ def test_copying_a_plain_directory_is_nothing_to_warn_of(
 def test_attributes_that_no_object_can_carry_are_refused_at_once(
     mount: MountFactory, store: ObjectStore
 ) -> None:
-    """And take neither mode nor time nor the bytes down with them."""
+    """S10.8: And take neither mode nor time nor the bytes down with them."""
     mounted = mount()
     path = mounted.path / "f"
     path.write_bytes(b"content")
@@ -153,7 +153,7 @@ def test_times_far_from_now_are_kept(mount: MountFactory, seconds: int) -> None:
 
 @needs_root
 def test_set_group_id_directories_hand_down_their_group(mount: MountFactory) -> None:
-    """To files, links and directories; these hand it down, too."""
+    """S10.10: To files, links and directories; these hand it down, too."""
     mounted = mount("allow_other", "symlinks=metadata")
     let_others_in(mounted.path)
     shell("mkdir d && chown 0:1234 d && chmod 2777 d", mounted.path)

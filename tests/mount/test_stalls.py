@@ -17,7 +17,7 @@ HANGS = 600.0
 def test_what_memory_knows_is_answered_while_uploads_stall(
     mount: MountFactory, own_emulator: Emulator
 ) -> None:
-    """FAULTS 5.1: ls, stat and statfs of a cached directory, and a write of another key."""
+    """S9.9: FAULTS 5.1: ls, stat and statfs of a cached directory, and a write of another key."""
     mounted = mount("deadline=20", server=own_emulator)
     shell("mkdir cached; touch cached/{1..9}; ls -l cached", mounted.path)
     own_emulator.fault(op="PutObject", key=mounted.key("stalled-*"), delay=HANGS, count=None)

@@ -43,7 +43,7 @@ WANTED: dict[str, Wanted] = {
 async def test_twelve_who_want_the_same_wait_one_deadline(
     autojump_clock: MockClock, wanted: Wanted, large: bool
 ) -> None:
-    """Also where the directory is listed as part of a walk; the error is everybody's."""
+    """S9.9: Also where the directory is listed as part of a walk; the error is everybody's."""
     store = StalledStore()
     await store.fill("a/f", "b/f", "c/f", "dir/file")
     tree = Tree(store, ttl=TTL)
