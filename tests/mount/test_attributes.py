@@ -37,7 +37,7 @@ def remount(mounted: MountedBucket) -> None:
 def test_copying_a_plain_directory_is_nothing_to_warn_of(
     mount: MountFactory, tmp_path: Path
 ) -> None:
-    """S10.9: cp -a, cp -r --preserve=all and rsync -AX ask for ACLs and labels that nobody has set."""
+    """S10.9: cp -a and rsync -AX ask for ACLs and labels that nobody has set."""
     source = tmp_path / "source"
     (source / "below").mkdir(parents=True)
     (source / "below" / "file").write_text("content")

@@ -71,7 +71,7 @@ ENDLESS = {
 async def test_a_listing_without_an_end_is_an_error_and_nothing_more_is_asked(
     autojump_clock: MockClock, answer: Answer
 ) -> None:
-    """S9.10: To who reads the directory, by its name or one in it; the mount is quiet afterwards."""
+    """S9.10: To who reads the directory or a name in it; the mount is quiet after."""
     store = LyingStore()
     store.answer = answer
     tree = Tree(store, prefix="site/", ttl=TTL)
