@@ -627,7 +627,14 @@ class Program:
         file = self.bench.files.writer(node)
         if overwrite:
             self.ledger.replaceable.add(new)
-        await self.bench.namespace.rename(parent, name, new_parent, new_name, overwrite=overwrite)
+        try:
+            await self.bench.namespace.rename(
+                parent, name, new_parent, new_name, overwrite=overwrite
+            )
+        except KontenumError:
+            if overwrite:  # what it was to replace may be replaced yet, by a request that is late
+                self.ledger.forfeit.update(records(self.ledger.data(new)))
+            raise
         if file is not None and file.error is None:
             content = self.contents[file]
             whole = file.content.current is not None
