@@ -29,7 +29,6 @@ from kontenumfs.store.beliefs import (
     Belief,
     Version,
     believed,
-    found_instead,
     refusal,
 )
 from kontenumfs.store.proof import JOINING, Ask
@@ -199,14 +198,18 @@ class Copier:
         found = Version(info.etag, info.size)
         if isinstance(base, Version) and base != found:
             raise refusal("CopyObject", key, base, found)
+        attributes = self._composer.renewed(info)
         try:
             made = await self.renew(info)
-        except PreconditionFailed as error:
-            # Changed by others, or by this very copy, whose answer was lost: the length tells.
-            now = found_instead(error)
-            if not isinstance(now, Version) or now.size != found.size:
+        except PreconditionFailed:
+            # Changed by others, or by this very copy, whose answer was lost: the length alone does
+            # not tell, for others' objects can be as long.
+            now = await self.find(key)
+            if now is None or now.size != info.size or not attributes.metadata:
                 raise
-            return now
+            if now.attributes is None or now.attributes.metadata != attributes.metadata:
+                raise
+            return Version(now.etag, now.size)
         log.info("copied onto itself to go on appending: key=%r size=%d", key, made.size)
         return Version(made.etag, made.size)
 

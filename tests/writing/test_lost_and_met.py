@@ -149,3 +149,27 @@ async def test_a_new_file_that_is_published_as_a_whole_does_not_replace_another_
         else:
             assert not store.has_acted
             assert contents(store) == {"new": bytes(100)}
+
+
+@pytest.mark.parametrize("flags", [os.O_WRONLY | os.O_CREAT, APPEND])
+async def test_a_replacement_of_the_same_length_when_the_count_of_appends_begins_anew(
+    flags: int, autojump_clock: MockClock
+) -> None:
+    """It is another object: who is alone is told, and who shares it goes on at its end."""
+    limits = Limits(max_appends=1)
+    store = Rival(limits=limits)
+    await store.put("log", [b"1\n"], Attributes(metadata={"own": "value"}))
+    async with workbench(store, limits=limits) as bench:
+        await bench.capabilities.get()
+        handle = await bench.open("log", flags)
+        await handle.write(2, b"2\n")
+        await bench.files.fsync(handle)
+        await handle.write(4, b"3\n")
+        store.before("CopyObject", "log", store.puts("log", b"new\n"))
+        if flags & os.O_APPEND:
+            await bench.close(handle)
+        else:
+            with pytest.raises(KontenumError):
+                await bench.close(handle)
+    assert store.has_acted
+    assert contents(store) == {"log": b"new\n3\n" if flags & os.O_APPEND else b"new\n"}
