@@ -184,7 +184,7 @@ def _open_files(
         policy=lambda key: live.rules.policy(key.removeprefix(prefix)),
         wall_ns=time.time_ns,
         spare=lambda remote: files.spare(remote),
-        wake=lambda: files.wake(),
+        waiting=lambda file, seconds: files.waiting(file, seconds),
         failed=lambda file: files.failed(file),
     )
     files = OpenFiles(

@@ -37,6 +37,8 @@ class Incident:
 
     def __str__(self) -> str:
         about = f" key={self.key!r}" if self.key else ""
+        if self.kind == "defect":
+            return f"{self.operation}{about}"  # its traceback follows
         return f"{self.operation}{about}: {self.error}"
 
 

@@ -54,7 +54,7 @@ class Environment:
         policy: how the object of a key is published.
         wall_ns: the time of day in nanoseconds since the epoch.
         clock: monotonic seconds.
-        wake: is called when a file has bytes that are to be sent at a certain time.
+        waiting: is called when a file has bytes that are to be sent some seconds later.
         spare: is called before an object changes: files that have ranges of it keep their bytes.
         failed: is called when a file has failed, and is nobody's way to its name any more.
         limits: of the store.
@@ -70,7 +70,7 @@ class Environment:
     policy: Callable[[str], FilePolicy]
     wall_ns: Callable[[], int]
     spare: Callable[[RemoteObject], Awaitable[None]]
-    wake: Callable[[], None]
+    waiting: Callable[[object, float], None]
     failed: Callable[[object], None]
     clock: Callable[[], float] = trio.current_time
     limits: Limits = DEFAULT_LIMITS

@@ -263,7 +263,8 @@ class WritableFile:
             self._explicit = replace(self._explicit, mtime_ns=None)
         if self._waiting_since is None:
             self._waiting_since = self._env.clock()
-            self._env.wake()
+            if interval := self.content.policy.append_interval:
+                self._env.waiting(self, interval)
         if self.state not in (State.LIVE, State.STAGED):
             self._enter(State.BUFFERED)
 

@@ -32,6 +32,7 @@ from kontenumfs.writing.handle import Handle
 from kontenumfs.writing.identity import Composer, NodeIdentity
 from kontenumfs.writing.policy import is_temporary
 from kontenumfs.writing.remotes import Remotes
+from kontenumfs.writing.timers import Timers
 
 DRAINED_AT_ONCE = 16
 """Files that are stored side by side at the end; one that fails slowly leaves the others time."""
@@ -76,7 +77,7 @@ class OpenFiles:
         self._files: dict[File, WritableFile] = {}
         self._late: dict[File, float] = {}
         """Closed files that wait for a rename, and until when."""
-        self._wake = trio.Event()
+        self._timers: Timers[object] = Timers()
         self._remotes = Remotes()
         self._failed_readers: LRUCache[int, float] = LRUCache(1024)
         self._failures: LRUCache[str, str] = LRUCache(1024)
@@ -100,9 +101,9 @@ class OpenFiles:
         """Who writes `node` now, or None."""
         return self._files.get(node)
 
-    def wake(self) -> None:
-        """Some file has bytes that are to be sent at a certain time."""
-        self._wake.set()
+    def waiting(self, file: object, seconds: float) -> None:
+        """A file has bytes that are to be sent in so many seconds, if nothing else sends them."""
+        self._timers.set(self._env.clock() + seconds, file)
 
     async def create(
         self,
@@ -417,7 +418,7 @@ class OpenFiles:
             await self._end(node, file)
         elif file.held_back:
             self._late[node] = self._env.clock() + self._late_delay
-            self.wake()
+            self._timers.set(self._late[node], node)
         else:
             await self.finish(node)
 
@@ -455,18 +456,23 @@ class OpenFiles:
     async def run(self) -> None:
         """Send what slow writers have left waiting, until cancelled."""
         while True:
-            self._wake = trio.Event()
             now = self._env.clock()
-            for node, file in list(self._files.items()):
-                if self._late.get(node, FOREVER) <= now:
-                    self._env.nursery.start_soon(self.finish, node)
-                    self._late.pop(node, None)
-                elif file.due <= now:
-                    self._env.nursery.start_soon(file.send_early_visibly)
-            times = [*self._late.values(), *(file.due for file in self._files.values())]
-            upcoming = min((time for time in times if time > now), default=FOREVER)
-            with trio.move_on_at(upcoming):
-                await self._wake.wait()
+            for item in self._timers.due(now):
+                if isinstance(item, WritableFile):
+                    self._send_what_waits(item, now)
+                elif isinstance(item, File) and self._late.get(item, FOREVER) <= now:
+                    self._env.nursery.start_soon(self.finish, item)
+                    self._late.pop(item, None)
+            await self._timers.wait()
+
+    def _send_what_waits(self, file: WritableFile, now: float) -> None:
+        if file.due <= now:
+            self._env.nursery.start_soon(file.send_early_visibly)
+        elif file.due < FOREVER:
+            self._timers.set(file.due, file)
+        elif file.held_back:
+            # It may get its name and go on being written.
+            self.waiting(file, file.content.policy.append_interval)
 
     def _settle(self, node: File, file: WritableFile) -> None:
         """`node` is what the store has, now that nobody writes it."""
@@ -525,11 +531,18 @@ class OpenFiles:
 
     def reclaim(self) -> bool:
         """Memory is short: have the fullest file send what it holds; whether bytes are moving."""
-        moving = False
-        for file in sorted(self._files.values(), key=lambda file: -file.content.rope.literal):
+        fullest: WritableFile | None = None
+        for file in self._files.values():
             if file.sending:
-                moving = True
-            elif file.can_send_early and not moving:
-                self._env.nursery.start_soon(file.send_early)
-                moving = True
-        return moving
+                return True
+            if file.can_send_early and (fullest is None or holds(file) > holds(fullest)):
+                fullest = file
+        if fullest is None:
+            return False
+        self._env.nursery.start_soon(fullest.send_early)
+        return True
+
+
+def holds(file: WritableFile) -> int:
+    """Bytes that are here only."""
+    return file.content.rope.literal
