@@ -286,9 +286,9 @@ class Mount:
         """Read keys and settings anew, and believe no name that was learnt before."""
         with service.reloading():
             self._live.reload()
-            # The kernel may be busy with a directory; signals must not wait for that.
-            with trio.move_on_after(SELF_CHECK_SECONDS):
-                await commands.forget_names()
+        # The kernel takes its time to forget; nobody who reloads settings need wait for that.
+        with trio.move_on_after(SELF_CHECK_SECONDS):
+            await commands.forget_names()
 
     async def _drain(self, files: OpenFiles, service: Service) -> None:
         """Store what is left within the deadline, and remember what could not be."""
