@@ -178,7 +178,7 @@ class Mount:
             service.ended(self.lost)
             await ending.announce(self.lost)
             if self._defect is not None:
-                raise UserError(f"{self._mountpoint}: {self._defect}: {LEFT_IN_PLACE}", Exit.FAILED)
+                raise UserError(f"{self._mountpoint}: {self._defect}: {LEFT_IN_PLACE}", Exit.DEFECT)
         finally:
             self._unmounted.set()
             await self._close(parts.tree.kernel)

@@ -35,6 +35,7 @@ class Exit(IntEnum):
     DENIED = 12
     DEADLINE = 13
     STORE = 14
+    DEFECT = 15
 
 
 MEANINGS: dict[Exit, tuple[str, str]] = {
@@ -65,6 +66,10 @@ MEANINGS: dict[Exit, tuple[str, str]] = {
         "`deadline=`, `--timeout`",
     ),
     Exit.STORE: ("the store refused for another reason", "the line says it"),
+    Exit.DEFECT: (
+        "a fault of kontenumfs has ended a mount, which stays in its place, dead",
+        "the next start takes it over; see the log",
+    ),
 }
 """What each means, and where the cure is; docs/exit-codes.md is made of this."""
 
