@@ -81,6 +81,8 @@ class OpenFiles:
         self._remotes = Remotes()
         self._failed_readers: LRUCache[int, float] = LRUCache(1024)
         self._failures: LRUCache[str, str] = LRUCache(1024)
+        self._unheard: LRUCache[File, str] = LRUCache(1024)
+        """Files that waited for a rename, were closed with success, and could not be stored."""
 
     @property
     def pending(self) -> int:
@@ -427,10 +429,14 @@ class OpenFiles:
         file = self._files.get(node)
         if file is None:
             return
+        waited = file.held_back
         try:
             await file.sync()
         except KontenumError as error:
             report(Incident("upload", "close", error, self._key(node)))
+            if waited:
+                # Its close() has succeeded: who ends the mount hears of it, if nobody else does.
+                self._unheard[node] = f"{self._key(node)}: {error}"
         await self._end(node, file)
 
     async def _end(self, node: File, file: WritableFile) -> None:
@@ -509,6 +515,7 @@ class OpenFiles:
             for node, file in self._files.items():
                 nursery.start_soon(store, node, file)
         lost += await self._deferred.drain()
+        lost += self._unheard.values()
 
     def below(self, directory: Directory) -> list[tuple[File, WritableFile]]:
         """The open files in `directory`, at any depth."""
