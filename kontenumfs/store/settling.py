@@ -207,17 +207,19 @@ class _Request:
                 raise
             # It may be the condition that the store does not know: that can be found out.
             known = await self._capabilities.get(self._intent.verb)
-            if known.condition(self._intent.verb) is not Proof.DISPROVEN:
+            if known.condition(self._intent.verb):
                 raise
             self._note(error)
-            return None
+            if (written := await self._settled()) is None:
+                await self._doubt()
+            return written
         except LOST as error:
             if self._intent.done is None:
                 raise
             self._note(error)
             self._lost = self._lost or self.trouble
             written = await self._settled()
-            if written is None and isinstance(error, UnexpectedAnswer | DeadlineExceeded):
+            if written is None and (isinstance(error, UnexpectedAnswer) or self._is_late):
                 raise
             return written
         return written
@@ -247,6 +249,7 @@ class _Request:
             reserved = min(RESERVED_SECONDS, left * RESERVED_SHARE)
         with trio.CancelScope(deadline=trio.current_effective_deadline() - reserved):
             return await self._send(belief)
+        self._is_late = True
         raise DeadlineExceeded(f"{self._intent.key!r}: no answer in time")
 
     async def _settled(self) -> Written | None:
