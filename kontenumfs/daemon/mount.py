@@ -50,8 +50,8 @@ ROUNDS = 2
 """Deadlines that the self-check may wait: so many rounds of stuck requests may be before it."""
 LEFT_IN_PLACE = "the mount is left in its place for the next start to take over"
 REQUESTS_AT_ONCE = 48
-"""Kernel requests under way at once: a write holds two buffers of 1 MiB beside the budget, pyfuse3's
-and its own. Stalled requests of more keys than this hold up the rest."""
+"""Kernel requests under way at once: a write holds two buffers of 1 MiB beside the budget,
+pyfuse3's and its own. Stalled requests of more keys than this hold up the rest."""
 COPIES_AT_ONCE = 32
 """copy_file_range handlers under way at once."""
 

@@ -36,7 +36,7 @@ class Incident:
         return str(getattr(self.error, "request_id", ""))
 
     def __str__(self) -> str:
-        about = f" key={self.key!r}" if self.key else ""
+        about = f": key={self.key!r}" if self.key else ""
         if self.kind == "defect":
             return f"{self.operation}{about}"  # its traceback follows
         return f"{self.operation}{about}: {self.error}"

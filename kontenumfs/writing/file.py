@@ -332,7 +332,7 @@ class WritableFile:
         if self.error is not None:
             return
         self.error = error
-        report(Incident("upload", f"upload failed: pending={self.pending}", error, self.key()))
+        report(Incident("upload", "upload failed", error, self.key()))
         self._outbox.closed = True
         self._enter(State.FAILED)
         for unsaved in self._unsaved:

@@ -144,7 +144,7 @@ async def test_the_status_is_sent_when_it_changes(
         (message,) = systemd.heard()
         nursery.cancel_scope.cancel()
     assert "7 bytes pending in 1 open files; last error at " in message["STATUS"]
-    assert message["STATUS"].endswith("upload failed key='a': away")
+    assert message["STATUS"].endswith("upload failed: key='a': away")
 
 
 async def test_the_watchdog_is_fed_while_the_mount_answers(

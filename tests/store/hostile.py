@@ -638,7 +638,7 @@ KINDS = [
         "SlowDown to an append",
         append,
         [answer(b"503 Slow", body=b"<Error><Code>SlowDown</Code></Error>")],
-        (e.ServerError,),
+        (e.Throttled,),
         "not repeated; the object is asked",
     ),
     right("408 once", put, answer(b"408 Timeout"), answer(b"200 OK", ETAG), group=ERRORS),
