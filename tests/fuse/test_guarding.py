@@ -62,7 +62,7 @@ async def test_a_failure_names_its_key(
         await guarded(DeadlineExceeded("no answer")).lookup(pyfuse3.ROOT_INODE, name, None)
     assert caught.value.errno == errno.ETIMEDOUT
     [record] = caplog.records
-    assert record.getMessage() == f"lookup key='prefix/{shown}': no answer"
+    assert record.getMessage() == f"lookup: key='prefix/{shown}': no answer"
 
 
 async def test_what_programs_provoke_all_day_is_no_incident(

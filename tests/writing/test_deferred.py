@@ -53,7 +53,7 @@ async def test_a_mode_that_the_store_refuses(
         assert not len(bench.deferred)
     said = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
     assert len(said) == 1
-    assert "metadata lost key='f'" in said[0]
+    assert "metadata lost: key='f'" in said[0]
 
 
 async def test_what_is_lost_at_the_end_is_named(autojump_clock: MockClock) -> None:
