@@ -97,8 +97,10 @@ class Entries(ExtendedAttributes):
         entry.entry_timeout = min(fresh, BELIEF_SECONDS)
         entry.attr_timeout = fresh if self._tree.describer.knows(node) else 0.0
         if isinstance(node, File) and node.local is not None:
-            # What is not stored yet may vanish at any time.
-            entry.attr_timeout = entry.entry_timeout = 0.0
+            entry.attr_timeout = 0.0
+            # A name that was made and not written to may vanish: its maker could not read a source.
+            may_stay = bool(shown.size or node.has_object)
+            entry.entry_timeout = BELIEF_SECONDS if may_stay else 0.0
         return entry
 
     def _absent(self, parent: Directory, name: str) -> pyfuse3.EntryAttributes:

@@ -6,32 +6,34 @@ The kernel names a thread with each request (fuse_in_header.pid, linux/fuse.h), 
 process is in another pid namespace.
 """
 
-from pathlib import Path
+import os
 
-PROC = Path("/proc")
+PROC = "/proc"
+LONGEST = 16 * 1024
+"""Bytes of one of these files at most."""
 EXIT_CODE = 52
 """The field of /proc/PID/stat that has how the process ends, for those who may trace it."""
 
 
-def process_of(thread: int, proc: Path = PROC) -> int:
+def process_of(thread: int, proc: str | os.PathLike[str] = PROC) -> int:
     """The process that a thread belongs to; 0 where that is unknown."""
-    for line in _read(proc / str(thread) / "status").splitlines() if thread > 0 else ():
+    for line in _read(f"{os.fspath(proc)}/{thread}/status").splitlines() if thread > 0 else ():
         if line.startswith("Tgid:"):
             return int(line.split()[1])
     return 0
 
 
-def is_alive(process: int, proc: Path = PROC) -> bool:
+def is_alive(process: int, proc: str | os.PathLike[str] = PROC) -> bool:
     """Whether the process exists and has not ended."""
     return process > 0 and _state(process, proc)[:1] not in ("", "Z", "X")
 
 
-def name_of(process: int, proc: Path = PROC) -> str:
+def name_of(process: int, proc: str | os.PathLike[str] = PROC) -> str:
     """What the process is called (its comm, at most 15 characters); empty where unknown."""
-    return _read(proc / str(process) / "comm").rstrip("\n") if process > 0 else ""
+    return _read(f"{os.fspath(proc)}/{process}/comm").rstrip("\n") if process > 0 else ""
 
 
-def died_of_signal(thread: int, proc: Path = PROC) -> bool:
+def died_of_signal(thread: int, proc: str | os.PathLike[str] = PROC) -> bool:
     """Whether the thread is ending because a signal has killed its process.
 
     The kernel closes what a dying process has open, and that close looks like any other one.
@@ -41,13 +43,19 @@ def died_of_signal(thread: int, proc: Path = PROC) -> bool:
     return code.isdecimal() and int(code) & 0x7F != 0
 
 
-def _state(process: int, proc: Path) -> str:
+def _state(process: int, proc: str | os.PathLike[str]) -> str:
     """/proc/PID/stat from the third field on: the name before may hold anything."""
-    return _read(proc / str(process) / "stat").rpartition(")")[2].strip()
+    return _read(f"{os.fspath(proc)}/{process}/stat").rpartition(")")[2].strip()
 
 
-def _read(path: Path) -> str:
+def _read(path: str) -> str:
     try:
-        return path.read_text(errors="replace")
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return ""
+    try:
+        return os.read(descriptor, LONGEST).decode(errors="replace")
+    except OSError:
+        return ""  # it ends at this moment
+    finally:
+        os.close(descriptor)

@@ -398,12 +398,12 @@ class OpenFiles:
         file = handle.file
         if file is None or file.error is not None or not handle.unsaved.dirty:
             return
-        if died_of_signal(thread) and await file.give_up(handle.unsaved):
-            return
-        process = process_of(thread)
-        if file.needs_close and process not in (0, handle.pid) and is_alive(handle.pid):
-            log.debug("not published by another program's close: %r", self._key(handle.node))
-            return
+        if file.needs_close:
+            if died_of_signal(thread) and await file.give_up(handle.unsaved):
+                return
+            if process_of(thread) not in (0, handle.pid) and is_alive(handle.pid):
+                log.debug("not published by another program's close: %r", self._key(handle.node))
+                return
         with handle.telling():
             await file.flush()
 
