@@ -89,7 +89,7 @@ def assemble(
     composer = Composer(prefix, lambda path: live.rules.headers_of(path))
     markers = Markers(store, prefix)
     claims = Claims()
-    runner = PlanRunner(store, staging.run, journal)
+    runner = PlanRunner(store, staging.run, journal, nursery=nursery)
     copier = Copier(runner, composer, capabilities.get, wall_ns=wall_ns, patience=options.deadline)
     appender = Appender(
         store,

@@ -45,8 +45,11 @@ LET_GO_SECONDS = 5.0
 """How long the kernel may take for a notice when the session ends."""
 ROUNDS = 2
 """Deadlines that the self-check may wait: so many rounds of stuck requests may be before it."""
-REQUESTS_AT_ONCE = 32
-"""Kernel requests under way at once: each may hold two buffers of 1 MiB beside the budget."""
+REQUESTS_AT_ONCE = 4096
+"""Kernel requests under way at once, so that what memory can answer does not wait for the store.
+
+One that waits costs some 20 KiB, and a write what it brings: at most 1 MiB for each process.
+"""
 
 
 class Mount:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import pyfuse3
 
 from kontenumfs.protocol import errors as e
+from kontenumfs.store.operation import operation as one_operation
 
 log = logging.getLogger(__name__)
 
@@ -77,10 +78,12 @@ QUIET = (e.FileError,)
 async def translated(operation: str) -> AsyncIterator[None]:
     """Raise FUSEError with the errno of whatever the block raises.
 
-    A defect of ours is EIO to one program; pyfuse3 would end the mount of all.
+    A defect of ours is EIO to one program; pyfuse3 would end the mount of all. What the store is
+    asked for in the block is one operation, with one deadline.
     """
     try:
-        yield
+        with one_operation():
+            yield
     except pyfuse3.FUSEError:
         raise
     except Exception as error:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One HTTP/1.1 connection: a request out, its whole answer in, and no doubt about its fate."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import h11
@@ -166,11 +166,17 @@ class Connection:
         self._socket.close()
 
     async def exchange(
-        self, request: httpx.Request, target: bytes, length: int, longest: int
+        self,
+        request: httpx.Request,
+        target: bytes,
+        length: int,
+        longest: int,
+        sent: Callable[[int], None],
     ) -> Answer:
         """Send a request with a body of `length` bytes and read its whole answer.
 
-        An error answer that comes while the body is still on its way ends the sending.
+        An error answer that comes while the body is still on its way ends the sending. `sent` is
+        told how much of a long body has gone out, slice by slice.
 
         Raises ConnectionLost; TooLong for a good answer of more than `longest` bytes;
         h11.LocalProtocolError for a head that cannot be sent. The connection is of no more use
@@ -186,7 +192,7 @@ class Connection:
             await self._send_small(request, head)
             answer = await self._receive(longest)
         else:
-            answer = await self._send_large(request, head, longest)
+            answer = await self._send_large(request, head, longest, sent)
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
         return answer
@@ -202,7 +208,9 @@ class Connection:
             # The one send failed: the kernel took no byte of it.
             raise ConnectionLost(_reason(error), sent=False, answered=False) from error
 
-    async def _send_large(self, request: httpx.Request, head: bytes, longest: int) -> Answer:
+    async def _send_large(
+        self, request: httpx.Request, head: bytes, longest: int, sent: Callable[[int], None]
+    ) -> Answer:
         try:
             await self._stream.send_all(head)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
@@ -210,7 +218,7 @@ class Connection:
         lost: ConnectionLost | TooLong | None = None
         answer: Answer | None = None
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._send_body, request)
+            nursery.start_soon(self._send_body, request, sent)
             try:
                 answer = await self._receive(longest)
             except (ConnectionLost, TooLong) as error:
@@ -226,11 +234,14 @@ class Connection:
             raise ConnectionLost(reason, sent=True, answered=True)
         return answer
 
-    async def _send_body(self, request: httpx.Request) -> None:
+    async def _send_body(self, request: httpx.Request, sent: Callable[[int], None]) -> None:
+        gone = 0
         try:
             for piece in await _slices(request):
                 for data in self._http.send_with_data_passthrough(h11.Data(data=piece)) or []:
                     await self._stream.send_all(data)
+                gone += len(piece)
+                sent(gone)
             self._http.send_with_data_passthrough(h11.EndOfMessage())
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             # The store may have said why before it hung up: that is for the receiver to find.

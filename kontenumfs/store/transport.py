@@ -25,7 +25,16 @@ from kontenumfs.protocol.errors import (
     TLSError,
     UnexpectedAnswer,
 )
-from kontenumfs.store.connection import Answer, Connection, ConnectionLost, Tap, TooLong
+from kontenumfs.store.admission import Admission
+from kontenumfs.store.connection import (
+    SMALL_BODY,
+    Answer,
+    Connection,
+    ConnectionLost,
+    Tap,
+    TooLong,
+)
+from kontenumfs.store.operation import sent
 
 CONNECT_SECONDS = 10.0
 KEEP_IDLE_SECONDS = 30.0
@@ -50,7 +59,8 @@ class OriginTransport(httpx.AsyncBaseTransport):
     Args:
         url: scheme, host and port; paths are passed over.
         trust: what makes TLS; needed when `url` is https.
-        connections: how many are open at most; further requests wait for one.
+        connections: how many are in use at most while they get on; further requests wait for one,
+            and stalled ones lend theirs (store.admission).
         connect_seconds: for each attempt to connect, the TLS handshake included.
         local_only: refuse to speak to another machine than this one, whatever its name.
     """
@@ -68,7 +78,7 @@ class OriginTransport(httpx.AsyncBaseTransport):
         self._local_only = local_only
         self._port = url.port or (443 if url.scheme == "https" else 80)
         self._trust = trust if url.scheme == "https" else None
-        self._slots = trio.Semaphore(connections)
+        self._admission = Admission(connections)
         self._connect_seconds = connect_seconds
         self._idle: deque[Connection] = deque()
         """The connection used last stands at the right end and is used first."""
@@ -87,14 +97,21 @@ class OriginTransport(httpx.AsyncBaseTransport):
         target: bytes = request.extensions.get("target") or request.url.raw_path
         length = int(request.headers.get("content-length", "0"))
         longest: int = request.extensions.get("longest_answer", LONGEST_ANSWER)
-        async with self._slots:
+        lookup, long = request.method in SAFE_METHODS, length > SMALL_BODY
+        key = target.partition(b"?")[0]
+        async with self._admission.place(key, is_lookup=lookup, is_long=long) as place:
             while True:
                 connection = self._take(once=request.extensions.get("once", False))
                 reused = connection is not None
                 if connection is None:
                     connection = await self._connect()
+
+                def told(count: int) -> None:
+                    place.touch()
+                    sent(count)
+
                 try:
-                    answer = await connection.exchange(request, target, length, longest)
+                    answer = await connection.exchange(request, target, length, longest, told)
                     keep = await connection.is_reusable()
                 except ConnectionLost as lost:
                     connection.close()

@@ -454,5 +454,5 @@ class Content:
         self.rope = Rope()
         upload, self._upload = self._upload, None
         if upload is not None:
-            await upload.abort()
+            await self._env.runner.drop(upload)
         await self._retire()

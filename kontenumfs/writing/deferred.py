@@ -28,6 +28,7 @@ from kontenumfs.protocol.errors import (
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import ObjectInfo
 from kontenumfs.store.beliefs import REFUSED
+from kontenumfs.store.operation import operation
 from kontenumfs.tree.attributes import metadata_of
 from kontenumfs.tree.node import Directory, File
 from kontenumfs.tree.tree import Tree
@@ -148,7 +149,8 @@ class DeferredMetadata:
     async def _send_logged(self, node: File | Directory) -> None:
         async with self._limit:
             try:
-                await self.send(node)
+                with operation():
+                    await self.send(node)
             except FileMissing:
                 self.carried(node)
             except PASSING as error:

@@ -23,8 +23,10 @@ from kontenumfs.protocol.errors import (
 )
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.protocol.names import MAX_KEY_BYTES
+from kontenumfs.store import operation
 from kontenumfs.store.api import Attributes, ObjectInfo, Store
 from kontenumfs.store.beliefs import ABSENT, REFUSED, UNKNOWN, Belief, believed
+from kontenumfs.store.operation import cleaning_up
 from kontenumfs.store.tasks import open_flat_nursery
 from kontenumfs.tree.attributes import metadata_of, stored_metadata
 from kontenumfs.tree.node import Directory, File, Node
@@ -187,6 +189,7 @@ class DirectoryRename:
                 async with limit:
                     await self._copy(info, progress, known.get(info.key))
                     progress.copied += 1
+                    operation.progress()
 
         try:
             async with open_flat_nursery() as nursery:
@@ -248,7 +251,7 @@ class DirectoryRename:
         made = [moved.made for moved in progress.moved.values() if moved.made.key not in there]
         if not made:
             return
-        with trio.move_on_after(CLEAN_UP_SECONDS, shield=True):
+        with cleaning_up(CLEAN_UP_SECONDS):
             try:
                 failed = await self._store.delete_many(
                     {info.key: believed(info.etag, info.size) for info in made}

@@ -4,8 +4,10 @@
 
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 import trio
 
@@ -17,6 +19,7 @@ from kontenumfs.protocol.errors import (
 from kontenumfs.protocol.xml import is_text
 from kontenumfs.store.api import Attributes, ObjectInfo, Store, Written
 from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version, believed, refusal
+from kontenumfs.store.operation import cleaning_up, copied, out_of_time
 from kontenumfs.store.tasks import open_flat_nursery
 from kontenumfs.writing.extents import Range, RemoteObject
 from kontenumfs.writing.journal import Journal
@@ -68,6 +71,13 @@ class Source:
 Known = dict[RemoteObject, Source]
 
 
+class Droppable(Protocol):
+    """An upload that can be given up."""
+
+    async def abort(self) -> None:
+        """Drop its parts; never raises because of the store."""
+
+
 class PlanRunner:
     """Runs plans: stages one after another, what stands in one stage side by side.
 
@@ -76,6 +86,8 @@ class PlanRunner:
         journal: has what is under way.
         prefix: of the helper objects' keys; ends with a slash and belongs to this mount alone.
         parallel: requests of one plan side by side at most.
+        nursery: what is dropped because time was over is dropped here, beside who waited; else
+            he waits for that, too.
     """
 
     def __init__(
@@ -85,8 +97,10 @@ class PlanRunner:
         journal: Journal,
         *,
         parallel: int = PARALLEL_REQUESTS,
+        nursery: trio.Nursery | None = None,
     ) -> None:
         self.store = store
+        self._nursery = nursery
         self.journal = journal
         self._prefix = prefix
         self._parallel = parallel
@@ -120,18 +134,36 @@ class PlanRunner:
         finally:
             await self.discard(plan.helpers)
 
+    async def drop(self, upload: Droppable) -> None:
+        """Abort an upload."""
+        await self._clean_up(upload.abort)
+
     async def discard(self, helpers: Sequence[RemoteObject]) -> None:
         """Delete helper objects; what fails is left to the next start, and logged."""
         keys = [helper.key for helper in helpers if helper.key]
         if not keys:
             return
-        with trio.move_on_after(CLEAN_UP_SECONDS, shield=True):
-            try:
-                failed = await self.store.delete_many(dict.fromkeys(keys, UNKNOWN))
-            except KontenumError as error:
-                failed = dict.fromkeys(keys, str(error))
-            for key, reason in failed.items():
-                log.warning("helper object left behind: key=%r (%s)", key, reason)
+        await self._clean_up(partial(self._delete, keys))
+
+    async def _delete(self, keys: Sequence[str]) -> None:
+        try:
+            failed = await self.store.delete_many(dict.fromkeys(keys, UNKNOWN))
+        except KontenumError as error:
+            failed = dict.fromkeys(keys, str(error))
+        for key, reason in failed.items():
+            log.warning("helper object left behind: key=%r (%s)", key, reason)
+
+    async def _clean_up(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Drop what was begun; whose time is over does not wait for that."""
+
+        async def bounded() -> None:
+            with cleaning_up(CLEAN_UP_SECONDS):
+                await work()
+
+        if self._nursery is None or not out_of_time():
+            await bounded()
+        else:
+            self._nursery.start_soon(bounded)
 
     async def _make(
         self, step: Step, publication: Publication, known: Known, limit: trio.CapacityLimiter
@@ -143,6 +175,8 @@ class PlanRunner:
             async with limit:
                 written = await self._make_one(step, publication, known)
         target.etag = written.etag
+        if isinstance(step, Copy | Compose):
+            copied(target.size)
         log.info(
             "stored key=%r bytes=%d by %s request_id=%s seconds=%.3f",
             target.key,
@@ -202,6 +236,7 @@ class PlanRunner:
                         await upload.send(number, part.pieces)
                     else:
                         await upload.copy(number, part, _asked(part.source, known)[1])
+                        copied(part.length)
 
         try:
             async with open_flat_nursery() as nursery:
@@ -209,8 +244,7 @@ class PlanRunner:
                     nursery.start_soon(send)
             return await upload.complete(publication.expected)
         except BaseException:
-            with trio.move_on_after(CLEAN_UP_SECONDS, shield=True):
-                await upload.abort()
+            await self._clean_up(upload.abort)
             raise
 
     async def _look_before(self, step: Step, publication: Publication) -> None:
@@ -273,7 +307,7 @@ class PlanRunner:
 
     async def _retract(self, target: RemoteObject) -> None:
         """Delete what was published wrongly, as long as it is that."""
-        with trio.move_on_after(CLEAN_UP_SECONDS, shield=True):
+        with cleaning_up(CLEAN_UP_SECONDS):
             try:
                 await self.store.delete(target.key, expected=believed(target.etag, target.size))
             except KontenumError as error:

@@ -14,6 +14,7 @@ from kontenumfs.protocol.errors import FileTooLarge, KontenumError, NotClosed, r
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import Attributes, ObjectInfo
 from kontenumfs.store.beliefs import UNKNOWN, Belief
+from kontenumfs.store.operation import joined, operation
 from kontenumfs.writing.content import Content, Environment
 from kontenumfs.writing.extents import Extent, RemoteObject, Rope, whole
 from kontenumfs.writing.policy import Publish
@@ -318,7 +319,7 @@ class WritableFile:
 
     async def _send_before_full(self, *, visible: bool) -> None:
         self._waiting_since = None
-        with suppress(KontenumError):
+        with suppress(KontenumError), operation():
             async with self._changing():
                 if self.can_send_early:
                     await self._send_ahead(visible=visible)
@@ -351,8 +352,9 @@ class WritableFile:
 
     async def sync(self, *, empty: bool = True) -> None:
         """Return when the store has the file as it is, an empty one included."""
-        async with self.settled(empty=empty):
-            pass
+        with joined():
+            async with self.settled(empty=empty):
+                pass
 
     async def sync_as(self, key: str, expected: Belief = UNKNOWN) -> None:
         """Store a file that the store has not seen yet under the key that it shall have.
@@ -438,7 +440,8 @@ class WritableFile:
             self.check()
             if self._unsaved and self.handles and self.needs_close:
                 raise NotClosed("not closed by its writer, so what it has replaced stays as it was")
-        await self.sync(empty=not self.handles)  # one that is open may become something yet
+        with operation():
+            await self.sync(empty=not self.handles)  # one that is open may become something yet
 
     def is_only_of(self, unsaved: Unsaved) -> bool:
         """Whether nobody else has written what is unsaved."""

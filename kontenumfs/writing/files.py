@@ -32,8 +32,8 @@ from kontenumfs.writing.identity import Composer, NodeIdentity
 from kontenumfs.writing.policy import is_temporary
 from kontenumfs.writing.remotes import Remotes
 
-DRAINED_AT_ONCE = 16
-"""Files that are stored side by side at the end; one that fails slowly leaves the others time."""
+DRAINED_AT_ONCE = 1024
+"""Files that are stored side by side at the end: those that hang leave the others their time."""
 FOREVER = float("inf")
 RECENT = 1.0
 """Seconds for which what is known of an object is good enough to begin to replace it."""

@@ -10,6 +10,7 @@ import trio
 from kontenumfs.protocol.errors import KontenumError, reported
 from kontenumfs.store.api import Attributes, Store
 from kontenumfs.store.beliefs import Belief
+from kontenumfs.store.operation import operation
 from kontenumfs.writing.extents import RemoteObject
 from kontenumfs.writing.journal import Journal
 from kontenumfs.writing.plan import Bytes
@@ -54,7 +55,8 @@ class Outbox:
     ) -> None:
         try:
             if not self.closed:
-                await upload(body)
+                with operation():
+                    await upload(body)
         except Exception as error:
             self.closed = True
             await self._failed(reported(error, "an upload"))
