@@ -19,6 +19,8 @@ bench: setup
 	.venv/bin/python -m bench.writing
 	.venv/bin/python -m bench.emulator
 	.venv/bin/python -m bench.tree --large 10000 100000
+	.venv/bin/python -m bench.appenders
+	.venv/bin/python -m bench.appenders --lost
 
 # The manual pages and the tables in docs/, from the parsers and the table of options.
 docs: setup

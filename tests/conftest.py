@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.emulator import Emulator, running_emulator
+from tests.harness.emulator import Emulator, EmulatorPool, running_emulator
 from tests.harness.leaks import LASTING, Leaks, adopt_orphans
 from tests.harness.mounts import MountedBucket, MountFactory
 from tests.harness.objects import ObjectStore
@@ -18,6 +18,7 @@ from tests.harness.objects import ObjectStore
 
 def pytest_configure(config: pytest.Config) -> None:
     """Watch over daemons too, and keep the machine's own key pairs out of the tests."""
+    config.addinivalue_line("markers", "emulator(*options): use an emulator with these options")
     adopt_orphans()
     for name in list(os.environ):
         if name.startswith(("AWS_", "KONTENUM_", "RCLONE_")) and name != "AWS_CA_BUNDLE":
@@ -62,19 +63,42 @@ def session_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emula
         yield emulator
 
 
-@pytest.fixture
-def emulator(session_emulator: Emulator) -> Iterator[Emulator]:
-    """The emulator, with the requests counted from here on, and without faults."""
-    session_emulator.mark()
-    yield session_emulator
-    session_emulator.clear_faults()
-    session_emulator.check_log()
+@pytest.fixture(scope="session")
+def emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorPool]:
+    """More emulators, by their options: `emulators.get("--conditional=none")`."""
+    pool = EmulatorPool(tmp_path_factory.mktemp("emulators"), LASTING.add)
+    yield pool
+    pool.close()
 
 
 @pytest.fixture
-def own_emulator(tmp_path: Path) -> Iterator[Emulator]:
-    """An emulator for this test alone, which may stop it and kill it."""
-    with running_emulator(tmp_path / "own-emulator") as emulator:
+def emulator(
+    session_emulator: Emulator, emulators: EmulatorPool, request: pytest.FixtureRequest
+) -> Iterator[Emulator]:
+    """The emulator, with the requests counted from here on, and without faults.
+
+    A test marked `@pytest.mark.emulator("--conditional=none", ...)`, one parameter of a test
+    (`pytest.param(..., marks=pytest.mark.emulator(...))`), or a whole module by its `pytestmark`,
+    has one with these options; so have its mounts and whatever else asks for the emulator.
+    """
+    options = _options(request)
+    chosen = emulators.get(*options) if options else session_emulator
+    chosen.mark()
+    yield chosen
+    chosen.clear_faults()
+    chosen.check_log()
+
+
+def _options(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """What a test's `emulator` mark asks for."""
+    marker = request.node.get_closest_marker("emulator")
+    return marker.args if marker else ()
+
+
+@pytest.fixture
+def own_emulator(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Emulator]:
+    """An emulator for this test alone, which may stop it and kill it; the mark counts too."""
+    with running_emulator(tmp_path / "own-emulator", *_options(request)) as emulator:
         yield emulator
 
 

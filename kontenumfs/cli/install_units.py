@@ -19,7 +19,11 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser().parse_args(argv)
     root = Path(os.path.abspath(arguments.root))
     installation = Installation.of(root)
-    changed = installation.uninstall() if arguments.uninstall else installation.install()
+    umask = os.umask(0o022)  # all of it is for every user to read
+    try:
+        changed = installation.uninstall() if arguments.uninstall else installation.install()
+    finally:
+        os.umask(umask)
     for path in changed:
         print(f"{'removed' if arguments.uninstall else 'written'}: {path}")
     if installation.warning and not arguments.uninstall:

@@ -12,6 +12,7 @@ import trio
 
 from kontenumfs.cli import arguments as given
 from kontenumfs.daemon.background import Running, remember_mountpoint, run_in_background
+from kontenumfs.daemon.hardening import keep_memory_private
 from kontenumfs.daemon.live import LiveSettings
 from kontenumfs.daemon.logs import set_up_logging
 from kontenumfs.daemon.metrics import Metrics
@@ -59,6 +60,7 @@ def serve_mount(
 
     Raises UserError, also where not everything could be stored at the end.
     """
+    keep_memory_private()
     options = live.settings.options
 
     async def life(ready: Callable[[], None]) -> list[str]:

@@ -4,7 +4,7 @@
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from kontenumfs.cli import arguments as given
 from kontenumfs.daemon.background import remember_mountpoint, remembered_mountpoint
@@ -19,6 +19,10 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser().parse_args(argv)
     notifier = Notifier(os.environ)
     last = remembered_mountpoint(arguments.name)
+    if arguments.clear and has_died(os.environ):
+        # Its mount stays, dead, until the next start takes it over, or whoever writes there
+        # meanwhile would write to the directory below it.
+        return Exit.OK
     if last is not None:
         clear(last, notifier)
     if arguments.clear:
@@ -34,6 +38,12 @@ def main(argv: Sequence[str]) -> int:
         nonempty=settings.options.nonempty,
     )
     return Exit.OK
+
+
+def has_died(environment: Mapping[str, str]) -> bool:
+    """Whether the daemon has not ended by itself, as systemd tells it (systemd.exec(5))."""
+    how, status = environment.get("EXIT_CODE", "exited"), environment.get("EXIT_STATUS", "0")
+    return how != "exited" or status == str(int(Exit.DEFECT))
 
 
 def parser() -> argparse.ArgumentParser:

@@ -15,7 +15,16 @@ from typing import Any
 from kontenumfs.cli import arguments as given
 from kontenumfs.daemon.background import Running
 from kontenumfs.daemon.control import ask
-from kontenumfs.daemon.kernel import FSTYPE, detach, is_mountpoint, unmount
+from kontenumfs.daemon.kernel import (
+    FSTYPE,
+    clear_dead,
+    detach,
+    end_connection,
+    holders,
+    is_mountpoint,
+    unmount,
+    uppermost,
+)
 from kontenumfs.daemon.preflight import Exit
 from kontenumfs.protocol.errors import UserError
 
@@ -32,16 +41,23 @@ def main(argv: Sequence[str]) -> int:
     if not is_mountpoint(mountpoint, FSTYPE):
         raise UserError(f"{mountpoint}: no kontenumfs is mounted here", Exit.MOUNTPOINT)
     daemon = Running(mountpoint)
-    pid = daemon.pid()
+    pid, found = daemon.pid(), uppermost(mountpoint)
+    device = None if found is None else found.device
     until = time.monotonic() + arguments.timeout
     with closing(_Progress(mountpoint, arguments.timeout)) as progress:
         if arguments.force:
             # Out of the tree first, so that nothing new comes in; open files go on until they
             # are stored or the daemon gives them up.
-            detach(mountpoint)
-            _signal(pid, signal.SIGTERM)
+            if pid is None:
+                clear_dead(mountpoint)
+            else:
+                detach(mountpoint)
+                _signal(pid, signal.SIGTERM)
         else:
             _unmount(mountpoint)
+        if device is not None and (others := holders(device)):
+            where = "mounted in other mount namespaces too, and ends there"
+            print(f"{mountpoint}: {where}: {', '.join(others)}", file=sys.stderr)
         lost = progress.until_the_end(until)
     if not daemon.wait_for_end(max(0.0, until - time.monotonic())):
         if not arguments.force:
@@ -51,6 +67,9 @@ def main(argv: Sequence[str]) -> int:
                 Exit.DEADLINE,
             )
         _signal(pid, signal.SIGKILL)
+        if device is not None:
+            # A request that nobody answers would keep the process from ending.
+            end_connection(device)
         daemon.wait_for_end(KILLED_SECONDS)
         raise UserError(f"{mountpoint}: the daemon was killed{progress.left}", Exit.FAILED)
     if lost:

@@ -8,17 +8,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import trio
-
-from kontenumfs.daemon.cache import cache_file, identity_file, journal_file
+from kontenumfs.daemon.cache import cache_file, identity_file, journal_file, safe
 from kontenumfs.daemon.commands import Commands
 from kontenumfs.daemon.live import LiveSettings
 from kontenumfs.daemon.options import MountOptions
+from kontenumfs.daemon.safe_files import open_safely
+from kontenumfs.daemon.supervision import Supervisor
 from kontenumfs.fuse.kernel import FuseKernel
+from kontenumfs.fuse.locks import watch_locks
 from kontenumfs.fuse.operations import Operations
 from kontenumfs.store.api import Store
 from kontenumfs.store.capabilities import ProvenCapabilities
 from kontenumfs.store.conditional import ConditionalStore
+from kontenumfs.store.tasks import Spawner
 from kontenumfs.tree.attributes import Defaults
 from kontenumfs.tree.remembered import RememberedAttributes
 from kontenumfs.tree.tree import Tree
@@ -51,19 +53,19 @@ class Parts:
     operations: Operations
     commands: Commands
 
-    def start(self, nursery: trio.Nursery) -> None:
+    def start(self, supervisor: Supervisor) -> None:
         """Begin what they do by themselves, until cancelled."""
-        for run in (
-            self.deferred.run,
-            self.files.run,
-            self.tree.describer.run,
-            self.remembered.run,
+        for name, run in (
+            ("deferred metadata", self.deferred.run),
+            ("flush timers", self.files.run),
+            ("look-ahead", self.tree.describer.run),
+            ("remembered attributes", self.remembered.run),
         ):
-            nursery.start_soon(run)
+            supervisor.keep(run, name)
 
 
 def assemble(
-    nursery: trio.Nursery,
+    nursery: Spawner,
     store: Store,
     live: LiveSettings,
     *,
@@ -81,14 +83,14 @@ def assemble(
     options = live.settings.options
     capabilities = ProvenCapabilities.within(store, prefix, deadline=options.deadline)
     store = ConditionalStore(store, capabilities, deadline=options.deadline)
-    kept = cache_file(options.cache_dir, options.endpoint, store.bucket, os.environ)
+    kept = safe(cache_file(options.cache_dir, options.endpoint, store.bucket, os.environ))
     remembered = RememberedAttributes(kept, limit=options.cache_entries)
     journal = _journal(kept, staging)
-    tree = _tree(store, prefix, options, remembered)
+    kernel = FuseKernel()
+    tree = _tree(store, prefix, options, remembered, kernel)
     wall_ns: Callable[[], int] = time.time_ns
     composer = Composer(prefix, lambda path: live.rules.headers_of(path))
-    markers = Markers(store, prefix)
-    claims = Claims()
+    markers, claims = Markers(store, prefix), Claims()
     runner = PlanRunner(store, staging.run, journal, nursery=nursery)
     copier = Copier(runner, composer, capabilities.get, wall_ns=wall_ns, patience=options.deadline)
     appender = Appender(
@@ -107,7 +109,22 @@ def assemble(
     namespace = Namespace(
         store, tree, files, deferred, markers, composer, claims, copier, wall_ns=wall_ns
     )
-    operations = Operations(
+    operations = _operations(tree, files, namespace, options, wall_ns)
+    watch_locks(operations, kernel)
+    commands = Commands(tree, files)
+    return Parts(
+        tree, files, namespace, memory, deferred, remembered, journal, operations, commands
+    )
+
+
+def _operations(
+    tree: Tree,
+    files: OpenFiles,
+    namespace: Namespace,
+    options: MountOptions,
+    wall_ns: Callable[[], int],
+) -> Operations:
+    return Operations(
         tree,
         files,
         namespace,
@@ -116,22 +133,22 @@ def assemble(
         capacity=options.capacity,
         wall_ns=wall_ns,
     )
-    commands = Commands(tree, files)
-    return Parts(
-        tree, files, namespace, memory, deferred, remembered, journal, operations, commands
-    )
 
 
 def _journal(kept: Path | None, staging: Staging) -> Journal:
     """What is under way, in a file that no other daemon has."""
-    alone = staging.claim(identity_file(kept, staging.name))
-    journal = Journal(journal_file(kept, staging.name) if alone else None)
+    alone = staging.claim(identity_file(kept, staging.name), open_safely)
+    journal = Journal(journal_file(kept, staging.name) if alone else None, open_safely)
     journal.open()
     return journal
 
 
 def _tree(
-    store: Store, prefix: str, options: MountOptions, remembered: RememberedAttributes
+    store: Store,
+    prefix: str,
+    options: MountOptions,
+    remembered: RememberedAttributes,
+    kernel: FuseKernel,
 ) -> Tree:
     return Tree(
         store,
@@ -140,12 +157,12 @@ def _tree(
         entries=options.cache_entries,
         trust_listings=options.attributes == "list",
         remembered=remembered,
-        kernel=FuseKernel(),
+        kernel=kernel,
     )
 
 
 def _open_files(
-    nursery: trio.Nursery,
+    nursery: Spawner,
     runner: PlanRunner,
     appender: Appender,
     live: LiveSettings,
@@ -167,7 +184,7 @@ def _open_files(
         policy=lambda key: live.rules.policy(key.removeprefix(prefix)),
         wall_ns=time.time_ns,
         spare=lambda remote: files.spare(remote),
-        wake=lambda: files.wake(),
+        waiting=lambda file, seconds: files.waiting(file, seconds),
         failed=lambda file: files.failed(file),
     )
     files = OpenFiles(

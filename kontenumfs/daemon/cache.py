@@ -3,9 +3,15 @@
 """Where what a mount knows of its bucket, and has under way there, is kept over its lives."""
 
 import hashlib
+import logging
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+
+from kontenumfs.daemon.safe_files import SafeDirectory
+
+log = logging.getLogger(__name__)
 
 
 def cache_file(
@@ -22,6 +28,22 @@ def cache_file(
         return None
     digest = hashlib.sha256(f"{endpoint}/{bucket}".encode()).hexdigest()[:12]
     return directory / f"{bucket}-{digest}.sqlite"
+
+
+def safe(cache: Path | None) -> Path | None:
+    """`cache`, where no other user decides what is there; else None, and the log says why."""
+    if cache is None:
+        return None
+    try:
+        with SafeDirectory(cache.parent, create=True) as directory:
+            for name in (cache.name, f"{cache.name}-wal", f"{cache.name}-shm"):
+                with suppress(FileNotFoundError):
+                    os.close(directory.open_file(name, os.O_RDONLY))
+    except OSError as error:
+        where = error.filename or cache
+        log.warning("nothing is remembered over mounts: %s: %s", where, error.strerror)
+        return None
+    return cache
 
 
 def journal_file(cache: Path | None, mount: str) -> Path | None:

@@ -10,14 +10,17 @@ import json
 import logging
 import os
 import socket
+import struct
 from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import trio
 
-from kontenumfs.daemon.background import runtime_file
+from kontenumfs.daemon.background import own_runtime_file, runtime_file
 from kontenumfs.daemon.preflight import Exit
+from kontenumfs.daemon.safe_files import SafeDirectory, UnsafePlaceError
 from kontenumfs.protocol.errors import KontenumError, UserError
 
 log = logging.getLogger(__name__)
@@ -26,6 +29,9 @@ LONGEST_REQUEST = 64 << 20
 """Bytes: a concat of a million names."""
 REQUEST_SECONDS = 30.0
 """How long a client may take to say what it wants."""
+
+CREDENTIALS = struct.Struct("3i")
+"""struct ucred: process, user and group."""
 
 Tell = Callable[[dict[str, Any]], Awaitable[None]]
 Command = Callable[[dict[str, Any], Tell], Awaitable[Any]]
@@ -41,7 +47,7 @@ class Control:
     """
 
     def __init__(self, mountpoint: Path, commands: Mapping[str, Command]) -> None:
-        self._path = runtime_file(mountpoint, "sock")
+        self._path = own_runtime_file(mountpoint, "sock")
         self._commands = commands
 
     async def serve(self) -> None:
@@ -54,15 +60,19 @@ class Control:
         try:
             await trio.serve_listeners(self._answer, [trio.SocketListener(listener)])
         finally:
-            self._path.unlink(missing_ok=True)
+            with suppress(OSError), SafeDirectory(self._path.parent) as directory:
+                directory.unlink(self._path.name)
 
     def _listen(self) -> trio.socket.SocketType:
-        self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        self._path.unlink(missing_ok=True)
         made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         old = os.umask(0o177)
         try:
-            made.bind(str(self._path))
+            with SafeDirectory(self._path.parent, create=True, mode=0o755) as directory:
+                directory.unlink(self._path.name)
+                made.bind(directory.at(self._path.name))
+        except BaseException:
+            made.close()
+            raise
         finally:
             os.umask(old)
         made.listen()
@@ -70,6 +80,8 @@ class Control:
 
     async def _answer(self, stream: trio.SocketStream) -> None:
         async with stream:
+            if _peer(stream.socket) not in (0, os.geteuid()):
+                return  # another user, however the socket came to him
             try:
                 await self._serve_one(stream)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -101,6 +113,12 @@ class Control:
             raise
 
 
+def _peer(connected: socket.socket | trio.socket.SocketType) -> int:
+    """The user at the other end of a local socket (SO_PEERCRED, unix(7))."""
+    told = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
+    return int(CREDENTIALS.unpack(told)[1])
+
+
 async def _read_line(stream: trio.SocketStream) -> dict[str, Any] | None:
     received = bytearray()
     while not received.endswith(b"\n"):
@@ -127,13 +145,33 @@ def ask(
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(timeout)
         try:
-            client.connect(str(path))
+            _connect(client, path, is_own=path == own_runtime_file(mountpoint, "sock"))
             client.sendall(json.dumps(request).encode() + b"\n")
         except OSError as error:
             raise UserError(f"{mountpoint}: {path}: {error.strerror}", 3) from None
         with client.makefile("rb") as lines:
             for line in lines:
-                yield json.loads(line)
+                yield _answer_in(line, mountpoint)
+
+
+def _answer_in(line: bytes, mountpoint: Path) -> dict[str, Any]:
+    try:
+        answer = json.loads(line)
+    except (ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict):
+        raise UserError(f"{mountpoint}: what answers there is no kontenumfs of ours", 3)
+    return answer
+
+
+def _connect(client: socket.socket, path: Path, *, is_own: bool) -> None:
+    """Raises OSError, also where somebody else than the directory's user answers."""
+    owner = None if is_own else os.stat(path.parent).st_uid
+    with SafeDirectory(path.parent, owner=owner) as directory:
+        client.connect(directory.at(path.name))
+        allowed = {0, os.geteuid()} if owner is None else {owner}
+        if (peer := _peer(client)) not in allowed:
+            raise UnsafePlaceError(path, f"user {peer} answers there")
 
 
 def follow(mountpoint: Path, request: dict[str, Any], about: str) -> Iterator[dict[str, Any]]:

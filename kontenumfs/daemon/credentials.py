@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The key pairs that settings lead to."""
 
+import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,9 +60,15 @@ def _pair(settings: Settings, access: str, secret: str) -> KeyPair | None:
 
 def _require_private(path: Path) -> None:
     try:
-        mode = stat.S_IMODE(path.stat().st_mode)
+        status = path.stat()
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}", CREDENTIALS_EXIT) from None
+    if status.st_uid not in (0, os.geteuid()):
+        raise ConfigurationError(
+            f"{path}: has a secret key, and belongs to user {status.st_uid}: chown it",
+            CREDENTIALS_EXIT,
+        )
+    mode = stat.S_IMODE(status.st_mode)
     if mode & 0o077:
         raise ConfigurationError(
             f"{path}: has a secret key, and others can read it (mode {mode:04o}): chmod 600 {path}",

@@ -5,6 +5,8 @@
 import json
 import logging
 from collections.abc import Iterator
+from traceback import walk_stack
+from types import FrameType
 from typing import Any
 
 import trio
@@ -12,7 +14,7 @@ import trio
 log = logging.getLogger(__name__)
 log.setLevel(logging.INFO)  # whatever the mount's own level, for somebody asked
 
-DEEPEST = 6
+DEEPEST = 9
 """Frames of a task, the innermost ones."""
 
 
@@ -33,12 +35,24 @@ def _tasks(task: trio.lowlevel.Task, depth: int) -> Iterator[tuple[int, trio.low
 
 def _frames(task: trio.lowlevel.Task) -> list[str]:
     """Where a task waits, the innermost frame first."""
+    if task is trio.lowlevel.current_task():
+        return _own_frames()
     frames = []
     at: Any = task.coro
     while at is not None:
         frame = getattr(at, "cr_frame", None) or getattr(at, "gi_frame", None)
         if frame is not None:
-            code = frame.f_code
-            frames.append(f"{code.co_filename.rpartition('/')[2]}:{frame.f_lineno} {code.co_name}")
+            frames.append(_place(frame))
         at = getattr(at, "cr_await", None) or getattr(at, "gi_yieldfrom", None)
     return frames[::-1][:DEEPEST]
+
+
+def _own_frames() -> list[str]:
+    """The same of the task that asks."""
+    frames = [_place(frame) for frame, _ in walk_stack(None)]
+    return [place for place in frames if not place.startswith("dump.py:")][:DEEPEST]
+
+
+def _place(frame: FrameType) -> str:
+    code = frame.f_code
+    return f"{code.co_filename.rpartition('/')[2]}:{frame.f_lineno} {code.co_name}"

@@ -9,8 +9,12 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
 
+from kontenumfs.daemon.safe_files import open_log
 from kontenumfs.protocol.errors import UserError
+from kontenumfs.protocol.incidents import CARRIED
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 SHORT_FORMAT = "%(name)s: %(message)s"
@@ -27,8 +31,6 @@ ERROR = 3
 """The priority of an error."""
 LONGEST_ERROR = 200
 """Characters of an error in a status."""
-TOLD = frozenset({"kontenumfs.fuse.errors", "kontenumfs.writing.file", "kontenumfs.writing.files"})
-"""Who logs as a warning what a program was told as an error."""
 
 
 def set_up_logging(level: str, file: str | None, *, foreground: bool) -> None:
@@ -40,9 +42,10 @@ def set_up_logging(level: str, file: str | None, *, foreground: bool) -> None:
     formatter = logging.Formatter(FORMAT)
     if file is not None:
         try:
-            handler = logging.FileHandler(file, encoding="utf-8")
+            lines = os.fdopen(open_log(Path(file)), "a", encoding="utf-8")
         except OSError as error:
             raise UserError(f"log_file {file}: {error.strerror}", 2) from None
+        handler = _File(lines)
     elif foreground:
         handler = logging.StreamHandler()
         if is_journal(sys.stderr.fileno(), os.environ):
@@ -74,6 +77,15 @@ def is_journal(descriptor: int, environment: Mapping[str, str]) -> bool:
     return environment.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
+class _File(logging.StreamHandler[TextIO]):
+    """Lines into a file, which is closed with it."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+        super().close()
+        self.stream.close()
+
+
 class JournalFormatter(logging.Formatter):
     """Begins every line with its priority, as sd-daemon(3) has it; a traceback has many lines."""
 
@@ -84,7 +96,7 @@ class JournalFormatter(logging.Formatter):
 
 
 class LastError(logging.Handler):
-    """Counts and remembers the errors that are logged, or that a program was told."""
+    """Counts and remembers incidents, and errors that are logged without one."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -94,7 +106,7 @@ class LastError(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take the record's first line."""
-        if record.levelno < logging.ERROR and record.name not in TOLD:
+        if record.levelno < logging.ERROR and not hasattr(record, CARRIED):
             return
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
         line = record.getMessage().partition("\n")[0]

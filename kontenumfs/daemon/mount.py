@@ -7,6 +7,7 @@ import os
 import platform
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pyfuse3
@@ -17,7 +18,7 @@ from kontenumfs.daemon.commands import Commands
 from kontenumfs.daemon.control import Control
 from kontenumfs.daemon.dump import log_state
 from kontenumfs.daemon.ending import Ending
-from kontenumfs.daemon.kernel import FSTYPE, abort, refusals
+from kontenumfs.daemon.kernel import FSTYPE, abort, end_connection, holders, refusals, uppermost
 from kontenumfs.daemon.listing import Listing
 from kontenumfs.daemon.live import LiveSettings
 from kontenumfs.daemon.logs import LastError
@@ -28,8 +29,10 @@ from kontenumfs.daemon.report import Report
 from kontenumfs.daemon.scraping import Scraping
 from kontenumfs.daemon.service import Service, end_undisturbed
 from kontenumfs.daemon.source import Source
+from kontenumfs.daemon.supervision import Supervisor
+from kontenumfs.daemon.whereabouts import CALM_SECONDS, LOOK_SECONDS, until_gone
 from kontenumfs.fuse import copy_range
-from kontenumfs.protocol.errors import UserError
+from kontenumfs.protocol.errors import KontenumError, UserError, reported
 from kontenumfs.store.api import Store
 from kontenumfs.tree.kernel import Kernel
 from kontenumfs.writing.files import OpenFiles
@@ -45,11 +48,14 @@ LET_GO_SECONDS = 5.0
 """How long the kernel may take for a notice when the session ends."""
 ROUNDS = 2
 """Deadlines that the self-check may wait: so many rounds of stuck requests may be before it."""
+LEFT_IN_PLACE = "the mount is left in its place for the next start to take over"
 REQUESTS_AT_ONCE = 4096
 """Kernel requests under way at once, so that what memory can answer does not wait for the store.
 
 One that waits costs some 20 KiB, and a write what it brings: at most 1 MiB for each process.
 """
+COPIES_AT_ONCE = 32
+"""copy_file_range handlers under way at once."""
 
 
 class Mount:
@@ -87,6 +93,7 @@ class Mount:
         self._staging = Staging.of(source.prefix, platform.node(), str(mountpoint))
         self._unmounted = trio.Event()
         self._failed: list[str] = []
+        self._defect: KontenumError | None = None
         self.lost: list[str] = []
         """Keys that could not be stored, with the reason, when `run` has ended."""
 
@@ -98,15 +105,15 @@ class Mount:
         preflight = max(PREFLIGHT_SECONDS, self._options.deadline)
         self._notifier.send(EXTEND_TIMEOUT_USEC=int((preflight + SELF_CHECK_SECONDS) * 1e6))
         try:
-            with trio.fail_after(preflight):
-                await check_store(self._store, self._source.prefix, self._options.endpoint)
+            await self._check_store(preflight)
             self._live.report_clock()
             with self._errors.listening():
                 async with trio.open_nursery() as nursery:
+                    supervisor = Supervisor(nursery)
                     if self._options.metrics is not None:
                         scraping = Scraping(self._options.metrics, self._metrics.registry)
-                        nursery.start_soon(scraping.serve)
-                    await self._serve(nursery)
+                        supervisor.keep(scraping.serve, "metrics")
+                    await self._serve(supervisor)
                     nursery.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             told = _user_error(group)
@@ -117,9 +124,20 @@ class Mount:
             with trio.CancelScope(shield=True):
                 await self._store.aclose()
 
-    async def _serve(self, nursery: trio.Nursery) -> None:
+    async def _check_store(self, seconds: float) -> None:
+        """Ask the store once; raises UserError for what is wrong, and for no answer in time."""
+        try:
+            with trio.fail_after(seconds):
+                await check_store(self._store, self._source.prefix, self._options.endpoint)
+        except trio.TooSlowError:
+            raise UserError(
+                f"{self._options.endpoint} has not answered within {seconds:g} s: see deadline=",
+                Exit.DEADLINE,
+            ) from None
+
+    async def _serve(self, supervisor: Supervisor) -> None:
         parts = assemble(
-            nursery,
+            supervisor,
             self._store,
             self._live,
             prefix=self._source.prefix,
@@ -145,28 +163,42 @@ class Mount:
         with refusals(self._mountpoint):
             pyfuse3.init(parts.operations, device, self._fuse_options())
         try:
-            copy_range.install(parts.operations.copy_range, nursery, at_once=REQUESTS_AT_ONCE)
-            parts.start(nursery)
-            nursery.start_soon(self._clear_up, parts.journal)
-            nursery.start_soon(self._obey_signals, parts, service, report)
-            nursery.start_soon(control.serve)
-            nursery.start_soon(self._live.watch_keys)
-            nursery.start_soon(service.run)
-            nursery.start_soon(self._announce, service)
-            await pyfuse3.main(max_tasks=REQUESTS_AT_ONCE)
+            copy_range.install(parts.operations.copy_range, supervisor, at_once=COPIES_AT_ONCE)
+            parts.start(supervisor)
+            supervisor.keep(partial(self._clear_up, parts.journal), "what was left behind")
+            supervisor.keep(partial(self._obey_signals, parts, service, report), "signals")
+            supervisor.keep(control.serve, "control socket")
+            supervisor.keep(self._live.watch_keys, "key files")
+            supervisor.keep(service.run, "service manager")
+            supervisor.keep(partial(self._follow, parts.files, service, report), "whereabouts")
+            supervisor.keep(partial(self._announce, service), "self-check")
+            await self._answer_kernel()
             self._unmounted.set()
             # From here on systemd's or a user's signal must not cut the last uploads short.
             await self._drain(parts.files, service)
             service.ended(self.lost)
             await ending.announce(self.lost)
+            if self._defect is not None:
+                raise UserError(f"{self._mountpoint}: {self._defect}: {LEFT_IN_PLACE}", Exit.DEFECT)
         finally:
             self._unmounted.set()
             await self._close(parts.tree.kernel)
             parts.journal.close()
             self._staging.close()
 
+    async def _answer_kernel(self) -> None:
+        """Serve until the mount is gone; a defect there is noted, and what is left is stored."""
+        try:
+            await pyfuse3.main(max_tasks=REQUESTS_AT_ONCE)
+        except Exception as error:
+            self._defect = reported(error, "the kernel's requests")
+
     async def _close(self, kernel: Kernel) -> None:
-        """End the session, when nobody tells the kernel anything any more."""
+        """End the session, when nobody tells the kernel anything any more.
+
+        After a defect the mount stays in its place, dead: whoever writes there is told ENOTCONN,
+        and nobody writes to the directory below it. The next start takes it over.
+        """
         with trio.move_on_after(LET_GO_SECONDS, shield=True) as scope:
             await kernel.end()
         if scope.cancelled_caught:
@@ -174,7 +206,7 @@ class Mount:
             abort(self._mountpoint)
             with trio.move_on_after(LET_GO_SECONDS, shield=True):
                 await kernel.end()
-        pyfuse3.close(unmount=True)
+        pyfuse3.close(unmount=self._defect is None)
 
     async def _clear_up(self, journal: Journal) -> None:
         """Tell what was under way when the last daemon ended, and drop what it has left."""
@@ -183,7 +215,7 @@ class Mount:
 
     def _fuse_options(self) -> set[str]:
         words = set(pyfuse3.default_options)
-        words.add(f"fsname={str(self._source).replace(',', '_')}")
+        words.add(f"fsname={self._source.fsname}")
         words.add(f"subtype={FSTYPE.removeprefix('fuse.')}")
         for name in ("ro", "allow_other", "nosuid", "nodev"):
             if getattr(self._options, name):
@@ -204,6 +236,31 @@ class Mount:
         log.info("mounted %s at %s", self._source, self._mountpoint)
         self._ready()
         service.ready()
+
+    async def _follow(self, files: OpenFiles, service: Service, report: Report) -> None:
+        """End when the mount has gone from our namespace, though another may still have it.
+
+        Programs here that have files open may go on until they close them.
+        """
+        found = uppermost(self._mountpoint)
+        if found is None or found.fstype != FSTYPE:
+            return  # hidden from us, in a sandbox
+        service.device = found.device
+        await until_gone(found.device)
+        await trio.sleep(CALM_SECONDS)
+        if self._unmounted.is_set():
+            return
+        service.gone()
+        while not (others := holders(found.device)) and report.pending()["open_files"]:
+            await trio.sleep(LOOK_SECONDS)
+        if self._unmounted.is_set():
+            return
+        who = ", ".join(others) or "unknown"
+        log.warning("unmounted here; other mount namespaces still have it (%s): it ends", who)
+        await self._drain(files, service)
+        if not self._unmounted.is_set():
+            end_connection(found.device)
+            pyfuse3.terminate()
 
     async def _obey_signals(self, parts: Parts, service: Service, report: Report) -> None:
         end_undisturbed()
@@ -230,9 +287,9 @@ class Mount:
         """Read keys and settings anew, and believe no name that was learnt before."""
         with service.reloading():
             self._live.reload()
-            # The kernel may be busy with a directory; signals must not wait for that.
-            with trio.move_on_after(SELF_CHECK_SECONDS):
-                await commands.forget_names()
+        # The kernel takes its time to forget; nobody who reloads settings need wait for that.
+        with trio.move_on_after(SELF_CHECK_SECONDS):
+            await commands.forget_names()
 
     async def _drain(self, files: OpenFiles, service: Service) -> None:
         """Store what is left within the deadline, and remember what could not be."""

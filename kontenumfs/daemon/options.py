@@ -100,7 +100,9 @@ OPTIONS: dict[str, Option] = {
     "deadline": Option(
         seconds, 60.0, "seconds", "longest wait of one operation, retries included", "store"
     ),
-    "connections": Option(number, 16, "count", "connections to the store at most", "store"),
+    "connections": Option(
+        number, 16, "count", "connections to the store at most, stalled ones aside", "store"
+    ),
     "credentials_file": Option(
         text, None, "path", "key pairs, ACCESS:SECRET a line, mode 0600", "credentials"
     ),

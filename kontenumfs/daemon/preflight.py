@@ -4,12 +4,17 @@
 
 import errno
 import os
+import stat
 from enum import IntEnum
 from pathlib import Path
 
-from kontenumfs.daemon.kernel import detach, type_of_mount
+from kontenumfs.daemon.background import Running
+from kontenumfs.daemon.kernel import FSTYPE, clear_dead, type_of_mount
 from kontenumfs.protocol import errors as e
 from kontenumfs.store.api import Store
+
+STUCK_SECONDS = 10.0
+"""How long a killed daemon may take to end when nothing holds it any more."""
 
 
 class Exit(IntEnum):
@@ -30,6 +35,7 @@ class Exit(IntEnum):
     DENIED = 12
     DEADLINE = 13
     STORE = 14
+    DEFECT = 15
 
 
 MEANINGS: dict[Exit, tuple[str, str]] = {
@@ -60,6 +66,10 @@ MEANINGS: dict[Exit, tuple[str, str]] = {
         "`deadline=`, `--timeout`",
     ),
     Exit.STORE: ("the store refused for another reason", "the line says it"),
+    Exit.DEFECT: (
+        "a fault of kontenumfs has ended a mount, which stays in its place, dead",
+        "the next start takes it over; see the log",
+    ),
 }
 """What each means, and where the cure is; docs/exit-codes.md is made of this."""
 
@@ -105,6 +115,11 @@ def verdict(error: e.KontenumError, bucket: str, endpoint: str) -> e.UserError:
 
 def check_mountpoint(path: Path, *, nonempty: bool) -> None:
     """Make sure that `path` can be mounted on, and clear a dead mount; raises UserError."""
+    daemon = Running(path)
+    if daemon.is_stuck() and type_of_mount(path) == FSTYPE:
+        # Whoever looks at that mount waits for its daemon, which was killed and cannot end.
+        clear_dead(path)
+        daemon.wait_for_end(STUCK_SECONDS)
     try:
         entries = os.listdir(path)
     except FileNotFoundError:
@@ -114,13 +129,16 @@ def check_mountpoint(path: Path, *, nonempty: bool) -> None:
             f"{path}: not a directory: name one that is empty", Exit.MOUNTPOINT
         ) from None
     except OSError as error:
-        if error.errno != errno.ENOTCONN:
+        if error.errno == errno.EACCES and _is_guarded(path):
+            entries = []
+        elif error.errno != errno.ENOTCONN:
             hint = ": mount as its owner or as root" if error.errno == errno.EACCES else ""
             raise e.UserError(f"{path}: {error.strerror}{hint}", Exit.MOUNTPOINT) from None
-        # "Transport endpoint is not connected": the daemon of an earlier mount has died.
-        detach(path)
-        check_mountpoint(path, nonempty=nonempty)
-        return
+        else:
+            # "Transport endpoint is not connected": the daemon of an earlier mount has died.
+            clear_dead(path)
+            check_mountpoint(path, nonempty=nonempty)
+            return
     # An automount is to be mounted over.
     if type_of_mount(path) not in (None, "autofs"):
         raise e.UserError(f"{path}: something is mounted here: unmount it first", Exit.MOUNTPOINT)
@@ -129,6 +147,15 @@ def check_mountpoint(path: Path, *, nonempty: bool) -> None:
             f"{path}: the directory is not empty: mount elsewhere, or allow it with -o nonempty",
             Exit.MOUNTPOINT,
         )
+
+
+def _is_guarded(path: Path) -> bool:
+    """Whether nobody may enter the bare directory, so that nothing is written there unmounted.
+
+    Root without root's right to read everything, as in our unit, cannot look into it either.
+    """
+    status = os.stat(path)
+    return status.st_uid == os.geteuid() and not stat.S_IMODE(status.st_mode)
 
 
 def check_fuse(device: str = "/dev/fuse") -> None:

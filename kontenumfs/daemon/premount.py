@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kontenumfs.daemon.background import Running
-from kontenumfs.daemon.kernel import FSTYPE, detach, is_mountpoint
+from kontenumfs.daemon.kernel import FSTYPE, clear_dead, detach, is_mountpoint
 from kontenumfs.daemon.notify import Notifier
 from kontenumfs.daemon.preflight import Exit, check_mountpoint
 from kontenumfs.daemon.source import Source
@@ -73,7 +73,7 @@ def clear(mountpoint: Path, notifier: Notifier) -> None:
     notifier.drop(NAME)
     notifier.barrier()
     while is_mountpoint(mountpoint, FSTYPE) and Running(mountpoint).pid() is None:
-        detach(mountpoint)
+        clear_dead(mountpoint)
 
 
 def handed_over(environment: Mapping[str, str]) -> int | None:

@@ -3,7 +3,6 @@
 """A mount as systemd's service: its status, its watchdog, and time to store what is left."""
 
 import logging
-import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -12,6 +11,7 @@ from typing import Any
 
 import trio
 
+from kontenumfs.daemon.kernel import ask_mount
 from kontenumfs.daemon.logs import LastError
 from kontenumfs.daemon.notify import Notifier
 
@@ -57,6 +57,8 @@ class Service:
         self._state = "starting"
         self._said = ""
         self._answers = True
+        self.device: int | None = None
+        """What the self-check must find at the mountpoint, once that is known."""
 
     async def run(self) -> None:
         """Keep the status true and the watchdog fed, until cancelled."""
@@ -74,6 +76,11 @@ class Service:
         """The mount has answered through the kernel."""
         self._state = "mounted"
         self._tell(READY=1)
+
+    def gone(self) -> None:
+        """The mount is no longer in its place, and those who have files open go on."""
+        self._state = "unmounted, with files still open"
+        self._tell()
 
     @contextmanager
     def reloading(self) -> Iterator[None]:
@@ -116,9 +123,8 @@ class Service:
             await trio.sleep(every)
             try:
                 with trio.fail_after(self._patience):
-                    # statfs is answered by nothing but the daemon; stat might be by the kernel.
                     await trio.to_thread.run_sync(
-                        os.statvfs, self._mountpoint, abandon_on_cancel=True
+                        ask_mount, self._mountpoint, self.device, abandon_on_cancel=True
                     )
             except trio.TooSlowError:
                 why = f"has not answered for {self._patience:g} s"

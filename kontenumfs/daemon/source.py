@@ -4,11 +4,14 @@
 
 import re
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from kontenumfs.daemon.preflight import Exit
 from kontenumfs.protocol.errors import UserError
 from kontenumfs.protocol.names import MAX_KEY_BYTES, RESERVED, is_mappable
 
+SHOWN = "".join(sorted(set(map(chr, range(32, 127))) - set(",\\%")))
+"""Characters that are not escaped in a mount table."""
 LONGEST_PREFIX = MAX_KEY_BYTES - 256
 """Bytes: what is below must have room for a name."""
 
@@ -54,6 +57,11 @@ class Source:
                 Exit.USAGE,
             )
         return cls(bucket, prefix + "/" if prefix else "")
+
+    @property
+    def fsname(self) -> str:
+        """What mount tables show: libfuse takes ASCII, and commas and backslashes say more."""
+        return quote(str(self), safe=SHOWN)
 
     def __str__(self) -> str:
         return f"{self.bucket}/{self.prefix}".rstrip("/")

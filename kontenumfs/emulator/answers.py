@@ -8,7 +8,6 @@ from email.utils import formatdate, parsedate_to_datetime
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
-from kontenumfs.emulator.errors import S3Error
 from kontenumfs.emulator.storage import StoredObject
 
 XML_HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -78,20 +77,6 @@ def named_etags(header: str) -> set[str]:
     return {word.strip().removeprefix("W/").strip('"') for word in header.split(",")}
 
 
-def check_conditions(headers: dict[str, str], current: StoredObject | None) -> None:
-    """If-Match and If-None-Match of a write; raises S3Error."""
-    match, none_match = headers.get("if-match"), headers.get("if-none-match")
-    if match is not None:
-        if current is None:
-            raise S3Error("NoSuchKey")
-        if not named_etags(match) & {current.etag, "*"}:
-            raise S3Error("PreconditionFailed", Condition="If-Match")
-    if none_match is None or current is None:
-        return
-    if named_etags(none_match) & {current.etag, "*"}:
-        raise S3Error("PreconditionFailed", Condition="If-None-Match")
-
-
 def read_status(headers: dict[str, str], found: StoredObject) -> int:
     """200, 304 or 412: what the conditions of a HEAD or GET come to (RFC 9110, 13.2.2)."""
     match = headers.get("if-match")
@@ -104,14 +89,6 @@ def read_status(headers: dict[str, str], found: StoredObject) -> int:
     if none_match is not None:
         return 304 if named_etags(none_match) & {found.etag, "*"} else 200
     return 304 if int(found.modified) <= _when(headers.get("if-modified-since"), -1) else 200
-
-
-def check_source(headers: dict[str, str], found: StoredObject) -> None:
-    """The x-amz-copy-source-if-* of a copy; raises S3Error."""
-    prefix = "x-amz-copy-source-"
-    conditions = {n.removeprefix(prefix): v for n, v in headers.items() if n.startswith(prefix)}
-    if read_status(conditions, found) != 200:
-        raise S3Error("PreconditionFailed")
 
 
 def _when(header: str | None, otherwise: float) -> float:

@@ -32,6 +32,9 @@ SIGNED_CHUNKS = frozenset(
     {"STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"}
 )
 UNSIGNED_CHUNKS = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+_FIELDS_V4 = frozenset({"Credential", "SignedHeaders", "Signature"})
+_QUERY_V4 = frozenset({"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature"})
+_QUERY_V2 = frozenset({"AWSAccessKeyId", "Signature"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +93,8 @@ class Authenticator:
         """Prove a request; raises S3Error. Its payload is checked while it arrives."""
         query = dict(request.query)
         header = request.headers.get("authorization", "")
-        in_query = [name for name in ("X-Amz-Signature", "Signature") if name in query]
-        if len(in_query) + bool(header) > 1:
+        ways = [not query.keys().isdisjoint(names) for names in (_QUERY_V4, _QUERY_V2)]
+        if sum(ways) + ("authorization" in request.headers) > 1:
             raise S3Error("InvalidArgument", "Only one auth mechanism allowed")
         if header.startswith(ALGORITHM_V4 + " "):
             return self._header_v4(request, header)
@@ -113,10 +116,9 @@ class Authenticator:
         return self._proof_v2(request)
 
     def _header_v4(self, request: Signable, header: str) -> Proof:
-        fields = dict(
-            part.strip().partition("=")[::2] for part in header[len(ALGORITHM_V4) :].split(",")
-        )
-        if not {"Credential", "SignedHeaders", "Signature"} <= fields.keys():
+        parts = header[len(ALGORITHM_V4) :].split(",")
+        fields = dict(part.strip().partition("=")[::2] for part in parts)
+        if len(fields) < len(parts) or not fields.keys() >= _FIELDS_V4:
             raise S3Error("AuthorizationHeaderMalformed")
         payload = request.headers.get("x-amz-content-sha256", "")
         if not payload:

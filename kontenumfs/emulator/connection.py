@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""One connection: uvicorn's protocol, and the way past it that large bodies take.
+"""One connection: uvicorn's protocol, bounded, and the way past it that large bodies take.
 
 uvicorn gives a body out in pieces of a quarter of a megabyte at most, each copied five times on its
 way. What comes of a large body after its first piece is read from the socket straight into the
@@ -13,10 +13,20 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from kontenumfs.emulator.errors import S3Error
+
 LARGE = 1 << 18
 """Bytes of a body still to come from which going past the parser pays."""
+MAX_HEAD = 1 << 16
+"""Bytes of a request's head, trailers included; uvicorn knows no bound."""
+LINGER = 2
+"""Seconds in which a client that was refused may read why, while what it sends is thrown away."""
 EXTENSION = "kontenum.connection"
 """Where an ASGI scope has its `Connection`."""
+
+
+class HeadTooLarge(Exception):
+    """Ends the parsing of a request."""
 
 
 class Connection(HttpToolsProtocol):
@@ -24,9 +34,69 @@ class Connection(HttpToolsProtocol):
 
     _unparsed = 0
     """Bytes of the body, as its Content-Length says, that the parser has not seen."""
+    _head = 0
+    """Bytes of the head that the parser has given out."""
+    _pending = 0
+    """Bytes that came while the head had not ended, but for the first piece of it."""
+    _is_in_head = False
+    _is_refused = False
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has come; a head that never ends is refused."""
+        if self._is_refused:
+            return
+        was_in_head = self._is_in_head
+        super().data_received(data)
+        if was_in_head and self._is_in_head and not self._is_refused:
+            self._pending += len(data)
+            if self._pending > MAX_HEAD:
+                self.send_400_response("")
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request, in S3's words."""
+        self._is_refused = True
+        is_large = max(self._head, self._pending) > MAX_HEAD
+        error = S3Error("InvalidRequest", msg)
+        if is_large:
+            error = S3Error("RequestHeaderSectionTooLarge", MaxSizeAllowed=str(MAX_HEAD))
+        body = error.body("", "")
+        self.transport.write(
+            b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/xml\r\nconnection: close\r\n"
+            b"content-length: %d\r\n\r\n%b" % (len(body), body)
+        )
+        if not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        # Closed with bytes unread, the connection would be reset, and the answer lost.
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self.loop.call_later(LINGER, self.transport.abort)
+
+    def on_message_begin(self) -> None:
+        """Another request begins."""
+        super().on_message_begin()
+        self._head = self._pending = 0
+        self._is_in_head = True
+
+    def _count(self, size: int) -> None:
+        self._head += size
+        if self._head > MAX_HEAD:
+            raise HeadTooLarge
+
+    def on_url(self, url: bytes) -> None:
+        """Take a piece of the request's target."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; a trailer of a chunked body is none, and goes."""
+        self._count(len(name) + len(value) + len(b": \r\n"))
+        if self._is_in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Let the application see the connection."""
+        self._is_in_head = False
         super().on_headers_complete()
         extensions: dict[str, Any] = {EXTENSION: self}
         self.scope["extensions"] = extensions

@@ -11,6 +11,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "BadDigest": (400, "The Content-MD5 you specified did not match what we received."),
     "BucketAlreadyOwnedByYou": (409, "You already own this bucket."),
     "BucketNotEmpty": (409, "The bucket you tried to delete is not empty."),
+    "ConditionalRequestConflict": (409, "A conflicting operation met this one. Please try again."),
     "EntityTooLarge": (400, "Your proposed upload exceeds the maximum allowed size."),
     "EntityTooSmall": (400, "Your proposed upload is smaller than the minimum allowed size."),
     "IncompleteBody": (400, "You did not provide the number of bytes that you announced."),
@@ -39,6 +40,10 @@ ERRORS: dict[str, tuple[int, str]] = {
     "NoSuchUpload": (404, "The specified multipart upload does not exist."),
     "NotImplemented": (501, "A header or query you provided implies what is not implemented."),
     "PreconditionFailed": (412, "At least one of the pre-conditions you specified did not hold."),
+    "RequestHeaderSectionTooLarge": (
+        400,
+        "Your request header section exceeds the maximum allowed request header section size.",
+    ),
     "RequestTimeTooSkewed": (
         403,
         "The difference between the request time and the current time is too large.",

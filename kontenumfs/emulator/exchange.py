@@ -14,6 +14,41 @@ from kontenumfs.protocol.signing import Signable
 
 _ADDRESS = re.compile(r"[\d.]+|\[.*\]")
 
+_ONCE = frozenset(
+    [
+        "authorization",
+        "content-length",
+        "content-md5",
+        "content-type",
+        "date",
+        "host",
+        "range",
+        "x-amz-content-sha256",
+        "x-amz-copy-source",
+        "x-amz-copy-source-range",
+        "x-amz-date",
+        "x-amz-decoded-content-length",
+        "x-amz-metadata-directive",
+        "x-amz-security-token",
+    ]
+)
+"""Headers that have one value: of two, the signature might cover one and the store believe both."""
+_ONCE_IN_QUERY = frozenset(
+    [
+        "AWSAccessKeyId",
+        "Expires",
+        "Signature",
+        "X-Amz-Algorithm",
+        "X-Amz-Content-Sha256",
+        "X-Amz-Credential",
+        "X-Amz-Date",
+        "X-Amz-Expires",
+        "X-Amz-Security-Token",
+        "X-Amz-Signature",
+        "X-Amz-SignedHeaders",
+    ]
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Hosts:
@@ -50,6 +85,7 @@ class Request:
         bucket: empty for the service itself.
         key: decoded; empty for the bucket itself.
         message: the body, where the operation takes a small one; proven.
+        repeated: a header or parameter that may be there once, and is there twice.
     """
 
     method: str
@@ -61,16 +97,23 @@ class Request:
     bucket_in_host: str
     reader: Reader
     message: bytes = b""
+    repeated: str = ""
 
     @classmethod
     def of(cls, scope: dict[str, Any], receive: Receive, hosts: Hosts) -> "Request":
         """Take an ASGI scope apart."""
         headers: dict[str, str] = {}
+        repeated = ""
         for raw_name, raw_value in scope["headers"]:
             name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+            if name in headers and name in _ONCE:
+                repeated = name
             headers[name] = f"{headers[name]},{value}" if name in headers else value
         path = scope["raw_path"].decode("latin-1")
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        proofs = [name for name, _ in query if name in _ONCE_IN_QUERY]
+        if len(set(proofs)) < len(proofs):
+            repeated = max(proofs, key=proofs.count)
         in_host = hosts.bucket(headers.get("host", ""))
         decoded = unquote(path, errors="surrogateescape")
         if in_host:
@@ -78,7 +121,15 @@ class Request:
         else:
             bucket, _, key = decoded[1:].partition("/")
         return cls(
-            scope["method"], path, query, headers, bucket, key, in_host, Reader(scope, receive)
+            scope["method"],
+            path,
+            query,
+            headers,
+            bucket,
+            key,
+            in_host,
+            Reader(scope, receive),
+            repeated=repeated,
         )
 
     def parameter(self, name: str, default: str = "") -> str:

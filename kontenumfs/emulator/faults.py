@@ -19,13 +19,20 @@ class Fault:
         count: how many requests it still hits; None for all.
         every: hit only each p-th request that fits.
         status: answer with this status and `code`, without doing anything.
+        body: and with this body instead of an S3 error; bytes that are not UTF-8 are written as
+            Python's surrogates. Without it a status below 300 has an empty one.
+        after: do what was asked for first, whatever comes of it, and answer so then.
         delay: seconds to wait before the request is looked at.
         delay_body: seconds to wait in the middle of the answer's body.
         reset: drop the connection ``before`` or ``after`` the effect took place, or in the
             middle of the answer (``answer-truncated``).
+        late: take the whole request, wait for `delay`, drop the connection, and let the request
+            take effect so many seconds later, as one does that was held up on its way.
         etag: answer with this ETag instead of the true one.
-        headers: more headers of the answer, such as Retry-After.
+        headers: more headers of the answer, such as Retry-After, or others than the usual ones,
+            such as Date; None leaves one out.
         seen: how many requests have fitted.
+        landed: the statuses of those that have taken effect late.
     """
 
     op: str = "*"
@@ -34,20 +41,43 @@ class Fault:
     every: int = 1
     status: int = 0
     code: str = "InternalError"
+    body: str | None = None
+    after: bool = False
     delay: float = 0.0
     delay_body: float = 0.0
     reset: str = ""
+    late: float = 0.0
     etag: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str | None] = field(default_factory=dict)
     seen: int = 0
+    landed: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.reset not in RESETS:
             raise ValueError(f"reset is one of {RESETS}")
         if self.every < 1:
             raise ValueError("every is 1 or more")
-        if self.status and not 300 <= self.status <= 599:
-            raise ValueError("status is that of an error")
+        if self.status and not 200 <= self.status <= 599:
+            raise ValueError("status is that of an answer")
+        if not self.status and (self.after or self.body is not None):
+            raise ValueError("body and after go with a status")
+        for name, value in self.headers.items():
+            f"{name}{value}".encode("latin-1")
+        self.answer_body()
+
+    def answer_body(self) -> bytes | None:
+        """The bytes of the answer's body; None for that of an S3 error."""
+        if self.body is not None:
+            return self.body.encode(errors="surrogateescape")
+        return b"" if self.status < 300 else None
+
+    def set_headers(self, headers: dict[str, str]) -> None:
+        """Make an answer's headers those that this fault asks for."""
+        for name, value in self.headers.items():
+            if value is None:
+                headers.pop(name.lower(), None)
+            else:
+                headers[name.lower()] = value
 
     def hits(self, op: str, key: str) -> bool:
         """Whether this request fails; counts it."""

@@ -9,14 +9,14 @@ import time
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from kontenumfs.emulator.answers import Answer, check_conditions, copy_result, iso_time, text
+from kontenumfs.emulator.answers import Answer, copy_result, iso_time, text
 from kontenumfs.emulator.auth import Proof
 from kontenumfs.emulator.checksums import new_checksum
 from kontenumfs.emulator.errors import S3Error
 from kontenumfs.emulator.exchange import Request
 from kontenumfs.emulator.listing import common_prefix, common_prefixes, elements, encoder
 from kontenumfs.emulator.objects import MAX_OBJECT, Objects, checksum_headers, kept_headers
-from kontenumfs.emulator.segments import cut
+from kontenumfs.emulator.segments import Extent, cut
 from kontenumfs.emulator.storage import StoredObject
 from kontenumfs.emulator.uploads import StoredPart, Upload, Uploads
 from kontenumfs.protocol.dialect import MAX_COPY, MAX_PARTS
@@ -92,34 +92,56 @@ class Multipart:
         async with self._objects.body(request, proof) as body:
             upload = self._upload(request)  # it may have ended while the body arrived
             received = body.received
-            part = StoredPart(number, received.size, received.md5, time.time(), received.checksums)
+            etag = self._objects.etags.received(body.extents, received.md5)
+            part = StoredPart(number, received.size, etag, time.time(), received.checksums)
             self._uploads.put_part(upload.id, part, body.extents)
         return Answer(headers={"etag": f'"{part.etag}"', **checksum_headers(part.checksums)})
 
-    def upload_part_copy(self, request: Request) -> Answer:
+    async def upload_part_copy(self, request: Request) -> Answer:
         """UploadPartCopy: the part shares the source's bytes."""
-        upload, number = self._upload(request), self._number(request)
-        _, source = self._objects.source(request)
-        first, last = 0, source.size - 1
-        wanted = request.headers.get("x-amz-copy-source-range")
-        if wanted is not None:
-            match = re.fullmatch(r"bytes=([0-9]{1,15})-([0-9]{1,15})", wanted)
-            if match is None or int(match[1]) > int(match[2]):
-                raise S3Error("InvalidArgument", "The x-amz-copy-source-range value is not valid")
-            first, last = int(match[1]), int(match[2])
-            if last >= source.size:
-                raise S3Error(
-                    "InvalidArgument",
-                    f"Range specified is not valid for source object of size: {source.size}",
-                )
-        size = last - first + 1
-        if size > MAX_COPY:
-            raise S3Error("InvalidRequest", "The specified copy source is larger than 5 GiB.")
-        digest = hashlib.md5(repr((source.etag, first, last)).encode(), usedforsecurity=False)
-        part = StoredPart(number, size, digest.hexdigest(), time.time())
-        extents = cut(self._storage.extents(source.owner), first, size)
+        number = self._number(request)
+        upload, extents = self._copied(request)
+        while True:
+            etag = await self._objects.etags.of_range(extents)
+            # Asked again: upload and source may have changed while the bytes were read.
+            upload, now = self._copied(request)
+            if now == extents:
+                break
+            extents = now
+        part = StoredPart(number, sum(length for _, _, length in extents), etag, time.time())
         self._uploads.put_part(upload.id, part, extents)
         return Answer.xml("CopyPartResult", copy_result(part.etag, part.modified))
+
+    def _copied(self, request: Request) -> tuple[Upload, tuple[Extent, ...]]:
+        """The upload, and what it is to share of the source as that is now; raises S3Error."""
+        upload = self._upload(request)
+        _, source = self._objects.source("part-copy", request)
+        first, size = 0, source.size
+        wanted = request.headers.get("x-amz-copy-source-range")
+        if wanted is not None:
+            first, size = self._range(wanted, source)
+        if size > MAX_COPY:
+            raise S3Error("InvalidRequest", "The specified copy source is larger than 5 GiB.")
+        return upload, cut(self._storage.extents(source.owner), first, size)
+
+    def _range(self, wanted: str, source: StoredObject) -> tuple[int, int]:
+        """First byte and length of x-amz-copy-source-range."""
+        match = re.fullmatch(r"bytes=([0-9]{1,15})-([0-9]{1,15})", wanted)
+        if match is None or int(match[1]) > int(match[2]):
+            raise S3Error("InvalidArgument", "The x-amz-copy-source-range value is not valid")
+        first, last = int(match[1]), int(match[2])
+        if last >= source.size:
+            raise S3Error(
+                "InvalidArgument",
+                f"Range specified is not valid for source object of size: {source.size}",
+            )
+        least = self._objects.limits.min_range_source
+        if source.size < least:
+            raise S3Error(
+                "InvalidRequest",
+                f"The specified copy source is smaller than {least} bytes: it has no ranges.",
+            )
+        return first, last - first + 1
 
     def complete(self, request: Request) -> Answer:
         """CompleteMultipartUpload."""
@@ -132,7 +154,8 @@ class Multipart:
         if not wanted or document.tag != "CompleteMultipartUpload":
             raise S3Error("MalformedXML")
         parts = self._chosen(upload, wanted)
-        check_conditions(request.headers, self._storage.get(request.bucket, request.key))
+        current = self._storage.get(request.bucket, request.key)
+        self._objects.conditions.check_target("complete", request.headers, current)
         joined = hashlib.md5(b"".join(bytes.fromhex(p.etag) for p in parts), usedforsecurity=False)
         checksums = _composite(parts)
         stored = StoredObject(

@@ -7,9 +7,7 @@ come at the same time act one after the other.
 """
 
 import asyncio
-import hashlib
 import re
-import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -19,8 +17,6 @@ from urllib.parse import unquote
 from kontenumfs.emulator.answers import (
     CHECKSUM,
     Answer,
-    check_conditions,
-    check_source,
     copy_result,
     object_headers,
     read_status,
@@ -29,7 +25,9 @@ from kontenumfs.emulator.answers import (
 from kontenumfs.emulator.auth import Proof
 from kontenumfs.emulator.body import Received, save
 from kontenumfs.emulator.checksums import announced
+from kontenumfs.emulator.conditions import Conditions
 from kontenumfs.emulator.errors import S3Error
+from kontenumfs.emulator.etags import ETags, opaque_etag
 from kontenumfs.emulator.exchange import Request
 from kontenumfs.emulator.segments import Extent
 from kontenumfs.emulator.storage import Storage, StoredObject
@@ -63,6 +61,7 @@ class Limits:
     appends: int
     components: int
     min_part: int
+    min_range_source: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +92,26 @@ def checksum_headers(checksums: dict[str, str]) -> dict[str, str]:
     return {CHECKSUM + name: value for name, value in checksums.items()}
 
 
-def opaque_etag(*parts: object) -> str:
-    """An ETag that is not the MD5 of anything."""
-    seed = repr(parts) + secrets.token_hex(8)
-    return hashlib.sha256(seed.encode()).hexdigest()[:32]
-
-
 class Objects:
-    """The verbs on objects of one storage."""
+    """The verbs on objects of one storage.
 
-    def __init__(self, storage: Storage, limits: Limits) -> None:
+    Args:
+        conditions: which verbs honour theirs.
+        md5_etags: whether ETags are the MD5 of the bytes where AWS's are.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        limits: Limits,
+        conditions: Conditions | None = None,
+        *,
+        md5_etags: bool = True,
+    ) -> None:
         self.storage = storage
         self.limits = limits
+        self.conditions = conditions or Conditions()
+        self.etags = ETags(storage.segments, are_md5=md5_etags)
 
     @asynccontextmanager
     async def body(self, request: Request, proof: Proof) -> AsyncIterator[Body]:
@@ -134,40 +141,42 @@ class Objects:
     async def put(self, request: Request, proof: Proof) -> Answer:
         """PutObject."""
         headers = kept_headers(request)
-        check_conditions(request.headers, self.storage.get(request.bucket, request.key))
+        self._check_target("put", request)
         async with self.body(request, proof) as body:
             # Asked again: another writer may have come while the body arrived.
-            self._check_target(request)
+            self._check_target("put", request)
             received = body.received
             shown = checksum_headers(received.checksums)
-            stored = StoredObject(
-                request.key, received.size, received.md5, time.time(), headers | shown
-            )
+            etag = self.etags.received(body.extents, received.md5)
+            stored = StoredObject(request.key, received.size, etag, time.time(), headers | shown)
             self.storage.put(request.bucket, stored, body.extents)
         return Answer(headers={"etag": f'"{stored.etag}"', **shown})
 
-    def _check_target(self, request: Request) -> StoredObject | None:
+    def _check_target(self, verb: str, request: Request) -> StoredObject | None:
         """Bucket and conditions, as they are now; returns the old object."""
         if not self.storage.has_bucket(request.bucket):
             raise S3Error("NoSuchBucket", BucketName=request.bucket)
         old = self.storage.get(request.bucket, request.key)
-        check_conditions(request.headers, old)
+        self.conditions.check_target(verb, request.headers, old)
         return old
 
     async def append(self, request: Request, proof: Proof) -> Answer:
-        """AppendObject: the body becomes the end of the object, which is created if missing."""
-        headers = kept_headers(request)
-        self._check_append(self._check_target(request))
+        """AppendObject: the body becomes the end of the object, which is created if missing.
+
+        Only then are the request's headers and metadata the object's.
+        """
+        self._check_append(self._check_target("append", request))
         if not (
             proof.covers_body or "content-md5" in request.headers or announced(request.headers)
         ):
             raise S3Error("InvalidRequest", "an append needs a signed payload or Content-MD5")
         async with self.body(request, proof) as body:
-            old = self._check_target(request)
+            old = self._check_target("append", request)
             self._check_append(old)
             size, md5, now = body.received.size, body.received.md5, time.time()
             if old is None:
-                stored = StoredObject(request.key, size, md5, now, headers, 1)
+                headers = kept_headers(request)
+                stored = StoredObject(request.key, size, opaque_etag(md5), now, headers, 1)
                 self.storage.put(request.bucket, stored, body.extents)
             else:
                 if old.size + size > MAX_OBJECT:
@@ -190,7 +199,7 @@ class Objects:
 
     async def compose(self, request: Request) -> Answer:
         """ComposeObject: link the components' bytes, in order, under the target's key."""
-        stored = await self._rewrite(request, self._composed)
+        stored = await self._rewrite("compose", request, self._composed)
         return Answer(headers={"etag": f'"{stored.etag}"'})
 
     def _composed(self, request: Request) -> Linked:
@@ -217,47 +226,38 @@ class Objects:
             raise S3Error("EntityTooLarge")
         return stored, [part for source in sources for part in self.storage.extents(source.owner)]
 
-    async def _rewrite(self, request: Request, linked: Callable[[Request], Linked]) -> StoredObject:
+    async def _rewrite(
+        self, verb: str, request: Request, linked: Callable[[Request], Linked]
+    ) -> StoredObject:
         """Store an object that links what others have; a crowd of crumbs is joined.
 
-        Where the target changes while they are joined, it may be one of the sources, and an
-        append to it would be lost: then the crumbs are linked as they are now.
+        Where the sources change while they are joined, the crumbs are linked as they are now:
+        the target may be one of them, and an append to it would be lost.
         """
+        self._check_target(verb, request)
         stored, extents = linked(request)
-        if len(extents) >= MANY_EXTENTS and stored.size <= len(extents) * SMALL_EXTENT:
-            old = self._check_target(request)
-            if await self._join(request, stored, extents, old):
-                return stored
-            stored, extents = linked(request)
-        self._check_target(request)
-        self.storage.put(request.bucket, stored, extents)
+        if len(extents) < MANY_EXTENTS or stored.size > len(extents) * SMALL_EXTENT:
+            self.storage.put(request.bucket, stored, extents)
+            return stored
+        segments = self.storage.segments
+        name, path = segments.new()
+        is_used = False
+        try:
+            with segments.pinned(extents):
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(None, segments.join, extents, path)
+            self._check_target(verb, request)
+            stored, now = linked(request)
+            if is_used := now == extents and stored.size > 0:
+                now = ((name, 0, stored.size),)
+            self.storage.put(request.bucket, stored, now)
+        finally:
+            if not is_used:
+                path.unlink(missing_ok=True)
         return stored
 
-    async def _join(
-        self,
-        request: Request,
-        stored: StoredObject,
-        extents: Sequence[Extent],
-        old: StoredObject | None,
-    ) -> bool:
-        """Copy the extents into one and store the object; False where it is not `old` any more."""
-        name, path = self.storage.segments.new()
-        try:
-            with self.storage.segments.pinned(extents):
-                join = self.storage.segments.join
-                await asyncio.get_running_loop().run_in_executor(None, join, extents, path)
-            if self._check_target(request) != old:
-                path.unlink()
-                return False
-            joined = ((name, 0, stored.size),) if stored.size else ()
-            self.storage.put(request.bucket, stored, joined)
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
-        return True
-
-    def source(self, request: Request) -> tuple[str, StoredObject]:
-        """Bucket and object that x-amz-copy-source names; raises S3Error."""
+    def source(self, verb: str, request: Request) -> tuple[str, StoredObject]:
+        """Bucket and object that x-amz-copy-source names, as it is now; raises S3Error."""
         named = request.headers["x-amz-copy-source"].partition("?")[0]
         bucket, slash, key = unquote(named).removeprefix("/").partition("/")
         if not (bucket and slash and key):
@@ -267,16 +267,16 @@ class Objects:
         found = self.storage.get(bucket, key)
         if found is None:
             raise S3Error("NoSuchKey", Key=key)
-        check_source(request.headers, found)
+        self.conditions.check_source(verb, request.headers, found)
         return bucket, found
 
     async def copy(self, request: Request) -> Answer:
         """CopyObject."""
-        stored = await self._rewrite(request, self._copied)
+        stored = await self._rewrite("copy", request, self._copied)
         return Answer.xml("CopyObjectResult", copy_result(stored.etag, stored.modified))
 
     def _copied(self, request: Request) -> Linked:
-        bucket, source = self.source(request)
+        bucket, source = self.source("copy", request)
         if source.size > MAX_COPY:
             raise S3Error("InvalidRequest", "The specified copy source is larger than 5 GiB.")
         directive = request.headers.get("x-amz-metadata-directive", "COPY").upper()
@@ -289,7 +289,8 @@ class Objects:
         if directive == "REPLACE":
             checksums = {n: v for n, v in headers.items() if n.startswith(CHECKSUM)}
             headers = kept_headers(request) | checksums
-        stored = StoredObject(request.key, source.size, source.etag, time.time(), headers)
+        etag = self.etags.of_copy(source.etag)
+        stored = StoredObject(request.key, source.size, etag, time.time(), headers)
         return stored, self.storage.extents(source.owner)
 
     def head(self, request: Request) -> Answer:
@@ -308,8 +309,7 @@ class Objects:
 
     def delete(self, request: Request) -> Answer:
         """DeleteObject."""
-        if "if-match" in request.headers:
-            check_conditions(request.headers, self.storage.get(request.bucket, request.key))
+        self._check_target("delete", request)
         self.storage.delete(request.bucket, [request.key])
         return Answer(204)
 
@@ -321,11 +321,30 @@ class Objects:
             document = parse(request.message)
         except UnexpectedAnswer:
             raise S3Error("MalformedXML") from None
-        keys = [item.get("Key") for item in document.all("Object")]
-        if document.tag != "Delete" or not 1 <= len(keys) <= MAX_DELETE_MANY or "" in keys:
+        named = [(item.get("Key"), item.get("ETag")) for item in document.all("Object")]
+        if document.tag != "Delete" or not 1 <= len(named) <= MAX_DELETE_MANY:
             raise S3Error("MalformedXML")
-        self.storage.delete(request.bucket, keys)
+        if not all(key for key, _ in named):
+            raise S3Error("MalformedXML")
+        gone: dict[str, None] = {}
+        told = ""
         quiet = document.get("Quiet").lower() == "true"
-        told: Sequence[str] = () if quiet else keys
-        deleted = "".join(f"<Deleted><Key>{text(key)}</Key></Deleted>" for key in told)
-        return Answer.xml("DeleteResult", deleted)
+        for key, etag in named:
+            current = None if key in gone else self.storage.get(request.bucket, key)
+            try:
+                self.conditions.check_listed(etag, current)
+            except S3Error as error:
+                told += _refused(key, error)
+                continue
+            gone[key] = None
+            told += "" if quiet else f"<Deleted><Key>{text(key)}</Key></Deleted>"
+        self.storage.delete(request.bucket, list(gone))
+        return Answer.xml("DeleteResult", told)
+
+
+def _refused(key: str, error: S3Error) -> str:
+    """What DeleteObjects says of a key that it left alone."""
+    return (
+        f"<Error><Key>{text(key)}</Key><Code>{error.code}</Code>"
+        f"<Message>{text(error.message)}</Message></Error>"
+    )

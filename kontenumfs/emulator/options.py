@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import NoReturn
 
+from kontenumfs.emulator.conditions import VERBS
 from kontenumfs.emulator.listing import is_bucket_name
 from kontenumfs.protocol.dialect import MAX_APPENDS, MAX_COMPONENTS, MIN_PART
 
@@ -50,7 +51,6 @@ def parser() -> Parser:
     )
 
     add = made.add_argument
-    default = "default: %(default)s"
     add("--data", required=True, metavar="DIR", help="where objects are kept (required)")
     for name, letter, told in (
         ("--access-key", "K", "may be given twice (required)"),
@@ -69,7 +69,8 @@ def parser() -> Parser:
         ("--control-listen", None, "fault injection, for tests (default: off)"),
     ):
         add(name, type=_address, default=address, metavar="HOST:PORT", help=told)
-    add("--region", default="us-east-1", help=f"that SigV4 must be scoped to ({default})")
+    told = "that SigV4 must be scoped to (default: us-east-1)"
+    add("--region", default="us-east-1", help=told)
     add("--latency", type=_seconds, default=0.0, metavar="TIME", help=_LATENCY)
     for name, told in (
         ("--access-log", "add a JSON object for each request (default: none)"),
@@ -81,10 +82,38 @@ def parser() -> Parser:
         ("--max-appends", MAX_APPENDS, "appends to one object"),
         ("--max-components", MAX_COMPONENTS, "objects of one compose"),
         ("--min-part-size", MIN_PART, "bytes of a part that is not the last"),
+        ("--min-range-source", 0, "bytes of an object of which a part may copy a range"),
     ):
-        add(name, type=_count, default=count, metavar="N", help=f"{told} ({default})")
+        add(name, type=_count, default=count, metavar="N", help=f"{told} (default: {count})")
+    _add_habits(made)
     add("--fsync", action="store_true", help="let a write outlive a power cut too (default: off)")
     return made
+
+
+def _add_habits(made: Parser) -> None:
+    """In what S3 servers differ."""
+    add = made.add_argument
+    add(
+        "--conditional",
+        type=_verbs,
+        default=frozenset(VERBS),
+        metavar="LIST",
+        help=f"what honours If-Match and its like: {', '.join(VERBS)}; none, or all (default: all)",
+    )
+    for name, action, told in (
+        ("--md5-etags", "store_true", "ETags are the MD5 of what was put or copied (default: on)"),
+        ("--no-md5-etags", "store_false", "ETags are opaque, as where KMS encrypts (default: off)"),
+    ):
+        add(name, action=action, dest="md5_etags", default=True, help=told)
+
+
+def _verbs(text: str) -> frozenset[str]:
+    if text in ("all", "none"):
+        return frozenset(VERBS if text == "all" else ())
+    named = frozenset(text.split(","))
+    if unknown := named - set(VERBS):
+        raise argparse.ArgumentTypeError(f"{min(unknown)!r} is none of {', '.join(VERBS)}")
+    return named
 
 
 def _address(text: str) -> tuple[str, int]:

@@ -83,9 +83,19 @@ class Reader:
     async def small(self) -> bytes:
         """The whole body, where it fits into memory; raises S3Error."""
         pieces = []
-        while not self._ended:
-            await self._next_message()
-            pieces.append(self._rest)
+        while self._rest or not self._ended:
+            if not self._rest:
+                await self._next_message()
             if self.count > MAX_MESSAGE:
                 raise S3Error("EntityTooLarge")
+            pieces.append(self._rest)
+            self._rest = memoryview(b"")
         return b"".join(pieces)
+
+    async def hold(self) -> None:
+        """Take the whole body into memory, where it outlives its connection; raises S3Error."""
+        pieces = []
+        while not self._ended:
+            block = memoryview(bytearray(BLOCK))
+            pieces.append(block[: await self.fill(block)])
+        self._rest = memoryview(b"".join(pieces))

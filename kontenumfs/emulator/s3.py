@@ -7,6 +7,7 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from kontenumfs.emulator.access_log import AccessLog
@@ -69,7 +70,12 @@ class S3App:
         operation = operation_of(request)
         fault = self._faults.match(operation, request.key)
         status = sent = 0
+        is_held = False
         try:
+            if fault is not None and fault.late:
+                is_held = await _is_held(request)
+                await asyncio.sleep(fault.delay)
+                raise ConnectionDropped
             answer = await self._answer(request, operation, fault)
             status = answer.status
             if fault is not None and fault.reset == "after":
@@ -87,27 +93,50 @@ class S3App:
             await _gone(receive)
         finally:
             self._log.write(began, operation, request, status, sent)
+        if fault is not None and is_held:
+            with suppress(asyncio.CancelledError):  # the emulator ends before it has arrived
+                await self._land(request, operation, fault)
+
+    async def _land(self, request: Request, operation: str, fault: Fault) -> None:
+        """Do what a request asked for that nobody waits for any more."""
+        await asyncio.sleep(fault.late)
+        answer = await self._outcome(request, operation, "")
+        fault.landed.append(answer.status)
 
     async def _answer(self, request: Request, operation: str, fault: Fault | None) -> Answer:
         request_id = secrets.token_hex(8).upper()
-        try:
-            if self._latency:
-                await asyncio.sleep(self._latency)
-            if fault is not None:
-                await _before(fault)
-            answer = await self._perform(request, operation)
-            if fault is not None and fault.etag and "etag" in answer.headers:
-                answer.headers["etag"] = f'"{fault.etag}"'
-        except ConnectionDropped:
-            raise
-        except Exception as error:
-            answer = await self._refusal(request, error, request_id)
+        if self._latency:
+            await asyncio.sleep(self._latency)
         if fault is not None:
-            answer.headers |= {name.lower(): value for name, value in fault.headers.items()}
+            await _before(fault)
+        if fault is None or not fault.status or fault.after:
+            answer = await self._outcome(request, operation, request_id)
+        if fault is not None and fault.status:
+            answer = await self._forged(request, fault, request_id)
+        if fault is not None and fault.etag and "etag" in answer.headers:
+            answer.headers["etag"] = f'"{fault.etag}"'
         answer.headers |= {"x-amz-request-id": request_id, "date": http_date(time.time())}
         answer.headers["server"] = "Kontenum-emulator"
+        if fault is not None:
+            fault.set_headers(answer.headers)
         if request.method != "HEAD" and answer.status not in (204, 304):
             answer.headers["content-length"] = str(len(answer.body))
+        return answer
+
+    async def _outcome(self, request: Request, operation: str, request_id: str) -> Answer:
+        try:
+            return await self._perform(request, operation)
+        except Exception as error:
+            return await self._refusal(request, error, request_id)
+
+    async def _forged(self, request: Request, fault: Fault, request_id: str) -> Answer:
+        """An answer that the store has not thought of: a gateway's, or a broken server's."""
+        answer = await self._refusal(request, S3Error(fault.code, status=fault.status), request_id)
+        body = fault.answer_body()
+        if body is not None:
+            answer.headers.pop("content-type", None)
+            has_body = request.method != "HEAD" and fault.status not in (204, 304)
+            answer.body = body if has_body else b""
         return answer
 
     async def _refusal(self, request: Request, error: Exception, request_id: str) -> Answer:
@@ -123,6 +152,8 @@ class S3App:
         return Answer(error.status, body, headers)
 
     async def _perform(self, request: Request, operation: str) -> Answer:
+        if request.repeated:
+            raise S3Error("InvalidRequest", f"{request.repeated} may be given once")
         if operation == "PostObject":
             raise S3Error("MethodNotAllowed", "Browser form uploads are not supported.")
         proof = self._authenticator.verify(request.signable())
@@ -159,6 +190,7 @@ class S3App:
         waiting: dict[str, Callable[[Request], Awaitable[Answer]]] = {
             "ComposeObject": self._objects.compose,
             "CopyObject": self._objects.copy,
+            "UploadPartCopy": self._multipart.upload_part_copy,
         }
         direct: dict[str, Callable[[Request], Answer]] = {
             "ListBuckets": lambda _: self._buckets.list_buckets(),
@@ -173,7 +205,6 @@ class S3App:
             "DeleteObject": self._objects.delete,
             "DeleteObjects": self._objects.delete_many,
             "CreateMultipartUpload": self._multipart.create,
-            "UploadPartCopy": self._multipart.upload_part_copy,
             "CompleteMultipartUpload": self._multipart.complete,
             "AbortMultipartUpload": self._multipart.abort,
             "ListParts": self._multipart.list_parts,
@@ -191,8 +222,15 @@ async def _before(fault: Fault) -> None:
         await asyncio.sleep(fault.delay)
     if fault.reset == "before":
         raise ConnectionDropped
-    if fault.status:
-        raise S3Error(fault.code, status=fault.status)
+
+
+async def _is_held(request: Request) -> bool:
+    """Take a request in whole; False where it does not arrive."""
+    try:
+        await request.reader.hold()
+    except S3Error:
+        return False
+    return True
 
 
 async def _send(answer: Answer, fault: Fault | None, send: Send) -> None:

@@ -3,6 +3,7 @@
 """Immutable files that hold the objects' bytes; a reader never loses one that it has begun."""
 
 import os
+import re
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,6 +13,9 @@ from pathlib import Path
 
 Extent = tuple[str, int, int]
 """Segment name, offset and length in bytes."""
+
+_NAME_BYTES = 12
+_NAME = re.compile(f"[0-9a-f]{{{2 * _NAME_BYTES}}}")
 
 BLOCK = 1 << 20
 """Bytes read at a time where extents are joined."""
@@ -23,14 +27,14 @@ class Segments:
     Args:
         directory: made when it is missing.
         known: the segments that the storage names; others were written by a server that was
-            killed before it named them, and go.
+            killed before it named them, and go. Files that are no segments stay.
     """
 
     def __init__(self, directory: Path, known: set[str]) -> None:
         self._directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         for left in directory.iterdir():
-            if left.name not in known:
+            if _NAME.fullmatch(left.name) and left.name not in known:
                 left.unlink()
         self._pins: Counter[str] = Counter()
         self._doomed: set[str] = set()
@@ -43,7 +47,7 @@ class Segments:
 
     def new(self) -> tuple[str, Path]:
         """A name and a path for the bytes of one request; nobody else knows the name yet."""
-        name = secrets.token_hex(12)
+        name = secrets.token_hex(_NAME_BYTES)
         return name, self._directory / name
 
     def path(self, name: str) -> Path:

@@ -19,6 +19,7 @@ import uvloop
 from kontenumfs.emulator.access_log import AccessLog
 from kontenumfs.emulator.auth import Authenticator
 from kontenumfs.emulator.cdn import CDNApp
+from kontenumfs.emulator.conditions import Conditions
 from kontenumfs.emulator.connection import Connection
 from kontenumfs.emulator.control import ControlApp
 from kontenumfs.emulator.exchange import Hosts
@@ -75,7 +76,13 @@ async def _serve(options: argparse.Namespace) -> None:
     keys = dict(zip(options.access_key, options.secret_key, strict=True))
     authenticator = Authenticator(keys, options.region)
     faults = Faults()
-    limits = Limits(options.max_appends, options.max_components, options.min_part_size)
+    limits = Limits(
+        options.max_appends,
+        options.max_components,
+        options.min_part_size,
+        options.min_range_source,
+    )
+    conditions = Conditions(options.conditional)
     with contextlib.ExitStack() as stack:
         storage = Storage(Path(options.data), durable=options.fsync)
         stack.callback(storage.close)
@@ -85,7 +92,7 @@ async def _serve(options: argparse.Namespace) -> None:
         if options.access_log:
             log = stack.enter_context(open(options.access_log, "a", encoding="utf-8"))
         s3 = S3App(
-            Objects(storage, limits),
+            Objects(storage, limits, conditions, md5_etags=options.md5_etags),
             authenticator,
             faults,
             region=options.region,

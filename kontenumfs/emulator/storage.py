@@ -7,8 +7,8 @@ shares those of its sources, so no byte is written twice. A segment is complete 
 transaction that names it, so a killed server has the old object or the new one.
 """
 
-import fcntl
 import json
+import os
 import secrets
 import sqlite3
 import time
@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kontenumfs.emulator.claim import claim
 from kontenumfs.emulator.segments import Extent, Segments
 
-_VERSION = 2
 _SCHEMA = """
 CREATE TABLE buckets (name TEXT PRIMARY KEY, created REAL);
 CREATE TABLE objects (
@@ -35,10 +35,6 @@ CREATE TABLE extents (
     PRIMARY KEY (owner, ordinal)) WITHOUT ROWID;
 CREATE INDEX extents_of_segment ON extents (segment);
 """
-
-
-class DataDirectoryError(OSError):
-    """The data directory cannot be used; the message says why, in one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,34 +62,24 @@ class Database:
     """The sqlite file, the extents in it and their segments: what objects and parts build on."""
 
     def __init__(self, directory: Path, *, durable: bool) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        self._lock = open(directory / "lock", "wb")  # noqa: SIM115 - held for life
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.close()
-            raise DataDirectoryError(f"{directory} is in use by another emulator") from None
+        self._marker = claim(directory)
         self.sql = sqlite3.connect(directory / "meta.sqlite", isolation_level=None)
         self.sql.execute("PRAGMA journal_mode=WAL")
         # NORMAL survives kill -9; FULL survives a power cut too.
         self.sql.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-        self._make_schema(directory)
+        self._make_schema()
         known = {name for (name,) in self.sql.execute("SELECT DISTINCT segment FROM extents")}
         self.segments = Segments(directory / "segments", known)
 
-    def _make_schema(self, directory: Path) -> None:
-        (version,) = self.sql.execute("PRAGMA user_version").fetchone()
-        tables = self.sql.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if version == 0 and tables == 0:
-            self.sql.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={_VERSION}; COMMIT;")
-        elif version != _VERSION:
-            self.close_sql()
-            raise DataDirectoryError(f"{directory} was made by another version; remove it")
+    def _make_schema(self) -> None:
+        (tables,) = self.sql.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if not tables:
+            self.sql.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
 
     def close_sql(self) -> None:
         """Close the sqlite file and let the directory go."""
         self.sql.close()
-        self._lock.close()
+        os.close(self._marker)
 
     @contextmanager
     def change(self) -> Iterator[list[int]]:

@@ -11,6 +11,8 @@ from functools import partial
 import pyfuse3
 import trio
 
+from kontenumfs.store.tasks import Spawner
+
 try:
     from kontenumfs.fuse import _copy_range
 except ImportError as error:
@@ -33,7 +35,7 @@ never for one between two mounts. FUSEError is the program's errno, any other ex
 """
 
 
-def install(handler: Handler, nursery: trio.Nursery, *, at_once: int = COPIES_AT_ONCE) -> bool:
+def install(handler: Handler, nursery: Spawner, *, at_once: int = COPIES_AT_ONCE) -> bool:
     """Have copy_file_range answered by `handler` in tasks of `nursery`; False where it cannot be.
 
     Call it between pyfuse3.init() and pyfuse3.main(). Where the answer is False the reason is

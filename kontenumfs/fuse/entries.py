@@ -13,6 +13,7 @@ import pyfuse3
 import trio
 
 from kontenumfs.fuse.errors import translated
+from kontenumfs.fuse.kernel import BELIEF_SECONDS
 from kontenumfs.fuse.xattrs import ExtendedAttributes
 from kontenumfs.protocol.errors import FileMissing
 from kontenumfs.tree.attributes import Defaults, stat_of
@@ -41,6 +42,11 @@ class OpenDirectory:
     node: Directory
     entries: Sequence[Node] = ()
     listing: Listing | None = None
+
+    @property
+    def dots(self) -> tuple[tuple[bytes, Node], tuple[bytes, Node]]:
+        """What every directory begins with."""
+        return (b".", self.node), (b"..", self.node.parent or self.node)
 
     async def rewind(self, tree: Tree) -> None:
         """Begin anew."""
@@ -86,22 +92,22 @@ class Entries(ExtendedAttributes):
         entry.st_blocks = -(-shown.size // BLOCK_SIZE)
         entry.st_atime_ns = entry.st_mtime_ns = entry.st_ctime_ns = shown.mtime_ns
         entry.generation = self._tree.inodes.generation(node)
-        entry.entry_timeout = self._tree.freshness(node.checked)
         # What nobody has asked for yet is asked for when somebody wants it.
-        if shown.is_directory:
-            entry.entry_timeout = DIRECTORY_TIMEOUT
-        entry.attr_timeout = entry.entry_timeout if self._tree.describer.knows(node) else 0.0
+        fresh = DIRECTORY_TIMEOUT if shown.is_directory else self._tree.freshness(node.checked)
+        entry.entry_timeout = min(fresh, BELIEF_SECONDS)
+        entry.attr_timeout = fresh if self._tree.describer.knows(node) else 0.0
         if isinstance(node, File) and node.local is not None:
-            entry.attr_timeout = 0.0
+            # What is not stored yet may vanish at any time.
+            entry.attr_timeout = entry.entry_timeout = 0.0
         return entry
 
     def _absent(self, parent: Directory, name: str) -> pyfuse3.EntryAttributes:
-        """The answer by which the kernel remembers that there is no such name."""
+        """There is no such name: the kernel remembers none, for it cannot be told of a new one."""
         since = self._tree.absent_since(parent, name)
         self._tree.told_missing(parent, name, since)
         entry = pyfuse3.EntryAttributes()
         entry.st_ino = 0
-        entry.entry_timeout = self._tree.freshness(since)
+        entry.entry_timeout = 0.0
         return entry
 
     def _may_be_link(self, node: Node) -> bool:
@@ -123,6 +129,13 @@ class Entries(ExtendedAttributes):
             if start_id == 0:
                 await opened.rewind(self._tree)
             at = start_id
+            for number, (name, node) in enumerate(opened.dots, 1):
+                if at < number:
+                    # The kernel keeps no count of these two, so neither is it counted here.
+                    if not pyfuse3.readdir_reply(token, name, self._entry(node), number):
+                        return
+                    at = number
+            at -= len(opened.dots)
             told = False
             # What has come is told at once; for the next page the kernel asks again.
             while at < len(opened.entries) or (not told and await opened.has(at)):
@@ -132,8 +145,8 @@ class Entries(ExtendedAttributes):
                     at += 1
                     if node.removed:
                         continue
-                    name = os.fsencode(node.name)
-                    if not pyfuse3.readdir_reply(token, name, self._entry(node), at):
+                    name, following = os.fsencode(node.name), at + len(opened.dots)
+                    if not pyfuse3.readdir_reply(token, name, self._entry(node), following):
                         return
                     self._tree.inodes.remember(node)
                     told = True

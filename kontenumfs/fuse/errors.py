@@ -3,16 +3,14 @@
 """The one table from exceptions to errno."""
 
 import errno
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pyfuse3
 
 from kontenumfs.protocol import errors as e
+from kontenumfs.protocol.incidents import Incident, report
 from kontenumfs.store.operation import operation as one_operation
-
-log = logging.getLogger(__name__)
 
 ERRNO: dict[type[e.KontenumError], int] = {
     e.KontenumError: errno.EIO,
@@ -59,6 +57,8 @@ ERRNO: dict[type[e.KontenumError], int] = {
     e.IsDirectory: errno.EISDIR,
     e.NotDirectory: errno.ENOTDIR,
     e.AttributeMissing: pyfuse3.ENOATTR,
+    e.AttributeUnsupported: errno.EOPNOTSUPP,
+    e.AttributesTooLarge: errno.E2BIG,
     e.InvalidName: errno.EILSEQ,
     e.NameTooLong: errno.ENAMETOOLONG,
     e.NotPermitted: errno.EPERM,
@@ -88,6 +88,6 @@ async def translated(operation: str) -> AsyncIterator[None]:
         raise
     except Exception as error:
         failure = e.reported(error, operation)
-        if not isinstance(failure, (*QUIET, e.InternalError)):
-            log.warning("%s: %s", operation, failure)
+        if not isinstance(failure, QUIET):
+            report(Incident("request", operation, failure))
         raise pyfuse3.FUSEError(ERRNO[type(failure)]) from error

@@ -13,6 +13,7 @@ import pyfuse3
 from kontenumfs.fuse import copy_range
 from kontenumfs.fuse.entries import PREFERRED_IO, Entries
 from kontenumfs.fuse.errors import translated
+from kontenumfs.fuse.privileges import Unprivileged, inherited, without_privileges
 from kontenumfs.protocol.errors import (
     FileMissing,
     InvalidArgument,
@@ -28,6 +29,7 @@ from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.files import OpenFiles
 from kontenumfs.writing.handle import Handle
 from kontenumfs.writing.namespace import Namespace
+from kontenumfs.writing.xattrs import require_room
 
 T = TypeVar("T")
 
@@ -64,6 +66,7 @@ class Operations(Entries):
         self._capacity = capacity
         self._wall_ns = wall_ns
         self._handles: dict[int, Handle] = {}
+        self._unprivileged = Unprivileged()
 
     # Names and attributes
 
@@ -124,8 +127,12 @@ class Operations(Entries):
                 gid=attr.st_gid if fields.update_gid else None,
                 mtime_ns=attr.st_mtime_ns if fields.update_mtime else None,
             )
+            if metadata.mode is not None:
+                self._unprivileged.mode_set()
             if metadata != FileMetadata():
                 await self._tree.describe(node)
+                if isinstance(node, File):
+                    require_room(node, metadata)
                 self._files.set_metadata(node, metadata)
             return self._entry(node)
 
@@ -138,18 +145,23 @@ class Operations(Entries):
             node = await self._namespace.make_directory(
                 self._tree.inodes.parent(parent_inode),
                 component_from_bytes(name),
-                self._created(mode, ctx),
+                self._created(parent_inode, mode, ctx, directory=True),
             )
             self._tree.inodes.remember(node)
             return self._entry(node)
 
-    def _created(self, mode: int, ctx: Any) -> FileMetadata:
-        return FileMetadata(
+    def _created(
+        self, parent_inode: int, mode: int, ctx: Any, *, directory: bool = False
+    ) -> FileMetadata:
+        made = FileMetadata(
             mode=stat.S_IMODE(mode) & ~ctx.umask,
             uid=ctx.uid,
             gid=ctx.gid,
             mtime_ns=self._wall_ns(),
         )
+        # What is known of the parent is what the kernel has just judged its mode by.
+        parent = stat_of(self._tree.inodes.parent(parent_inode), self._defaults)
+        return inherited(made, parent, directory=directory)
 
     async def rmdir(self, parent_inode: int, name: bytes, ctx: Any) -> None:
         async with translated("rmdir"):
@@ -191,14 +203,14 @@ class Operations(Entries):
             handle = await self._files.create(
                 parent,
                 component_from_bytes(name),
-                self._created(mode, ctx),
+                self._created(parent_inode, mode, ctx),
                 append=bool(flags & os.O_APPEND),
                 exclusive=bool(flags & os.O_EXCL),
                 sync=bool(flags & os.O_DSYNC),
                 pid=ctx.pid,
             )
             self._tree.inodes.remember(handle.node)
-            return self._opened(handle), self._entry(handle.node)
+            return self._opened(handle, flags, ctx), self._entry(handle.node)
 
     async def mknod(
         self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: Any
@@ -210,7 +222,7 @@ class Operations(Entries):
             handle = await self._files.create(
                 parent,
                 component_from_bytes(name),
-                self._created(mode, ctx),
+                self._created(parent_inode, mode, ctx),
                 exclusive=True,
                 pid=ctx.pid,
             )
@@ -228,13 +240,26 @@ class Operations(Entries):
                 raise IsDirectory(node.name)
             if self._deny_open and flags & os.O_ACCMODE == os.O_RDONLY:
                 raise pyfuse3.FUSEError(errno.EACCES)
-            return self._opened(await self._files.open(node, flags, ctx.pid))
+            opened = self._opened(await self._files.open(node, flags, ctx.pid), flags, ctx)
+            if flags & os.O_TRUNC:
+                self._drop_privileges(opened.fh)
+            return opened
 
-    def _opened(self, handle: Handle) -> pyfuse3.FileInfo:
+    def _opened(self, handle: Handle, flags: int, ctx: Any) -> pyfuse3.FileInfo:
         number = next(self._numbers)
         self._handles[number] = handle
+        self._unprivileged.opened(number, ctx.uid, flags)
         # No page cache: it would answer reads that must be refused, and split large writes.
         return pyfuse3.FileInfo(fh=number, direct_io=True)
+
+    def _drop_privileges(self, fh: int) -> None:
+        """Take set-user-ID and set-group-ID from a file that another user than root writes to."""
+        if self._unprivileged.writes(fh):
+            node = self._handles[fh].node
+            mode = stat_of(node, self._defaults).mode
+            if without_privileges(mode) != mode:
+                self._files.set_metadata(node, FileMetadata(mode=without_privileges(mode)))
+                self._tree.changed(node)
 
     async def read(self, fh: int, off: int, size: int) -> bytes:
         async with translated("read"):
@@ -243,6 +268,7 @@ class Operations(Entries):
 
     async def write(self, fh: int, off: int, buf: bytes) -> int:
         async with translated("write"):
+            self._drop_privileges(fh)
             return await self._handles[fh].write(off, buf)
 
     async def copy_range(
@@ -252,12 +278,13 @@ class Operations(Entries):
         async with translated("copy_file_range"):
             if flags:
                 raise InvalidArgument("copy_file_range has no flags")
+            self._drop_privileges(fh_out)
             source, target = self._handles[fh_in], self._handles[fh_out]
             return await self._files.copy_range(source, off_in, target, off_out, length)
 
     async def flush(self, fh: int) -> None:
-        thread = copy_range.caller()  # of this request: nothing has been awaited since
         async with translated("flush"):
+            thread = copy_range.caller()  # of this request: nothing has been awaited since
             await self._files.flush(self._handles[fh], thread)
 
     async def fsync(self, fh: int, datasync: bool) -> None:
@@ -265,6 +292,7 @@ class Operations(Entries):
             await self._files.fsync(self._handles[fh])
 
     async def release(self, fh: int) -> None:
+        self._unprivileged.released(fh)
         await self._files.release(self._handles.pop(fh))
 
     async def symlink(
@@ -281,7 +309,7 @@ class Operations(Entries):
                 self._tree.inodes.parent(parent_inode),
                 component_from_bytes(name),
                 path,
-                self._created(0o777, ctx),
+                self._created(parent_inode, 0o777, ctx),
             )
             self._tree.inodes.remember(node)
             return self._entry(node)

@@ -9,12 +9,18 @@ from typing import Any
 import pyfuse3
 
 from kontenumfs.fuse.errors import translated
-from kontenumfs.protocol.errors import AttributeMissing, Unsupported
+from kontenumfs.protocol.errors import AttributeMissing, AttributeUnsupported
 from kontenumfs.tree.node import Directory, File
 from kontenumfs.tree.refresh import refresh
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.files import OpenFiles
-from kontenumfs.writing.xattrs import TOLD, change_attribute, own_attributes, read_attributes
+from kontenumfs.writing.xattrs import (
+    TOLD,
+    change_attribute,
+    own_attributes,
+    read_attributes,
+    require_room,
+)
 
 REFRESH = f"{TOLD}refresh"
 """Set it to forget what is remembered of a file or directory: see kontenumfs refresh."""
@@ -31,14 +37,23 @@ class ExtendedAttributes(pyfuse3.Operations):
     def _file(self, inode: int) -> File:
         node = self._tree.inodes.node(inode)
         if not isinstance(node, File):
-            raise Unsupported("a directory has no extended attributes")
+            raise AttributeUnsupported("a directory has no extended attributes")
         return node
 
+    def _require_user(self, name: bytes) -> None:
+        """Raise AttributeUnsupported for what no object can have: ACLs, labels, capabilities.
+
+        Programs that copy them take that for an answer and go on; the kernel asks for security.*
+        all day. So it is answered without a look at the store, or a line in the log.
+        """
+        if not name.startswith(b"user."):
+            raise AttributeUnsupported(os.fsdecode(name))
+
     async def getxattr(self, inode: int, name: bytes, ctx: Any) -> bytes:
-        # The kernel asks for security.* all day: answered without a look at the store.
-        if not name.startswith(b"user.") or isinstance(self._tree.inodes.node(inode), Directory):
-            raise pyfuse3.FUSEError(pyfuse3.ENOATTR)
         async with translated("getxattr"):
+            self._require_user(name)
+            if isinstance(self._tree.inodes.node(inode), Directory):
+                raise AttributeMissing(os.fsdecode(name))
             node, text = self._file(inode), os.fsdecode(name)
             if text.startswith(TOLD):
                 found = self._files.told(node)
@@ -46,7 +61,7 @@ class ExtendedAttributes(pyfuse3.Operations):
                 await self._tree.describe(node, exact=True)
                 found = read_attributes(node)
             try:
-                return found[text.removeprefix(TOLD)].encode()
+                return found[text.removeprefix(TOLD)].encode("utf-8", "surrogateescape")
             except KeyError:
                 raise AttributeMissing(text) from None
 
@@ -60,18 +75,19 @@ class ExtendedAttributes(pyfuse3.Operations):
 
     async def setxattr(self, inode: int, name: bytes, value: bytes, ctx: Any) -> None:
         async with translated("setxattr"):
+            self._require_user(name)
             if os.fsdecode(name) == REFRESH:
-                self._refresh(inode, recursive=value == b"recursive")
+                await self._refresh(inode, recursive=value == b"recursive")
             else:
                 await self._change_attribute(inode, os.fsdecode(name), value)
 
-    def _refresh(self, inode: int, *, recursive: bool) -> None:
+    async def _refresh(self, inode: int, *, recursive: bool) -> None:
         node = self._tree.inodes.node(inode)
-        for parent, name in refresh(self._tree, node, recursive=recursive):
-            self._tree.kernel.entry_changed(parent, name)
+        await self._tree.kernel.entries_changed(refresh(self._tree, node, recursive=recursive))
 
     async def removexattr(self, inode: int, name: bytes, ctx: Any) -> None:
         async with translated("removexattr"):
+            self._require_user(name)
             node = self._file(inode)
             await self._tree.describe(node, exact=True)
             if os.fsdecode(name) not in read_attributes(node):
@@ -82,4 +98,5 @@ class ExtendedAttributes(pyfuse3.Operations):
         node = self._file(inode)
         change = change_attribute(name, value)
         await self._tree.describe(node, exact=True)
+        require_room(node, change)
         self._files.set_metadata(node, change)

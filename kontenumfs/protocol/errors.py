@@ -47,6 +47,8 @@
     │   ├── IsDirectory
     │   ├── NotDirectory
     │   ├── AttributeMissing          an extended attribute that the file lacks
+    │   ├── AttributeUnsupported      one that no object can have
+    │   ├── AttributesTooLarge        more of them than an object can carry
     │   ├── InvalidName               a name that cannot be a key
     │   ├── NameTooLong
     │   ├── NotPermitted
@@ -59,7 +61,7 @@
 ``fuse.errors`` maps each class to an errno, and a test proves that none is missing.
 """
 
-import logging
+from kontenumfs.protocol.incidents import Incident, report
 
 MESSAGE_LENGTH = 200
 """Characters that are kept of what a store says of an error."""
@@ -68,11 +70,12 @@ NAME_LENGTH = 64
 REASON_LENGTH = 1500
 """The same of a failed transport, whose message has a key of ours in it."""
 
-log = logging.getLogger(__name__)
-
 
 class KontenumError(Exception):
     """The root of every error that kontenumfs raises on purpose."""
+
+    incident: Incident | None = None
+    """The report that was made of it (protocol.incidents)."""
 
 
 class InternalError(KontenumError):
@@ -87,8 +90,11 @@ def reported(error: Exception, what: str) -> KontenumError:
     """
     if isinstance(error, KontenumError):
         return error
-    log.error("a defect, please report it: %s", what, exc_info=error)
-    return InternalError(f"{what}: {type(error).__name__}, see the log")
+    incident = Incident("defect", f"a defect, please report it: {what}", error)
+    report(incident)
+    failure = InternalError(f"{what}: {type(error).__name__}, see the log")
+    failure.incident = incident
+    return failure
 
 
 def cleaned(text: str, length: int = MESSAGE_LENGTH) -> str:
@@ -190,10 +196,12 @@ class BucketNotEmpty(Conflict):
 class PreconditionFailed(StoreError):
     """412: If-Match or If-None-Match did not hold: the key has something else than believed.
 
-    `found` is the ETag and the size of what is there instead, where somebody has looked.
+    `found` is the ETag and the size of what is there instead, where somebody has looked. `lost` is
+    how an earlier answer to the same request was lost: what is there may have come of that.
     """
 
     found: tuple[str, int] | None = None
+    lost: KontenumError | None = None
 
 
 class ObjectVanished(PreconditionFailed):
@@ -313,6 +321,14 @@ class NotDirectory(FileError):
 
 class AttributeMissing(FileError):
     """The file has no extended attribute of that name."""
+
+
+class AttributeUnsupported(FileError):
+    """No object can have an extended attribute of that name or value: ACLs, for one."""
+
+
+class AttributesTooLarge(FileError):
+    """All extended attributes together would be more than an object can carry."""
 
 
 class InvalidName(FileError):

@@ -3,14 +3,14 @@
 """What the store was proven to do: asked when it first matters, and again while it is open."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 import trio
 
 from kontenumfs.store.api import Store
 from kontenumfs.store.probe import PROBE_SECONDS, probe
-from kontenumfs.store.proof import UNPROVEN, Capabilities, Proof, Verb
+from kontenumfs.store.proof import ITEMS, UNPROVEN, Capabilities, Item, Proof, Verb
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class ProvenCapabilities:
         self._until = 0.0
         """When the probe under way ends; whoever takes it over has no more time than this."""
         self._pause = FIRST_PAUSE
-        self._not_before = float("-inf")
+        self._not_before: dict[Item, float] = {}
 
     @classmethod
     def within(cls, store: Store, prefix: str, *, deadline: float) -> "ProvenCapabilities":
@@ -62,19 +62,22 @@ class ProvenCapabilities:
         """What is known so far, without asking."""
         return self._known
 
-    async def get(self) -> Capabilities:
+    async def get(self, *wanted: Item) -> Capabilities:
         """What the store is proven to do; what could not be found out is OPEN.
 
         Never raises because of the store. All who wait share one probe and its outcome.
+
+        Args:
+            wanted: what matters now, and is asked for where it is open; everything, if none.
         """
-        if not self._is_due():
+        if not self._due(wanted):
             return self._known
         if not self._lock.locked():
             self._until = self._clock() + self._seconds
         async with self._lock:
             # Who waited has the answer of the one before, unless that one was cancelled.
-            if self._is_due():
-                await self._ask()
+            if asked := self._due(wanted):
+                await self._ask(asked)
         return self._known
 
     def disprove(self, verb: Verb) -> None:
@@ -83,21 +86,25 @@ class ProvenCapabilities:
             log.warning("the store does not honour the condition of: %s", verb.value)
             self._learn(_with(self._known, verb, Proof.DISPROVEN))
 
-    def _is_due(self) -> bool:
-        return not self._known.is_complete and self._clock() >= self._not_before
+    def _due(self, wanted: Collection[Item]) -> set[Item]:
+        now = self._clock()
+        found = self._known.open(wanted or ITEMS)
+        return {item for item in found if self._not_before.get(item, now) <= now}
 
-    async def _ask(self) -> None:
+    async def _ask(self, wanted: set[Item]) -> None:
         found = await probe(
             self._store,
             self._prefix,
             known=self._known,
+            wanted=wanted,
             seconds=self._until - self._clock(),
         )
         self._learn(found)
-        if found.is_complete:
+        left = found.open(wanted)
+        if not left:
             log.info("the store was probed: %s", found)
             return
-        self._not_before = self._clock() + self._pause
+        self._not_before |= dict.fromkeys(left, self._clock() + self._pause)
         log.warning("not all could be found out, again in %.0f s: %s", self._pause, found)
         self._pause = min(LONGEST_PAUSE, 2 * self._pause)
 

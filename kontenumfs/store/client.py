@@ -46,8 +46,9 @@ from kontenumfs.store.gate import (
     root_of,
     upload_id,
 )
+from kontenumfs.store.gate import request_id as id_of
 from kontenumfs.store.keys import KeyRing
-from kontenumfs.store.observer import Attempt, NoObserver, Observer
+from kontenumfs.store.observer import RESENT, Attempt, NoObserver, Observer
 from kontenumfs.store.operation import progress
 from kontenumfs.store.pages import Pages, Question, judge_uploads
 from kontenumfs.store.retry import Repeat, RetryPolicy
@@ -115,9 +116,11 @@ def open_client(
 def trust(ca_file: str | None) -> ssl.SSLContext:
     """Whose certificates count; raises ConfigurationError when `ca_file` cannot be used."""
     try:
-        return ssl.create_default_context(cafile=ca_file)
+        made = ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:
         raise ConfigurationError(f"ca_file {ca_file}: {error.strerror or error}", 8) from None
+    made.hostname_checks_common_name = False  # what no authority has vouched for (RFC 9110, 4.3.4)
+    return made
 
 
 REQUEST_IDS = 4096
@@ -148,12 +151,12 @@ class HTTPStore:
         prepared = await prepare(self._endpoint, self._origin, self.bucket, call)
         if call.once:
             repeat = Repeat.UNSENT
-        attempts = count(1)
+        attempts = count(1 + RESENT.get())
         response = await self._retry.run(
             lambda: self._attempt(call, prepared, next(attempts)), repeat
         )
         if call.method == "PUT" or call.method == "POST":
-            self._request_ids[call.key] = response.headers.get("x-amz-request-id", "")
+            self._request_ids[call.key] = id_of(response)
         return response
 
     async def _attempt(self, call: Call, prepared: Prepared, number: int) -> httpx.Response:
@@ -163,7 +166,7 @@ class HTTPStore:
         try:
             response = await exchange(self._client, prepared.request(), call)
             status, received = response.status_code, len(response.content)
-            request_id = response.headers.get("x-amz-request-id", "")
+            request_id = id_of(response)
             return response
         except StoreError as error:
             status, request_id = error.status, error.request_id

@@ -15,8 +15,8 @@ import trio
 
 from kontenumfs.protocol.errors import (
     DeadlineExceeded,
-    InvalidRequest,
     NotImplementedByStore,
+    PreconditionFailed,
     StoreError,
 )
 from kontenumfs.store.api import (
@@ -32,7 +32,7 @@ from kontenumfs.store.api import (
 from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version, plain_etag
 from kontenumfs.store.calls import multipart_etag
 from kontenumfs.store.capabilities import ProvenCapabilities
-from kontenumfs.store.proof import Proof, Verb, target_condition
+from kontenumfs.store.proof import Verb, target_condition
 from kontenumfs.store.settling import Intent, Settler
 from kontenumfs.store.tasks import open_flat_nursery
 from kontenumfs.store.uploads import Uploads
@@ -147,7 +147,7 @@ class ConditionalStore:
             return await self._inner.append(key, body, expected=belief, attributes=attributes)
 
         with trio.move_on_after(self._deadline):
-            if not (await self._capabilities.get()).append:
+            if not (await self._capabilities.get("append")).append:
                 raise _unproven("AppendObject", key)
             verb = target_condition(expected, Verb.APPEND_ABSENT, Verb.APPEND_MATCH)
             if verb is None:
@@ -158,7 +158,7 @@ class ConditionalStore:
     async def compose(self, key: str, components: Sequence[str], attributes: Attributes) -> Written:
         """See Store."""
         with trio.move_on_after(self._deadline):
-            if not (await self._capabilities.get()).compose:
+            if not (await self._capabilities.get("compose")).compose:
                 raise _unproven("ComposeObject", key)
             return await self._inner.compose(key, components, attributes)
         raise DeadlineExceeded(f"compose {key!r}: no answer within {self._deadline:g} s")
@@ -201,31 +201,20 @@ class ConditionalStore:
 
     async def delete_many(self, keys: Mapping[str, Belief]) -> dict[str, str]:
         """See Store."""
-        proof = self._capabilities.known.condition(Verb.DELETE_MANY_MATCH)
-        plain = {key: UNKNOWN for key, belief in keys.items() if belief is UNKNOWN}
         believed = {key: belief for key, belief in keys.items() if belief is not UNKNOWN}
         if not believed:
             return await self._inner.delete_many(keys)
-        if proof is Proof.DISPROVEN:
+        # What is deleted wrongly is gone: here nothing is relied on before it is proven.
+        known = await self._capabilities.get(Verb.DELETE_MANY_MATCH)
+        if not known.condition(Verb.DELETE_MANY_MATCH):
+            plain = {key: UNKNOWN for key, belief in keys.items() if belief is UNKNOWN}
             failed = await self._inner.delete_many(plain) if plain else {}
             return {**failed, **await self._delete_each(believed)}
-        try:
-            failed = await self._inner.delete_many(keys)
-        except (InvalidRequest, NotImplementedByStore):
-            if proof:
-                raise
-            return await self._delete_once_more(keys)
+        failed = await self._inner.delete_many(keys)
         # What was refused is asked for by itself: a refusal may be false, or the key be gone.
         doubted = {key: keys[key] for key in failed if key in believed}
         failed = {key: code for key, code in failed.items() if key not in doubted}
         return {**failed, **await self._delete_each(doubted)}
-
-    async def _delete_once_more(self, keys: Mapping[str, Belief]) -> dict[str, str]:
-        """A refusal may be a passing one, or of the very condition: the probe knows."""
-        known = await self._capabilities.get()
-        if known.condition(Verb.DELETE_MANY_MATCH) is Proof.OPEN:
-            self._capabilities.disprove(Verb.DELETE_MANY_MATCH)
-        return await self.delete_many(keys)
 
     async def _delete_each(self, keys: Mapping[str, Belief]) -> dict[str, str]:
         """Delete one by one; returns what delete_many does."""
@@ -236,6 +225,9 @@ class ConditionalStore:
             async with limit:
                 try:
                     await self.delete(key, expected=expected)
+                except PreconditionFailed as error:
+                    # After a lost answer, what is there may have been begun since the deletion.
+                    failed[key] = str(error.lost) if error.lost else error.code
                 except StoreError as error:
                     failed[key] = error.code or str(error.status)
 

@@ -9,6 +9,7 @@ import h11
 import httpx
 import trio
 
+from kontenumfs.store import operation
 from kontenumfs.store.api import Body
 
 SMALL_BODY = 64 * 1024
@@ -131,6 +132,8 @@ class Connection:
         self._answered = False
         self._is_head = False
         self.idle_since = 0.0
+        self.moved: Callable[[], None] = _nobody_minds
+        """Is called when something was sent or received."""
 
     @property
     def is_stale(self) -> bool:
@@ -166,17 +169,11 @@ class Connection:
         self._socket.close()
 
     async def exchange(
-        self,
-        request: httpx.Request,
-        target: bytes,
-        length: int,
-        longest: int,
-        sent: Callable[[int], None],
+        self, request: httpx.Request, target: bytes, length: int, longest: int
     ) -> Answer:
         """Send a request with a body of `length` bytes and read its whole answer.
 
-        An error answer that comes while the body is still on its way ends the sending. `sent` is
-        told how much of a long body has gone out, slice by slice.
+        An error answer that comes while the body is still on its way ends the sending.
 
         Raises ConnectionLost; TooLong for a good answer of more than `longest` bytes;
         h11.LocalProtocolError for a head that cannot be sent. The connection is of no more use
@@ -192,7 +189,7 @@ class Connection:
             await self._send_small(request, head)
             answer = await self._receive(longest)
         else:
-            answer = await self._send_large(request, head, longest, sent)
+            answer = await self._send_large(request, head, longest)
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
         return answer
@@ -208,9 +205,7 @@ class Connection:
             # The one send failed: the kernel took no byte of it.
             raise ConnectionLost(_reason(error), sent=False, answered=False) from error
 
-    async def _send_large(
-        self, request: httpx.Request, head: bytes, longest: int, sent: Callable[[int], None]
-    ) -> Answer:
+    async def _send_large(self, request: httpx.Request, head: bytes, longest: int) -> Answer:
         try:
             await self._stream.send_all(head)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
@@ -218,7 +213,7 @@ class Connection:
         lost: ConnectionLost | TooLong | None = None
         answer: Answer | None = None
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._send_body, request, sent)
+            nursery.start_soon(self._send_body, request)
             try:
                 answer = await self._receive(longest)
             except (ConnectionLost, TooLong) as error:
@@ -234,14 +229,15 @@ class Connection:
             raise ConnectionLost(reason, sent=True, answered=True)
         return answer
 
-    async def _send_body(self, request: httpx.Request, sent: Callable[[int], None]) -> None:
+    async def _send_body(self, request: httpx.Request) -> None:
         gone = 0
         try:
             for piece in await _slices(request):
                 for data in self._http.send_with_data_passthrough(h11.Data(data=piece)) or []:
                     await self._stream.send_all(data)
+                    self.moved()
                 gone += len(piece)
-                sent(gone)
+                operation.sent(gone)
             self._http.send_with_data_passthrough(h11.EndOfMessage())
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             # The store may have said why before it hung up: that is for the receiver to find.
@@ -295,8 +291,13 @@ class Connection:
             data = await self._stream.receive_some(RECEIVE_BYTES)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise ConnectionLost(_reason(error), sent=True, answered=self._answered) from error
+        self.moved()
         self._answered = self._answered or bool(data)
         self._http.receive_data(bytes(data))
+
+
+def _nobody_minds() -> None:
+    """Nobody wants to know whether the connection moves."""
 
 
 def _misframed(answer: Answer) -> str:

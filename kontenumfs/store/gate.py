@@ -16,10 +16,9 @@ from kontenumfs.protocol import fields
 from kontenumfs.protocol.answers import error_from_answer
 from kontenumfs.protocol.dialect import SYSTEM_HEADERS
 from kontenumfs.protocol.errors import (
+    NAME_LENGTH,
     AnswerLost,
-    ServerError,
     StoreError,
-    Throttled,
     TransportError,
     UnexpectedAnswer,
     cleaned,
@@ -33,9 +32,8 @@ T = TypeVar("T")
 NOT_S3 = "the answer is not S3's: is this an S3 endpoint?"
 PARSE_IN_THREAD = 64 * 1024
 """Longer bodies are read beside the event loop."""
-SUCCESS: dict[str, frozenset[int]] = {"DELETE": frozenset({200, 204})}
-"""The statuses that mean success, by method; for every other method 200 alone."""
-ONLY_OK = frozenset({200})
+AMAZON = "x-amz-"
+"""How the headers begin by which S3 is known."""
 ROOTS: dict[str, tuple[str, ...]] = {
     "CompleteMultipartUpload": ("completemultipartupload",),
     "CopyObject": ("copyobject",),
@@ -70,7 +68,7 @@ async def exchange(client: httpx.AsyncClient, request: httpx.Request, call: Call
         raise answer_error(response, call)
     if call.late_error and await read(_is_error, response.content):
         raise answer_error(response, call)
-    if response.status_code not in SUCCESS.get(call.method, ONLY_OK):
+    if not _succeeded(response, call):
         refuse(call, f"HTTP {response.status_code} is no answer to a {call.method}")
     if response.content and (encoding := content_encoding(response)):
         refuse(call, f"the answer is encoded ({encoding}), which was not asked for")
@@ -89,10 +87,29 @@ def refuse(call: Call, reason: str) -> NoReturn:
     raise UnexpectedAnswer(reason, operation=call.operation, resource=call.key)
 
 
+def request_id(response: httpx.Response) -> str:
+    """How the store has named the request, fit for logs; empty where it has not."""
+    return cleaned(response.headers.get("x-amz-request-id", ""), NAME_LENGTH)
+
+
 def content_encoding(response: httpx.Response) -> str:
     """How the answer's body is encoded, but for identity: it is never decoded."""
     said: str = response.extensions.get("content_encoding", "")
     return "" if said.strip().lower() in ("", "identity") else said
+
+
+def _succeeded(response: httpx.Response, call: Call) -> bool:
+    """Whether the status is the one that S3 gives: 204 to a deletion, 200 to all else.
+
+    Some servers delete with 200: that is believed of one that is known for S3 by its headers, and
+    not of any page.
+    """
+    if call.method != "DELETE":
+        return response.status_code == 200
+    if response.status_code == 200:
+        named = any(name.startswith(AMAZON) for name in response.headers)
+        return named and not response.content
+    return response.status_code == 204
 
 
 def _is_error(document: bytes) -> bool:
@@ -125,15 +142,11 @@ def answer_error(response: httpx.Response, call: Call) -> StoreError:
         status,
         code,
         message,
-        request_id=response.headers.get("x-amz-request-id", ""),
+        request_id=request_id(response),
         operation=call.operation,
         resource=call.key,
         retry_after=float(wait) if wait.isascii() and wait.isdigit() and len(wait) < 10 else None,
     )
-    if call.once and isinstance(error, Throttled):
-        # Whoever says so may be a proxy, or a store whose gateway has asked twice: what stood
-        # behind it may have done its work, so the caller asks for the object's state.
-        return _as(ServerError, error)
     if status == 404 and response.content and not code:
         # A proxy's page: S3 would have said what is missing.
         return _as(UnexpectedAnswer, error)
@@ -154,14 +167,13 @@ def receipt(response: httpx.Response, call: Call) -> Written:
     said = response.headers.get("etag", "").strip()
     if not said:
         refuse(call, NOT_S3 if response.content else f"no ETag: {NOT_S3}")
-    return Written(_etag(said, call), response.headers.get("x-amz-request-id", ""))
+    return Written(_etag(said, call), request_id(response))
 
 
 def receipt_in_body(response: httpx.Response, call: Call) -> tuple[Element, Written]:
     """The same for CopyObject and its kin, which say it in the body."""
     root = root_of(response, call)
-    request_id = response.headers.get("x-amz-request-id", "")
-    return root, Written(_etag(root.get("ETag"), call), request_id)
+    return root, Written(_etag(root.get("ETag"), call), request_id(response))
 
 
 def root_of(response: httpx.Response, call: Call) -> Element:
@@ -192,7 +204,7 @@ def upload_id(root: Element, call: Call) -> str:
 
 def failed_keys(root: Element, asked: Collection[str], call: Call) -> dict[str, str]:
     """The codes of the keys that DeleteObjects did not delete."""
-    failed = {item.get("Key"): cleaned(item.get("Code"), 64) for item in root.all("Error")}
+    failed = {item.get("Key"): cleaned(item.get("Code"), NAME_LENGTH) for item in root.all("Error")}
     if foreign := [key for key in failed if key not in asked]:
         refuse(call, f"{foreign[0][:100]!r} was not to be deleted")
     return failed

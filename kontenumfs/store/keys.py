@@ -307,7 +307,13 @@ def _pair_of(text: str, where: str) -> KeyPair:
 def _read(file: Path, *, private: bool) -> str:
     try:
         with open(file, encoding="utf-8") as opened:
-            mode = stat.S_IMODE(os.fstat(opened.fileno()).st_mode)
+            status = os.fstat(opened.fileno())
+            mode = stat.S_IMODE(status.st_mode)
+            if private and status.st_uid not in (0, os.geteuid()):
+                raise ConfigurationError(
+                    f"{file}: belongs to user {status.st_uid}, who may change it: chown it",
+                    CREDENTIALS_EXIT,
+                )
             if private and mode & 0o077:
                 raise ConfigurationError(
                     f"{file}: others can read it (mode {mode:04o}): chmod 600 {file}",

@@ -2,8 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who is told of each request to the store."""
 
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
+
+RESENT: ContextVar[int] = ContextVar("RESENT", default=0)
+"""How often the request that is made here was made before, by who decides on its repetition."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ answer may be a gateway's. What was not decided within the time is OPEN.
 
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 import trio
 
@@ -20,8 +20,8 @@ from kontenumfs.protocol.errors import KontenumError
 from kontenumfs.protocol.names import RESERVED
 from kontenumfs.store.api import Store
 from kontenumfs.store.operation import cleaning_up
-from kontenumfs.store.proof import UNPROVEN, Capabilities, Proof, Verb
-from kontenumfs.store.scratch import Findings, Item, Scratch
+from kontenumfs.store.proof import ITEMS, UNPROVEN, Capabilities, Item, Proof, Verb
+from kontenumfs.store.scratch import Findings, Scratch
 from kontenumfs.store.trials import TRIALS
 
 log = logging.getLogger(__name__)
@@ -45,9 +45,12 @@ async def probe(
     prefix: str,
     *,
     known: Capabilities = UNPROVEN,
+    wanted: Collection[Item] = ITEMS,
     seconds: float = PROBE_SECONDS,
 ) -> Capabilities:
-    """Ask for what is open in `known` on scratch keys below `prefix`, and delete them again.
+    """Ask for what of `wanted` is open on scratch keys below `prefix`, and delete them again.
+
+    Whatever else shows on the way is believed, too.
 
     Never raises because of the store, and ends within `seconds`.
     """
@@ -71,8 +74,8 @@ async def probe(
         with trio.move_on_after(max(0.0, seconds - cleaning)):
             async with trio.open_nursery() as nursery:
                 for items, trial in TRIALS:
-                    if any(findings.proof(item) is Proof.OPEN for item in items):
-                        nursery.start_soon(decide, trial, *items)
+                    if asked := known.open([item for item in items if item in wanted]):
+                        nursery.start_soon(decide, trial, *asked)
     finally:
         await _clean_up(store, base, scratches, cleaning)
     return findings.capabilities()
@@ -83,13 +86,7 @@ class _Findings:
 
     def __init__(self, known: Capabilities) -> None:
         self._doubted: set[Item] = set()
-        self._decided: dict[Item, Proof] = {
-            "append": known.append,
-            "compose": known.compose,
-            "part_copy": known.part_copy,
-            "digest": known.digest,
-        }
-        self._decided |= dict(known.conditions.items())
+        self._decided: dict[Item, Proof] = {item: known.proof(item) for item in ITEMS}
 
     def proof(self, item: Item) -> Proof:
         """What is known of an item."""
@@ -119,13 +116,19 @@ class _Findings:
 async def _clean_up(store: Store, base: str, scratches: list[Scratch], seconds: float) -> None:
     """Keys that may write and not delete are of use; only the scratch keys stay then."""
     uploads = {upload for scratch in scratches for upload in scratch.uploads}
-    keys = {key: belief for scratch in scratches for key, belief in scratch.keys.items()}
+    keys = {key for scratch in scratches for key in scratch.keys}
 
     async def abort(key: str, upload: str) -> None:
         try:
             await store.abort_multipart(key, upload)
         except KontenumError as error:
             log.warning("scratch upload left behind: key=%r (%s)", key, error)
+
+    async def delete(key: str) -> None:
+        try:
+            await store.delete(key)
+        except KontenumError as error:
+            log.warning("scratch object left behind: key=%r (%s)", key, error)
 
     with cleaning_up(seconds) as scope:
         try:
@@ -135,8 +138,8 @@ async def _clean_up(store: Store, base: str, scratches: list[Scratch], seconds: 
             async with trio.open_nursery() as nursery:
                 for key, upload in uploads:
                     nursery.start_soon(abort, key, upload)
-            for key, reason in (await store.delete_many(keys)).items():
-                log.warning("scratch object left behind: key=%r (%s)", key, reason)
+                for key in keys:
+                    nursery.start_soon(delete, key)
         except KontenumError as error:
             log.warning("scratch objects left behind: prefix=%r (%s)", base, error)
     if scope.cancelled_caught:

@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is known of a store's abilities: item by item, proven, disproven, or still open."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
+from typing import Protocol
 
 from kontenumfs.store.beliefs import ABSENT, Belief, Version
 
@@ -40,6 +41,11 @@ class Verb(Enum):
     """An ETag beside a key of DeleteObjects."""
 
 
+Item = Verb | str
+"""A condition, or the name of another field of Capabilities."""
+ITEMS: tuple[Item, ...] = ("append", "compose", "part_copy", "digest", *Verb)
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a store can do beyond plain writes, as far as it is known.
@@ -62,16 +68,21 @@ class Capabilities:
         """What is known of the condition of one request."""
         return self.conditions.get(verb, Proof.OPEN)
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether nothing is open."""
-        items = [self.append, self.compose, self.part_copy, self.digest]
-        return Proof.OPEN not in (*items, *(self.condition(verb) for verb in Verb))
+    def proof(self, item: Item) -> Proof:
+        """What is known of an item."""
+        if isinstance(item, Verb):
+            return self.condition(item)
+        known: Proof = getattr(self, item)
+        return known
+
+    def open(self, items: Collection[Item]) -> set[Item]:
+        """Which of `items` are not known."""
+        return {item for item in items if self.proof(item) is Proof.OPEN}
 
     def __str__(self) -> str:
-        items = {name: getattr(self, name) for name in ("append", "compose", "part_copy", "digest")}
-        items |= {verb.value.replace(" ", "_"): self.condition(verb) for verb in Verb}
-        return " ".join(f"{name}={proof.value}" for name, proof in items.items())
+        names = {item: item.value if isinstance(item, Verb) else item for item in ITEMS}
+        told = {name.replace(" ", "_"): self.proof(item) for item, name in names.items()}
+        return " ".join(f"{name}={proof.value}" for name, proof in told.items())
 
 
 UNPROVEN = Capabilities()
@@ -80,6 +91,17 @@ CAPABLE = Capabilities(
     Proof.PROVEN, Proof.PROVEN, Proof.PROVEN, Proof.PROVEN, dict.fromkeys(Verb, Proof.PROVEN)
 )
 """A store that can do everything, as Kontenum promises."""
+
+
+JOINING: tuple[Item, ...] = ("compose", "part_copy")
+"""The ways to make an object of others."""
+
+
+class Ask(Protocol):
+    """Tells what the store is proven to do; see ProvenCapabilities.get."""
+
+    async def __call__(self, *wanted: Item) -> Capabilities:
+        """Find out what of `wanted` is open, and tell all that is known."""
 
 
 def target_condition(expected: Belief, absent: Verb, match: Verb) -> Verb | None:

@@ -17,11 +17,9 @@ from kontenumfs.protocol.errors import (
 )
 from kontenumfs.store.api import Attributes, Store, Written
 from kontenumfs.store.beliefs import UNKNOWN, Belief, Version
-from kontenumfs.store.proof import Proof, Verb
+from kontenumfs.store.proof import Item, Proof
 
 T = TypeVar("T")
-Item = Verb | str
-"""A condition, or the name of another field of Capabilities."""
 Findings = Mapping[Item, Proof]
 
 UNKNOWN_VERB = frozenset(

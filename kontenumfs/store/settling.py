@@ -3,8 +3,8 @@
 """One request that rests on a belief, to its end: done, refused, or out of time.
 
 The store's condition decides where it is honoured. Where it is proven that it is not, a look
-right before the request takes its place. Where an answer was lost, or a refusal is strange, the
-object itself is asked.
+right before the request takes its place; before a deletion also where nothing is proven yet.
+Where an answer was lost, or a refusal is strange, the object itself is asked.
 """
 
 import logging
@@ -42,6 +42,7 @@ from kontenumfs.store.beliefs import (
     refusal,
 )
 from kontenumfs.store.capabilities import ProvenCapabilities
+from kontenumfs.store.observer import RESENT
 from kontenumfs.store.proof import Proof, Verb
 
 log = logging.getLogger(__name__)
@@ -116,7 +117,11 @@ class Settler:
         request = _Request(self.store, self.capabilities, intent, send)
         with trio.move_on_after(self.deadline):
             for number in count():
-                written = await request.attempt()
+                token = RESENT.set(number)
+                try:
+                    written = await request.attempt()
+                finally:
+                    RESENT.reset(token)
                 if written is not None:
                     return written
                 await self._wait(number, request.trouble)
@@ -153,24 +158,34 @@ class _Request:
         self._capabilities = capabilities
         self._intent = intent
         self._send = send
-        self._is_lost = False
+        self._lost: KontenumError | None = None
+        """How the first answer was lost: what the store says later does not undo it."""
         self._doubts: list[float] = []
+        self._is_late = False
+        """Whether what time is left is kept for the question what has happened."""
         """When the store has refused what a look showed to be true."""
         self.trouble: KontenumError | None = None
 
     def told_late(self, deadline: float) -> KontenumError:
         """What is raised when time is up."""
-        error = self.trouble or DeadlineExceeded(
-            f"{self._intent.key!r}: not decided within {deadline:g} s"
+        return self._undecided(
+            DeadlineExceeded(f"{self._intent.key!r}: not decided within {deadline:g} s")
         )
-        self.trouble = None  # its traceback would hold this, and the body
-        return error
+
+    def _undecided(self, error: KontenumError) -> KontenumError:
+        """What is raised where the key cannot be asked: no refusal after an answer was lost.
+
+        The store may refuse the second attempt because of the first one.
+        """
+        return self._lost or self.trouble or error
 
     async def attempt(self) -> Written | None:
         """Send once, and find out what it did; None asks for another attempt."""
         proof = self._capabilities.known.condition(self._intent.verb)
         is_blind = proof is Proof.DISPROVEN or self._has_no_condition()
-        if is_blind and (written := await self._settled()):
+        # A condition that is passed over unheard would cost bytes that nobody has any more.
+        is_unsure = proof is Proof.OPEN and self._intent.verb is Verb.DELETE_MATCH
+        if (is_blind or is_unsure) and (written := await self._settled()):
             return written
         try:
             written = await self._in_time(UNKNOWN if is_blind else self._intent.expected)
@@ -186,11 +201,15 @@ class _Request:
             return written
         except NoSuchUpload:
             # It was completed by the attempt whose answer was lost, or somebody has aborted it.
-            if self._is_lost and (written := await self._settled()):
+            if self._lost and (written := await self._settled()):
                 return written
             raise
         except (InvalidRequest, NotImplementedByStore) as error:
             if is_blind or proof or type(error) not in (InvalidRequest, NotImplementedByStore):
+                raise
+            # It may be the condition that the store does not know: that can be found out.
+            known = await self._capabilities.get(self._intent.verb)
+            if known.condition(self._intent.verb):
                 raise
             self._note(error)
             if (written := await self._settled()) is None:
@@ -200,9 +219,9 @@ class _Request:
             if self._intent.done is None:
                 raise
             self._note(error)
-            self._is_lost = True
+            self._lost = self._lost or self.trouble
             written = await self._settled()
-            if written is None and isinstance(error, UnexpectedAnswer):
+            if written is None and (isinstance(error, UnexpectedAnswer) or self._is_late):
                 raise
             return written
         return written
@@ -221,7 +240,7 @@ class _Request:
         self._doubts.append(now)
         if len(self._doubts) < FALSE_REFUSALS:
             return
-        known = await self._capabilities.get()
+        known = await self._capabilities.get(verb)
         if known.condition(verb) is Proof.OPEN and now - self._doubts[0] >= DOUBT_SECONDS:
             self._capabilities.disprove(verb)
 
@@ -232,6 +251,7 @@ class _Request:
             reserved = min(RESERVED_SECONDS, left * RESERVED_SHARE)
         with trio.CancelScope(deadline=trio.current_effective_deadline() - reserved):
             return await self._send(belief)
+        self._is_late = True
         raise DeadlineExceeded(f"{self._intent.key!r}: no answer in time")
 
     async def _settled(self) -> Written | None:
@@ -244,14 +264,15 @@ class _Request:
         try:
             info = await _head(self._store, intent.key)
         except KontenumError as error:
-            raise (self.trouble or error) from error
-        ask = intent.done if self._is_lost or intent.always else None
+            raise self._undecided(error) from error
+        ask = intent.done if self._lost or intent.always else None
         if ask is not None and await ask(info):
             log.info("no answer, but done: key=%r (%s)", intent.key, self.trouble)
             return Written(info.etag if info else "", "")
         if not holds(intent.expected, info):
-            name = intent.verb.value
-            raise refusal(name, intent.key, intent.expected, _belief(info)) from self.trouble
+            refused = refusal(intent.verb.value, intent.key, intent.expected, _belief(info))
+            refused.lost = self._lost
+            raise refused from self.trouble
         return None
 
 

@@ -1,11 +1,21 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""Requests side by side, where one failure is the failure of all."""
+"""Tasks beside their callers, and requests side by side that fail together."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any, Protocol
 
 import trio
+
+
+class Spawner(Protocol):
+    """What runs tasks beside its callers: a nursery, or who watches over one."""
+
+    def start_soon(
+        self, call: Callable[..., Awaitable[Any]], /, *args: Any, name: object = None
+    ) -> None:
+        """Run `call` with `args`, beginning a moment later."""
 
 
 @asynccontextmanager

@@ -25,7 +25,6 @@ from kontenumfs.protocol.errors import (
     TLSError,
     UnexpectedAnswer,
 )
-from kontenumfs.store.admission import Admission
 from kontenumfs.store.connection import (
     SMALL_BODY,
     Answer,
@@ -34,7 +33,7 @@ from kontenumfs.store.connection import (
     Tap,
     TooLong,
 )
-from kontenumfs.store.operation import sent
+from kontenumfs.store.places import Places
 
 CONNECT_SECONDS = 10.0
 KEEP_IDLE_SECONDS = 30.0
@@ -44,6 +43,9 @@ KEEP_IDLE_ONCE_SECONDS = 2.0
 LONGEST_ANSWER = 8 << 20
 """Bytes of a good answer's body, where the request does not say."""
 SAFE_METHODS = frozenset({"GET", "HEAD"})
+
+MISMATCHES = (62, 64)
+"""X509_V_ERR_HOSTNAME_MISMATCH and _IP_ADDRESS_MISMATCH (openssl/x509_vfy.h)."""
 
 
 class OriginTransport(httpx.AsyncBaseTransport):
@@ -59,8 +61,8 @@ class OriginTransport(httpx.AsyncBaseTransport):
     Args:
         url: scheme, host and port; paths are passed over.
         trust: what makes TLS; needed when `url` is https.
-        connections: how many are in use at most while they get on; further requests wait for one,
-            and stalled ones lend theirs (store.admission).
+        connections: how many are at work at most; further requests wait for one. Those whose
+            requests stall do not count (store.places).
         connect_seconds: for each attempt to connect, the TLS handshake included.
         local_only: refuse to speak to another machine than this one, whatever its name.
     """
@@ -78,7 +80,7 @@ class OriginTransport(httpx.AsyncBaseTransport):
         self._local_only = local_only
         self._port = url.port or (443 if url.scheme == "https" else 80)
         self._trust = trust if url.scheme == "https" else None
-        self._admission = Admission(connections)
+        self._places = Places(connections)
         self._connect_seconds = connect_seconds
         self._idle: deque[Connection] = deque()
         """The connection used last stands at the right end and is used first."""
@@ -99,19 +101,16 @@ class OriginTransport(httpx.AsyncBaseTransport):
         longest: int = request.extensions.get("longest_answer", LONGEST_ANSWER)
         lookup, long = request.method in SAFE_METHODS, length > SMALL_BODY
         key = target.partition(b"?")[0]
-        async with self._admission.place(key, is_lookup=lookup, is_long=long) as place:
+        async with self._places.take(key, is_lookup=lookup, is_long=long) as place:
             while True:
                 connection = self._take(once=request.extensions.get("once", False))
                 reused = connection is not None
                 if connection is None:
                     connection = await self._connect()
-
-                def told(count: int) -> None:
-                    place.touch()
-                    sent(count)
-
+                place.move()
+                connection.moved = place.move
                 try:
-                    answer = await connection.exchange(request, target, length, longest, told)
+                    answer = await connection.exchange(request, target, length, longest)
                     keep = await connection.is_reusable()
                 except ConnectionLost as lost:
                     connection.close()
@@ -202,7 +201,10 @@ class OriginTransport(httpx.AsyncBaseTransport):
             where = f"{self._host}:{self._port}"
             cause = error.__cause__
             if isinstance(cause, ssl.SSLCertVerificationError):
-                raise TLSError(f"{where}: {cause.verify_message}") from error
+                why = cause.verify_message
+                if cause.verify_code in MISMATCHES:
+                    why = f"{why} (only what its subjectAltName says counts)"
+                raise TLSError(f"{where}: {why}") from error
             if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
                 raise TLSError(f"{where}: {cause.reason or cause}") from error
             raise NotSent(f"{where}: closed during the TLS handshake") from error

@@ -12,7 +12,7 @@ import trio
 
 from kontenumfs.store.api import Attributes
 from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version
-from kontenumfs.store.proof import Proof, Verb
+from kontenumfs.store.proof import Item, Proof, Verb
 from kontenumfs.store.scratch import (
     SILENCE,
     SOURCE,
@@ -20,7 +20,6 @@ from kontenumfs.store.scratch import (
     UNKNOWN_VERB,
     Answer,
     Findings,
-    Item,
     Said,
     Scratch,
     judged,

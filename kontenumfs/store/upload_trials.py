@@ -10,8 +10,8 @@ import trio
 from kontenumfs.protocol.dialect import MAX_COMPONENTS, MIN_PART
 from kontenumfs.store.api import Attributes, Part
 from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version
-from kontenumfs.store.proof import Proof, Verb
-from kontenumfs.store.scratch import SOURCE, STALE, Answer, Findings, Item, Said, Scratch, judged
+from kontenumfs.store.proof import Item, Proof, Verb
+from kontenumfs.store.scratch import SOURCE, STALE, Answer, Findings, Said, Scratch, judged
 
 FIRST, LAST = 1, 7
 """The range of it that is copied."""

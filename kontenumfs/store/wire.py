@@ -21,7 +21,7 @@ HASH_IN_THREAD = 1 << 20
 """Bodies of more bytes are hashed in a worker thread: the event loop must not stand still."""
 USER_AGENT = "kontenumfs"
 META = "x-amz-meta-"
-CHARSETS = frozenset({None, "us-ascii", "utf-8", "iso-8859-1"})
+CHARSETS = frozenset({None, "us-ascii", "utf-8", "utf8", "iso-8859-1"})
 """What S3 and its clients write RFC 2047 in; Python's table has stranger ones."""
 
 

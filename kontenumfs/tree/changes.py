@@ -35,7 +35,7 @@ class Changes(Known):
             self._is_in_store(node)
             self.remembered.learn(info, own=True)
         elif all(is_local(child) for child in node.children.values()):
-            node.own = self.clock()
+            node.own_since = self.clock()
 
     def _adopt(self, parent: Directory, name: str, node: Node) -> None:
         old = parent.children.get(name)
@@ -59,7 +59,7 @@ class Changes(Known):
         """A key of `directory` was stored just now, which shows it and all above it."""
         at: Directory | None = directory
         while at is not None and at is not self.root:
-            at.checked, at.own = self.clock(), NEVER
+            at.checked, at.own_since = self.clock(), NEVER
             at = at.parent
 
     def remove(self, node: Node) -> None:
@@ -101,4 +101,4 @@ class Changes(Known):
         """A name has gone from `directory`, perhaps its last key: then no listing shows it."""
         marked = directory.info is not None and directory.info.etag
         if not marked and directory is not self.root:
-            directory.own = self.clock()
+            directory.own_since = self.clock()

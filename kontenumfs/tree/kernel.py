@@ -13,13 +13,10 @@ class Kernel(Protocol):
         """What stat() says of an inode is to be asked again."""
 
     def entry_changed(self, parent: int, name: str) -> None:
-        """Whether `parent` has `name`, and what it is, is to be asked again; returns at once."""
+        """Whether `parent` has `name`, and what it is, is to be asked again soon."""
 
     async def entries_changed(self, entries: Iterable[tuple[int, str]]) -> None:
-        """The same for many entries; returns when the kernel has let go of them.
-
-        Not to be awaited while a request of the kernel waits for the caller.
-        """
+        """The same for many entries; returns when the kernel believes none of them any more."""
 
     async def end(self) -> None:
         """From now on nothing is told; returns when the kernel has let go of what it was told.

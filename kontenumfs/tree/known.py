@@ -47,7 +47,7 @@ class Known:
         self.kernel: Kernel = kernel or NoKernel()
         self.remembered = remembered or RememberedAttributes(None, limit=0)
         self.root = Directory(None, prefix)
-        self.root.own = FOREVER
+        self.root.own_since = FOREVER
         self.inodes = InodeTable(self.root)
         self.room = Room(entries, self.kernel)
 
@@ -115,8 +115,8 @@ class Known:
         node = self._replaced(parent, name, Directory, when)
         if isinstance(node, Directory):
             node.checked = max(node.checked, when)
-            if when > node.own and node is not self.root:
-                node.own = NEVER
+            if when > node.own_since and node is not self.root:
+                node.own_since = NEVER
         return node
 
     def _replaced(

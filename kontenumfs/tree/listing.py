@@ -4,10 +4,11 @@
 
 from typing import TYPE_CHECKING
 
-import trio
-
+from kontenumfs.protocol.names import is_mappable
 from kontenumfs.store.api import ListPage
+from kontenumfs.store.single_flight import SingleFlight
 from kontenumfs.tree.node import Directory, Node
+from kontenumfs.tree.progress import Progress
 from kontenumfs.tree.sightings import Sightings
 
 if TYPE_CHECKING:
@@ -29,13 +30,19 @@ class Listing:
         self._tree = tree
         self._directory = directory
         self._sightings = Sightings(tree, directory, tree.clock())
-        self._lock = trio.Lock()
+        self._progress = Progress(directory.key)
+        self._pages = SingleFlight[None]()
         self._token: str | None = None
         self._last = ""
         self.entries: list[Node] = []
         """What has come so far; only ever added to."""
         self.pages = 0
         self.complete = False
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether no end will come: who wants the directory must begin anew."""
+        return bool(self._progress.lost)
 
     @property
     def began(self) -> float:
@@ -51,17 +58,13 @@ class Listing:
     async def read_beyond(self, count: int) -> bool:
         """Return whether there are more than `count` entries, once that is known."""
         while len(self.entries) <= count and not self.complete:
-            async with self._lock:
-                if len(self.entries) <= count and not self.complete:
-                    await self._read_page()
+            await self._read_page()
         return len(self.entries) > count
 
     async def read_to_page(self, number: int) -> None:
         """Return when `number` pages have come, or all there are."""
         while self.pages < number and not self.complete:
-            async with self._lock:
-                if self.pages < number and not self.complete:
-                    await self._read_page()
+            await self._read_page()
 
     async def finish(self) -> None:
         """Fetch what is left."""
@@ -69,18 +72,34 @@ class Listing:
             await self.read_beyond(len(self.entries))
 
     async def _read_page(self) -> None:
+        """Take one more page; raises UnexpectedAnswer where more would lead nowhere."""
+        self._progress.check()
+        await self._pages.run("next", self._ask)
+
+    async def _ask(self) -> None:
         prefix = self._sightings.prefix
         page = await self._tree.list_page(prefix, delimiter="/", token=self._token)
+        before, unseen = len(self.entries), False
         for common in page.prefixes:
-            self._add(self._sightings.prefix_seen(common[len(prefix) : -1]))
+            name = common[len(prefix) : -1]
+            unseen = unseen or not self._has_seen(name)
+            self._add(self._sightings.prefix_seen(name))
         for info in page.objects:
-            self._add(self._sightings.object_seen(info.key[len(prefix) :], info))
+            name = info.key[len(prefix) :]
+            unseen = unseen or not self._has_seen(name)
+            self._add(self._sightings.object_seen(name, info))
         self._token = page.next_token
         self.pages += 1
         self._last = _last_key(page, self._last)
         if self._token is None:
             self._end()
         self._tree.room.make(self._directory)
+        self._progress.made(page, unseen=unseen, shown=len(self.entries) > before)
+
+    def _has_seen(self, name: str) -> bool:
+        """Whether this listing has named it, where that is a name that can be shown."""
+        node = self._directory.children.get(name)
+        return not is_mappable(name) or (node is not None and node.checked >= self.began)
 
     def _add(self, node: Node | None) -> None:
         if node is not None:

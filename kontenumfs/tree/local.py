@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What exists because of this mount alone, whatever the store lists."""
 
-from kontenumfs.tree.node import NEVER, Directory, File, Node
+from kontenumfs.tree.node import Directory, File, Node
 
 
 def is_local(node: Node) -> bool:
@@ -17,7 +17,7 @@ def is_local(node: Node) -> bool:
             if at.local is not None:
                 return True
         elif isinstance(at, Directory):
-            if at.own != NEVER:
+            if at.own:
                 return True
             waiting += at.children.values()
     return False

@@ -127,7 +127,7 @@ class Directory(Node):
         "losses",
         "marker_checked",
         "missing",
-        "own",
+        "own_since",
         "pending",
     )
 
@@ -146,7 +146,7 @@ class Directory(Node):
         """How often names were forgotten to make room: a listing under way is not whole then."""
         self.hidden = 0
         """How many keys that listing could not show."""
-        self.own = NEVER
+        self.own_since = NEVER
         """Since when this mount alone knows of it: emptied here, or made where the store keeps no
         markers. It stays until rmdir, or until the store shows it later than that."""
         self.legacy = False
@@ -158,3 +158,8 @@ class Directory(Node):
     def key(self) -> str:
         """The prefix that all keys in it start with: empty, or ends with a slash."""
         return super().key + "/" if self.parent is not None else self.name
+
+    @property
+    def own(self) -> bool:
+        """Whether only this mount knows of it, so that no listing can show it."""
+        return self.own_since != NEVER

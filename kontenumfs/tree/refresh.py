@@ -46,12 +46,12 @@ def refresh(tree: Tree, node: Node, *, recursive: bool = False) -> Entries:
         at.missing.clear()
         at.listed = at.marker_checked = NEVER
         if at is not tree.root:
-            at.own = NEVER
+            at.own_since = NEVER
         at.losses += 1  # or what is being listed would count as a listing of now
         for child in at.children.values():
             child.checked = NEVER
             if isinstance(child, Directory):
-                child.own = NEVER
+                child.own_since = NEVER
             if recursive or isinstance(child, File):
                 waiting.append(child)
     return entries

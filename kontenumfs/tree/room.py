@@ -99,5 +99,4 @@ def _is_forgettable(node: Node) -> bool:
     if isinstance(node, File):
         return node.local is None and node.pending is None
     assert isinstance(node, Directory)
-    is_only_here = node.own != NEVER
-    return not (node.lookups or is_only_here or node.children or node.pending is not None)
+    return not (node.lookups or node.own or node.children or node.pending is not None)

@@ -7,12 +7,13 @@ others do is seen within `ttl` seconds.
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from operator import attrgetter
 
 import trio
 from cachetools import LRUCache
 
-from kontenumfs.protocol.errors import FileMissing, NameTooLong
+from kontenumfs.protocol.errors import FileMissing, NameTooLong, UnexpectedAnswer
 from kontenumfs.protocol.names import MAX_KEY_BYTES
 from kontenumfs.store.api import ListPage, ObjectInfo, Store
 from kontenumfs.store.single_flight import SingleFlight
@@ -134,7 +135,8 @@ class Tree(Changes):
             await listing.read_to_page(1)
             parent.large = not listing.complete
         elif self.listing(parent).pages < parent.asked // 2:
-            await self.listing(parent).read_to_page(parent.asked // 2)
+            with suppress(UnexpectedAnswer):  # a name may be known where a listing has no end
+                await self.listing(parent).read_to_page(parent.asked // 2)
 
     def _known(self, parent: Directory, name: str) -> Node | None:
         """What memory says of a name: the node, None where it cannot tell; raises FileMissing."""
@@ -191,13 +193,16 @@ class Tree(Changes):
         token: str | None = None,
         start_after: str = "",
     ) -> ListPage:
-        """One page of the store's listing, with the attributes that are remembered."""
+        """One page of the store's listing, with the attributes that are remembered.
+
+        What is not below `prefix` is not believed: names are cut out of keys by its length.
+        """
 
         async def ask() -> ListPage:
             page = await self.store.list_page(
                 prefix, delimiter=delimiter, max_keys=max_keys, token=token, start_after=start_after
             )
-            return await self.remembered.recall(page)
+            return await self.remembered.recall(_only_below(prefix, page))
 
         return await self.refreshes.outlast(ask)
 
@@ -220,7 +225,7 @@ class Tree(Changes):
     def listing(self, parent: Directory) -> Listing:
         """The listing of `parent` that is under way, or a new one."""
         found = self._listings.get(parent)
-        if found is None or found.complete or not self.fresh(found.began):
+        if found is None or found.complete or found.is_lost or not self.fresh(found.began):
             found = self._listings[parent] = Listing(self, parent)
             parent.asked = 0
         return found
@@ -262,3 +267,11 @@ class Tree(Changes):
         parent.listed = NEVER
         self._listings.pop(parent, None)
         self.kernel.entry_changed(parent.inode, name)
+
+
+def _only_below(prefix: str, page: ListPage) -> ListPage:
+    objects = tuple(info for info in page.objects if info.key.startswith(prefix))
+    prefixes = tuple(p for p in page.prefixes if p.startswith(prefix) and p.endswith("/"))
+    if (len(objects), len(prefixes)) == (len(page.objects), len(page.prefixes)):
+        return page
+    return ListPage(objects, prefixes, page.next_token)

@@ -8,9 +8,8 @@ of each directory is a request of its own.
 
 from typing import TYPE_CHECKING
 
-import trio
-
 from kontenumfs.store.api import ObjectInfo
+from kontenumfs.store.single_flight import SingleFlight
 from kontenumfs.tree.node import Directory, Node
 from kontenumfs.tree.sightings import Sightings
 
@@ -86,7 +85,7 @@ class Walk:
         self._start = start.key
         self._position = start.key[:-1]  # its marker comes after this
         self._token: str | None = None
-        self._lock = trio.Lock()
+        self._pages = SingleFlight[None]()
         self._stack: list[Sightings] = []
         self._skipped: str | None = None
         self._ended = False
@@ -105,9 +104,7 @@ class Walk:
                 return True
             if not self.will_reach(directory):
                 return False
-            async with self._lock:
-                if not self._tree.fresh(directory.listed) and self.will_reach(directory):
-                    await self._read_page()
+            await self._pages.run("next", self._read_page)
         return self._tree.fresh(directory.listed)
 
     async def _read_page(self) -> None:

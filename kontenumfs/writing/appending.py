@@ -30,7 +30,7 @@ from kontenumfs.protocol.errors import (
 from kontenumfs.store.api import Attributes, Body, Store
 from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version, found_instead
 from kontenumfs.store.operation import joined
-from kontenumfs.store.proof import Capabilities, Proof, Verb
+from kontenumfs.store.proof import Ask, Capabilities, Item, Proof, Verb
 from kontenumfs.writing.digest import Search, is_out_of_range, places
 from kontenumfs.writing.journal import Journal
 from kontenumfs.writing.patience import LONGEST_WAIT, PATIENCE, Uniform, wait_before
@@ -85,7 +85,7 @@ class Appender:
         store: Store,
         journal: Journal,
         *,
-        capabilities: Callable[[], Awaitable[Capabilities]],
+        capabilities: Ask,
         restart: Callable[[str, Belief], Awaitable[Version]],
         new_key: Callable[[], str],
         patience: float = PATIENCE,
@@ -114,7 +114,7 @@ class Appender:
         """
         size = target.base.size if isinstance(target.base, Version) else 0
         with self.journal.appending(target.key, size, body, shared=target.shared):
-            attempt = _Attempt(self, target, body, await self.capabilities())
+            attempt = _Attempt(self, target, body, await self.capabilities(*_needed(target)))
             with joined() as operation, operation.limited(self.patience):
                 return await attempt.run()
             raise attempt.unsettled or DeadlineExceeded(
@@ -123,7 +123,7 @@ class Appender:
 
     async def require_append(self, key: str) -> None:
         """Raise Unsupported where the store does not append; DeadlineExceeded where none knows."""
-        can_append = (await self.capabilities()).append
+        can_append = (await self.capabilities("append")).append
         if can_append is Proof.DISPROVEN:
             raise Unsupported(
                 f"{key!r}: this store does not append, and the object's own bytes cannot be read "
@@ -140,6 +140,13 @@ class Appender:
     def contest(self, key: str) -> None:
         """Another host appends to `key` too."""
         self._contested[key] = trio.current_time()
+
+
+def _needed(target: Target) -> tuple[Item, ...]:
+    """What the way of the bytes depends on."""
+    if target.base is ABSENT and target.shared:
+        return "append", Verb.APPEND_MATCH, Verb.PUT_ABSENT
+    return "append", Verb.APPEND_MATCH
 
 
 @dataclass(slots=True)
@@ -180,7 +187,10 @@ class _Attempt:
             try:
                 return await self._send()
             except PreconditionFailed as error:
-                landed = await self._refused(error)
+                if error.lost is not None:
+                    landed = await self._answer_lost(error.lost)
+                else:
+                    landed = await self._refused(error)
             except Conflict as error:
                 landed = await self._busy(error)
             except TooManyAppends as error:
@@ -204,11 +214,16 @@ class _Attempt:
         races = 1 if self._length > LARGE else FREE_AFTER
         return not self._target.shared or self._races < races
 
+    @property
+    def _creates(self) -> bool:
+        """Whether the next request makes the object, and lands nowhere if others have made it."""
+        if self._base is not ABSENT:
+            return False
+        is_conditional = self._capabilities.condition(Verb.PUT_ABSENT)
+        return bool(is_conditional or not (self._target.shared and self._capabilities.append))
+
     async def _send(self) -> Version:
-        can_append = self._capabilities.append
-        if self._base is ABSENT and not (
-            self._target.shared and can_append and not self._capabilities.condition(Verb.PUT_ABSENT)
-        ):
+        if self._creates:
             return await self._create()
         await self._appender.require_append(self._key)
         bound = self._is_bound
@@ -305,7 +320,8 @@ class _Attempt:
 
     async def _answer_lost(self, error: KontenumError) -> Version | None:
         self.unsettled = error.with_traceback(None)  # or it would keep this frame, and the body
-        bound = self._is_bound
+        is_conditional = self._capabilities.condition(Verb.PUT_ABSENT)
+        bound = self._is_bound or bool(self._creates and is_conditional)
         if self._lost is None:
             self._lost = _Lost(self._base, bound, self.unsettled)
         elif not bound:
@@ -370,7 +386,7 @@ class _Attempt:
         start = lost.base.size if isinstance(lost.base, Version) else 0
         if not isinstance(state, Version) or state.size < start + self._length:
             return None  # deleted, replaced or renamed since, with our bytes or without
-        if not self._capabilities.digest:
+        if not (await self._appender.capabilities("digest")).digest:
             alone = state.size == start + self._length and not self._appender.is_contested(
                 self._key
             )

@@ -18,9 +18,10 @@ from kontenumfs.protocol.errors import (
     Unsupported,
     WriterConflict,
 )
-from kontenumfs.store.api import Attributes, Store
+from kontenumfs.store.api import Attributes, ObjectInfo, Store
 from kontenumfs.store.beliefs import ABSENT, Belief, believed
-from kontenumfs.store.proof import UNPROVEN, Capabilities
+from kontenumfs.store.proof import JOINING, UNPROVEN, Ask, Capabilities
+from kontenumfs.store.tasks import Spawner
 from kontenumfs.writing.appending import Appender, Target
 from kontenumfs.writing.execute import PlanRunner, Publication
 from kontenumfs.writing.extents import Range, RemoteObject, Rope, whole
@@ -53,7 +54,7 @@ class Environment:
         policy: how the object of a key is published.
         wall_ns: the time of day in nanoseconds since the epoch.
         clock: monotonic seconds.
-        wake: is called when a file has bytes that are to be sent at a certain time.
+        waiting: is called when a file has bytes that are to be sent some seconds later.
         spare: is called before an object changes: files that have ranges of it keep their bytes.
         failed: is called when a file has failed, and is nobody's way to its name any more.
         limits: of the store.
@@ -63,13 +64,13 @@ class Environment:
     runner: PlanRunner
     appender: Appender
     memory: MemoryBudget
-    nursery: trio.Nursery
+    nursery: Spawner
     chunk_size: int
-    capabilities: Callable[[], Awaitable[Capabilities]]
+    capabilities: Ask
     policy: Callable[[str], FilePolicy]
     wall_ns: Callable[[], int]
     spare: Callable[[RemoteObject], Awaitable[None]]
-    wake: Callable[[], None]
+    waiting: Callable[[object, float], None]
     failed: Callable[[object], None]
     clock: Callable[[], float] = trio.current_time
     limits: Limits = DEFAULT_LIMITS
@@ -126,8 +127,13 @@ class Content:
         """Whether the last writer had O_APPEND: the end is wherever it is."""
         self.expected: Belief = ABSENT if current is None else believed(current.etag, current.size)
         """What the key has: each request that publishes says so, and changes it."""
+        self.carried: Attributes | None = None
+        """What the last request that carried attributes has stored the object with; None where
+        that is what it had when the file was opened, or what others have given it."""
         self._exclusive = exclusive
         self._upload: StagedUpload | None = None
+        self._begun_with = Attributes()
+        """What the upload was begun with."""
         self._staged: list[RemoteObject] = []
 
     @property
@@ -162,7 +168,7 @@ class Content:
             return None
         match list(segments(self.rope, inline=False)):
             case [Range() as kept, Bytes()] if kept.source is self.current and kept.whole:
-                if (await self._env.capabilities()).append:
+                if (await self._env.capabilities("append")).append:
                     return None
         return self.current
 
@@ -192,11 +198,11 @@ class Content:
         With `visible`, only where it can be seen then. Returns whether anything was sent: where
         the store has no way to that, the bytes stay here.
         """
-        capabilities = await self._env.capabilities()
-        tail = self.live_tail() if capabilities.append else None
-        if tail is not None:
+        tail = self.live_tail()
+        if tail is not None and (await self._env.capabilities("append")).append:
             await self._send_live(tail)
             return True
+        capabilities = await self._env.capabilities("append", *JOINING)
         direct = not (capabilities.append or capabilities.compose)
         short = self.rope.literal < self._env.limits.min_part
         if visible or (direct and (short or not self._is_sequential())):
@@ -252,7 +258,7 @@ class Content:
         plan = Plan(((Put(current, body),),))
         await self._env.runner.run(plan, Publication(attributes, self.expected))
         self.expected = believed(current.etag, body.length)
-        self._owner.carried(snapshot)
+        self._carried(snapshot, attributes)
 
     async def _append(self, start: int, body: Bytes) -> int:
         """Append to `start` bytes; returns by how many bytes others have moved the end."""
@@ -264,7 +270,7 @@ class Content:
         self.expected = await self._env.appender.append(target, body.pieces)
         current.etag = self.expected.etag
         if is_new and self.expected.size == body.length:
-            self._owner.carried(snapshot)
+            self._carried(snapshot, attributes)
         return self.expected.size - start - body.length
 
     async def _send_staged(self, *, direct: bool) -> None:
@@ -317,6 +323,7 @@ class Content:
             snapshot = self._owner.snapshot()
             store, journal = self._env.store, self._env.runner.journal
             self._upload = await StagedUpload.begin(store, journal, key, attributes, direct=direct)
+            self._begun_with = attributes
             if direct:
                 self._owner.carried(snapshot)
         return self._upload
@@ -329,6 +336,7 @@ class Content:
             await upload.complete(self.expected)
             self.current = upload.object
             self.expected = believed(upload.object.etag, upload.object.size)
+            self.carried = self._begun_with
         self._upload = None
 
     # At close
@@ -372,8 +380,15 @@ class Content:
 
     async def _plan(self, target: RemoteObject) -> Plan:
         capabilities = await self._needed_capabilities()
+        # What was gathered unseen is bytes of our own: a new name gets them with a condition, too.
         plan = compile_rope(
-            self.rope, target, self.current, capabilities, self._env.limits, appended=self.shared
+            self.rope,
+            target,
+            self.current,
+            capabilities,
+            self._env.limits,
+            appended=self.shared,
+            exclusive=bool(self._staged),
         )
         log.debug("plan key=%r bytes=%d: %s", target.key, target.size, plan)
         return plan
@@ -392,6 +407,10 @@ class Content:
         self._sources()
         self.current = target
         self.expected = believed(target.etag, target.size)
+        self._carried(snapshot, attributes)
+
+    def _carried(self, snapshot: object, attributes: Attributes) -> None:
+        self.carried = attributes
         self._owner.carried(snapshot)
 
     def _sources(self) -> dict[RemoteObject, tuple[int, str]]:
@@ -409,10 +428,14 @@ class Content:
         match list(segments(self.rope, inline=False)):
             case [] | [Bytes()]:
                 return UNPROVEN
-            case [Range() as kept] if self.current is None and kept.whole:
+            case [Range() as kept] if self.current is None and kept.whole and not self._staged:
                 if kept.length <= self._env.limits.max_copy:
                     return UNPROVEN
-        return await self._env.capabilities()
+            case [Range() as kept, Bytes()] if kept.whole and kept.source is self.current:
+                known = await self._env.capabilities("append")
+                if known.append:
+                    return known
+        return await self._env.capabilities("append", *JOINING)
 
     async def _finish_upload(self) -> None:
         """End the upload that is open; what follows its parts goes along as the last one."""
@@ -432,6 +455,13 @@ class Content:
                 )
         await self._complete(upload)
 
+    def taken(self, info: ObjectInfo) -> None:
+        """The object was copied onto itself, as `info` says: the file goes on from that."""
+        assert self.current is not None
+        self.current.size, self.current.etag = info.size, info.etag
+        self.rope = whole(self.current) if info.size else Rope()
+        self.expected = believed(info.etag, info.size)
+
     async def _retire(self) -> None:
         staged, self._staged = self._staged, []
         await self._env.runner.discard(staged)
@@ -443,7 +473,7 @@ class Content:
         await self._finish_upload()
         helper = RemoteObject(self._env.runner.new_key(), self.rope.size, "")
         plan = compile_rope(
-            self.rope, helper, None, await self._env.capabilities(), self._env.limits
+            self.rope, helper, None, await self._env.capabilities(*JOINING), self._env.limits
         )
         await self._env.runner.run(plan, Publication(Attributes()))
         self._staged.append(helper)

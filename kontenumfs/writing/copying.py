@@ -3,7 +3,7 @@
 """The one way to copy an object: any size, any attributes, and exactly what is believed of it."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import count
 
@@ -16,6 +16,7 @@ from kontenumfs.protocol.errors import (
     FileMissing,
     KontenumError,
     NotFound,
+    OutcomeUnknown,
     PreconditionFailed,
     WriterConflict,
 )
@@ -28,10 +29,9 @@ from kontenumfs.store.beliefs import (
     Belief,
     Version,
     believed,
-    found_instead,
     refusal,
 )
-from kontenumfs.store.proof import Capabilities
+from kontenumfs.store.proof import JOINING, Ask
 from kontenumfs.writing.execute import PlanRunner, Publication
 from kontenumfs.writing.extents import RemoteObject, whole
 from kontenumfs.writing.identity import Composer, marker_attributes
@@ -44,6 +44,8 @@ DEFAULT_LIMITS = Limits()
 
 FREE_LOSSES = 3
 """Races that a move may lose before it waits between two attempts."""
+BETWEEN_APPENDS = 0.2
+"""Seconds of such a wait at most: appenders make no pause for it, so it needs many attempts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class Copier:
         self,
         runner: PlanRunner,
         composer: Composer,
-        capabilities: Callable[[], Awaitable[Capabilities]],
+        capabilities: Ask,
         *,
         wall_ns: Callable[[], int],
         patience: float = PATIENCE,
@@ -115,7 +117,7 @@ class Copier:
         made = RemoteObject(target, source.size, "")
         # It ends with a condition in any case: where there is none on the target, a name that
         # somebody has taken meanwhile is still replaced as a whole.
-        capabilities = await self._capabilities()
+        capabilities = await self._capabilities(*JOINING)
         plan = compile_rope(whole(remote), made, None, capabilities, self._limits, exclusive=True)
         belief = believed(source.etag, source.size) if itself else expected
         await self._runner.run(plan, Publication(attributes, belief))
@@ -148,6 +150,35 @@ class Copier:
     def _now(self, key: str, size: int, etag: str, attributes: Attributes | None) -> ObjectInfo:
         return ObjectInfo(key, size, etag, self._wall_ns() / 1e9, attributes)
 
+    async def describe(
+        self, info: ObjectInfo, attributes: Attributes, *, follow: bool = False
+    ) -> ObjectInfo:
+        """Give an object other attributes by a copy onto itself; returns what it is then.
+
+        Args:
+            follow: whether what others append to it meanwhile is none of the caller's business.
+
+        Raises WriterConflict where others have changed it, and whatever the store reports.
+        """
+        until = trio.current_time() + self._patience
+        for losses in count():
+            try:
+                return await self.copy(info, info.key, attributes)
+            except KontenumError as error:
+                found = await self.find(info.key)
+                if found is None:
+                    raise
+                if found.size == info.size and found.attributes == attributes:
+                    return found  # done, though the answer was lost
+                if not isinstance(error, PreconditionFailed | Conflict):
+                    raise
+                changed = (found.size, found.etag) != (info.size, info.etag)
+                if changed and (found.size < info.size or not follow):
+                    raise WriterConflict(f"{info.key!r} was changed by another writer") from error
+                await wait_before(losses, error, until)
+                info = found
+        raise AssertionError("count() does not end")
+
     async def renew(self, info: ObjectInfo) -> ObjectInfo:
         """Copy an object onto itself as it is, which begins its count of appends anew.
 
@@ -167,14 +198,18 @@ class Copier:
         found = Version(info.etag, info.size)
         if isinstance(base, Version) and base != found:
             raise refusal("CopyObject", key, base, found)
+        attributes = self._composer.renewed(info)
         try:
             made = await self.renew(info)
-        except PreconditionFailed as error:
-            # Changed by others, or by this very copy, whose answer was lost: the length tells.
-            now = found_instead(error)
-            if not isinstance(now, Version) or now.size != found.size:
+        except PreconditionFailed:
+            # Changed by others, or by this very copy, whose answer was lost: the length alone does
+            # not tell, for others' objects can be as long.
+            now = await self.find(key)
+            if now is None or now.size != info.size or not attributes.metadata:
                 raise
-            return now
+            if now.attributes is None or now.attributes.metadata != attributes.metadata:
+                raise
+            return Version(now.etag, now.size)
         log.info("copied onto itself to go on appending: key=%r size=%d", key, made.size)
         return Version(made.etag, made.size)
 
@@ -195,8 +230,9 @@ class Copier:
             described: what a source, as HEAD has described it, shall be stored with there.
             expected: what the new key must be before.
 
-        Raises FileMissing where others have deleted the source, and FileAlreadyExists where the
-        new key must be free and is not. The source stays then.
+        Raises FileMissing where others have deleted the source, FileAlreadyExists where the new
+        key must be free and is not, and OutcomeUnknown where the source was perhaps deleted, and
+        has become another. The source stays then.
         """
         until = trio.current_time() + self._patience
         moved: Moved | None = None
@@ -209,17 +245,24 @@ class Copier:
                 return moved
             except (REFUSED, NotFound, Conflict) as error:
                 lost: KontenumError = error
+            if losses >= FREE_LOSSES:
+                await wait_before(losses - FREE_LOSSES, lost, until, longest=BETWEEN_APPENDS)
+            # After the wait: what was seen before it has passed where others append all the time.
             found = await self.find(source.key)
             if found is None:
                 raise FileMissing(source.key) from lost
             if (found.size, found.etag) == (source.size, source.etag):
                 self._judge(target, expected, lost)
+            elif moved is not None and isinstance(lost, PreconditionFailed) and lost.lost:
+                # Grown since, or deleted by us and begun anew by others: it must not be put over
+                # what was moved.
+                raise OutcomeUnknown(
+                    f"{source.key!r} was copied to {target!r}, and may still be there: {lost.lost}"
+                ) from lost
             elif moved is not None and found.size < moved.made.size:
                 # It has been moved: what has the old name now was begun there after.
                 log.info("moved key=%r, which others have begun anew", source.key)
                 return replace(moved, stays=True)
-            if losses >= FREE_LOSSES:
-                await wait_before(losses - FREE_LOSSES, lost, until)
             source = found
         raise AssertionError("count() does not end")
 

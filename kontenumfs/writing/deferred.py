@@ -25,6 +25,7 @@ from kontenumfs.protocol.errors import (
     TransportError,
     reported,
 )
+from kontenumfs.protocol.incidents import Incident, report
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import ObjectInfo
 from kontenumfs.store.beliefs import REFUSED
@@ -34,6 +35,7 @@ from kontenumfs.tree.node import Directory, File
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.claims import Claims
 from kontenumfs.writing.copying import Copier
+from kontenumfs.writing.file import WritableFile
 from kontenumfs.writing.identity import Composer, marker_attributes
 from kontenumfs.writing.markers import Markers
 
@@ -117,6 +119,10 @@ class DeferredMetadata:
         waiting = self._waiting.get(node)
         return waiting.error if waiting is not None else None
 
+    async def sync(self, file: WritableFile) -> None:
+        """Store what was set of an open file, whose bytes are stored, at once."""
+        await file.sync_metadata(self._copier)
+
     async def run(self) -> None:
         """Send what is due, until cancelled."""
         async with trio.open_nursery() as nursery:
@@ -142,7 +148,8 @@ class DeferredMetadata:
                 nursery.start_soon(self._send_logged, node)
         for node, waiting in list(self._waiting.items()):
             lost.append(f"{self._tree.key(node)}: metadata: {waiting.error}")
-            log.warning("metadata lost: key=%r: %s", self._tree.key(node), waiting.error)
+            if waiting.error is not None:
+                report(Incident("metadata", "metadata lost", waiting.error, self._tree.key(node)))
             self.carried(node)
         return lost
 
@@ -158,7 +165,8 @@ class DeferredMetadata:
             except Exception as error:
                 self.carried(node)
                 key = self._tree.key(node)
-                log.warning("metadata lost: key=%r: %s", key, reported(error, f"key={key!r}"))
+                failure = reported(error, f"metadata of {key!r}")
+                report(Incident("metadata", "metadata lost", failure, key))
 
     async def send(self, node: File | Directory) -> None:
         """Send what is pending for `node`, by one request; raises what the store reports.

@@ -18,6 +18,8 @@ from kontenumfs.protocol.errors import (
     NameTooLong,
     NotDirectory,
     NotFound,
+    ServerError,
+    StoreError,
     UnexpectedAnswer,
     WriteError,
 )
@@ -104,7 +106,7 @@ class DirectoryRename:
         old, new = self._tree.key(node), self._tree.child_key(new_parent, new_name, directory=True)
         if target is not None and not isinstance(target, Directory):
             raise NotDirectory(new_name)
-        if target is not None and holds_local(target):
+        if target is not None and self._tree.has_local_children(target):
             raise DirectoryNotEmpty(new)
         progress = Progress(old, new)
         self.running.append(progress)
@@ -247,12 +249,18 @@ class DirectoryRename:
         progress.moved[old.key] = Moved(old, ObjectInfo(progress.target, 0, written.etag, 0.0))
 
     async def _retract(self, progress: Progress, there: set[str]) -> None:
-        """Delete the copies that a failed rename has made, as far as nobody has touched them."""
-        made = [moved.made for moved in progress.moved.values() if moved.made.key not in there]
-        if not made:
-            return
+        """Delete the copies that a failed rename has made, as far as nobody has touched them.
+
+        Only those whose source is listed still: a deletion may have had its effect and no answer.
+        """
         with cleaning_up(CLEAN_UP_SECONDS):
             try:
+                left = {info.key async for info in self._all(progress.source)}
+                made = [
+                    moved.made
+                    for key, moved in progress.moved.items()
+                    if key in left and moved.made.key not in there
+                ]
                 failed = await self._store.delete_many(
                     {info.key: believed(info.etag, info.size) for info in made}
                 )
@@ -265,7 +273,12 @@ class DirectoryRename:
         """Delete what was copied, as that; what has changed meanwhile is brought over again."""
         sources = [moved.source for moved in progress.moved.values()]
         beliefs = {info.key: believed(info.etag, info.size) for info in sources}
-        failed = await self._store.delete_many(beliefs) if beliefs else {}
+        try:
+            failed = await self._store.delete_many(beliefs) if beliefs else {}
+        except StoreError as error:
+            if not isinstance(error, ServerError | UnexpectedAnswer):
+                await self._retract(progress, there)  # refused: nothing was deleted
+            raise
         changed = [key for key, reason in failed.items() if reason in CHANGED]
         kept = {key: reason for key, reason in failed.items() if key not in changed}
         if kept and len(kept) == len(beliefs):
@@ -311,6 +324,8 @@ class DirectoryRename:
             ):
                 made = replace(made, attributes=info.attributes)
             self._tree.stored(file, made)
+            if made.size != info.size:
+                self._tree.changed(file)  # or the kernel would cut copies at the old length
 
 
 def _require_names(objects: Iterable[ObjectInfo], progress: Progress) -> None:
@@ -320,15 +335,6 @@ def _require_names(objects: Iterable[ObjectInfo], progress: Progress) -> None:
         if len(key.encode()) > MAX_KEY_BYTES:
             told = f"the key would be longer than {MAX_KEY_BYTES} bytes: {key[:80]}..."
             raise NameTooLong(told)
-
-
-def holds_local(directory: Directory) -> bool:
-    """Whether something is in `directory` because of this mount, whatever the store lists."""
-    return any(
-        child.local is not None if isinstance(child, File) else child.own or holds_local(child)
-        for child in directory.children.values()
-        if isinstance(child, File | Directory)
-    )
 
 
 def files_below(directory: Directory) -> list[File]:

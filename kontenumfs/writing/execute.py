@@ -5,7 +5,7 @@
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from kontenumfs.protocol.errors import (
 from kontenumfs.protocol.xml import is_text
 from kontenumfs.store.api import Attributes, ObjectInfo, Store, Written
 from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version, believed, refusal
+from kontenumfs.store.calls import multipart_etag
 from kontenumfs.store.operation import cleaning_up, copied, out_of_time
 from kontenumfs.store.tasks import open_flat_nursery
 from kontenumfs.writing.extents import Range, RemoteObject
@@ -78,6 +79,21 @@ class Droppable(Protocol):
         """Drop its parts; never raises because of the store."""
 
 
+@dataclass(slots=True)
+class Run:
+    """One plan under way.
+
+    Args:
+        known: what it copies from and has not made.
+        limit: of requests side by side.
+        certain: what it has made of exactly these parts, as the ETag of the whole has told.
+    """
+
+    known: Known
+    limit: trio.CapacityLimiter
+    certain: set[RemoteObject] = field(default_factory=set)
+
+
 class PlanRunner:
     """Runs plans: stages one after another, what stands in one stage side by side.
 
@@ -119,8 +135,7 @@ class PlanRunner:
         """
         for helper in plan.helpers:
             helper.key = self.new_key()
-        known = _foreign(plan, publication)
-        limit = trio.CapacityLimiter(self._parallel)
+        run = Run(_foreign(plan, publication), trio.CapacityLimiter(self._parallel))
         try:
             for number, stage in enumerate(plan.stages, 1):
                 last = number == len(plan.stages)
@@ -129,8 +144,8 @@ class PlanRunner:
                 async with open_flat_nursery() as nursery:
                     for step in stage:
                         carried = publication if last else Publication(Attributes())
-                        nursery.start_soon(self._make, step, carried, known, limit)
-                await self._verify(stage, known, publication if last else None)
+                        nursery.start_soon(self._make, step, carried, run)
+                await self._verify(stage, run, publication if last else None)
         finally:
             await self.discard(plan.helpers)
 
@@ -165,15 +180,13 @@ class PlanRunner:
         else:
             self._nursery.start_soon(bounded)
 
-    async def _make(
-        self, step: Step, publication: Publication, known: Known, limit: trio.CapacityLimiter
-    ) -> None:
+    async def _make(self, step: Step, publication: Publication, run: Run) -> None:
         target, began = step.target, trio.current_time()
         if isinstance(step, Multipart):
-            written = await self._make_multipart(step, publication, known, limit)
+            written = await self._make_multipart(step, publication, run)
         else:
-            async with limit:
-                written = await self._make_one(step, publication, known)
+            async with run.limit:
+                written = await self._make_one(step, publication, run.known)
         target.etag = written.etag
         if isinstance(step, Copy | Compose):
             copied(target.size)
@@ -217,13 +230,7 @@ class PlanRunner:
         await self.store.copy(key, copy.key, Attributes(), expected=condition)
         return copy.key
 
-    async def _make_multipart(
-        self,
-        step: Multipart,
-        publication: Publication,
-        known: Known,
-        limit: trio.CapacityLimiter,
-    ) -> Written:
+    async def _make_multipart(self, step: Multipart, publication: Publication, run: Run) -> Written:
         key, attributes = step.target.key, publication.attributes
         upload = await Upload.begin(self.store, self.journal, key, attributes)
         parts = iter(step.parts)
@@ -231,18 +238,21 @@ class PlanRunner:
         async def send() -> None:
             for part in parts:  # shared by all who send: each part is taken once
                 number = upload.next_number()
-                async with limit:
+                async with run.limit:
                     if isinstance(part, Bytes):
                         await upload.send(number, part.pieces)
                     else:
-                        await upload.copy(number, part, _asked(part.source, known)[1])
+                        await upload.copy(number, part, _asked(part.source, run.known)[1])
                         copied(part.length)
 
         try:
             async with open_flat_nursery() as nursery:
                 for _ in range(min(self._parallel, len(step.parts))):
                     nursery.start_soon(send)
-            return await upload.complete(publication.expected)
+            written = await upload.complete(publication.expected)
+            if written.etag and written.etag == multipart_etag(upload.parts):
+                run.certain.add(step.target)
+            return written
         except BaseException:
             await self._clean_up(upload.abort)
             raise
@@ -264,7 +274,7 @@ class PlanRunner:
             return None
 
     async def _verify(
-        self, stage: Sequence[Step], known: Known, publication: Publication | None
+        self, stage: Sequence[Step], run: Run, publication: Publication | None
     ) -> None:
         """What was made of other objects is made of what they were when they were named.
 
@@ -282,9 +292,10 @@ class PlanRunner:
 
         made = stage[0]
         async with open_flat_nursery() as nursery:
-            for source in _composed(stage, known):
+            for source in _composed(stage, run.known):
                 nursery.start_soon(look, source)
-            if publication is not None and not isinstance(made, Put):
+            sure = isinstance(made, Put) or made.target in run.certain
+            if publication is not None and not sure:
                 nursery.start_soon(self._measure, made.target, wrong)
         if not wrong:
             return

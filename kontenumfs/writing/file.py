@@ -11,11 +11,13 @@ from typing import Protocol
 import trio
 
 from kontenumfs.protocol.errors import FileTooLarge, KontenumError, NotClosed, reported
+from kontenumfs.protocol.incidents import Incident, report
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import Attributes, ObjectInfo
 from kontenumfs.store.beliefs import UNKNOWN, Belief
 from kontenumfs.store.operation import joined, operation
 from kontenumfs.writing.content import Content, Environment
+from kontenumfs.writing.copying import Copier
 from kontenumfs.writing.extents import Extent, RemoteObject, Rope, whole
 from kontenumfs.writing.policy import Publish
 from kontenumfs.writing.sending import Outbox
@@ -82,7 +84,6 @@ class WritableFile:
         self._waiting_since: float | None = None
         self._outbox = Outbox(environment.nursery, self._upload_ended, self._fail)
         self._unsaved: set[Unsaved] = set()
-        self._length_of_gone = 0
         self.handles = 0
         self.state = State.FRESH
         self.error: KontenumError | None = None
@@ -102,8 +103,6 @@ class WritableFile:
     @property
     def size(self) -> int:
         """Bytes, those not sent yet included."""
-        if self.state is State.ABANDONED:
-            return self._length_of_gone
         return self.content.rope.size
 
     @property
@@ -221,8 +220,7 @@ class WritableFile:
         try:
             async with self._changing():
                 if self.state is State.ABANDONED:
-                    at = self._length_of_gone if append else offset
-                    self._length_of_gone = max(self._length_of_gone, at + len(data))
+                    self._grow(self.size if append else offset, len(data))
                     return len(data)
                 content = self.content
                 content.shared = append
@@ -266,7 +264,8 @@ class WritableFile:
             self._explicit = replace(self._explicit, mtime_ns=None)
         if self._waiting_since is None:
             self._waiting_since = self._env.clock()
-            self._env.wake()
+            if interval := self.content.policy.append_interval:
+                self._env.waiting(self, interval)
         if self.state not in (State.LIVE, State.STAGED):
             self._enter(State.BUFFERED)
 
@@ -274,10 +273,10 @@ class WritableFile:
         """Make the file `size` bytes long; what is added reads as zeros."""
         self._require_room(size)
         async with self._changing():
-            if self.state is State.ABANDONED:
-                self._length_of_gone = size
-                return
             if size == self.size:
+                return
+            if self.state is State.ABANDONED:
+                self.content.rope.truncate(size)
                 return
             if not size:
                 await self._outbox.idle()
@@ -291,9 +290,15 @@ class WritableFile:
         self._require_room(offset + extent.length)
         async with self._changing():
             if self.state is State.ABANDONED:
+                self._grow(offset, extent.length)
                 return
             self.content.rope.splice(offset, extent)
             self._touched(by)
+
+    def _grow(self, offset: int, length: int) -> None:
+        """What has no name is as long as it was written, and holds no bytes."""
+        if offset + length > self.size:
+            self.content.rope.truncate(offset + length)
 
     def _require_room(self, size: int) -> None:
         if size > self._env.limits.max_object:
@@ -328,7 +333,7 @@ class WritableFile:
         if self.error is not None:
             return
         self.error = error
-        log.warning("upload failed: key=%r pending=%d: %s", self.key(), self.pending, error)
+        report(Incident("upload", "upload failed", error, self.key()))
         self._outbox.closed = True
         self._enter(State.FAILED)
         for unsaved in self._unsaved:
@@ -416,11 +421,32 @@ class WritableFile:
         for unsaved in self._unsaved:
             unsaved.dirty = False
         self._unsaved.clear()
-        current = content.current
+        self._identity.stored(self._object(content.carried))
+        content.carried = None
+
+    def _object(self, attributes: Attributes | None) -> ObjectInfo:
+        """The file's object; None: with the attributes that it had."""
+        current = self.content.current
         assert current is not None
-        attributes = self.attributes(current.size)
         now = self._env.wall_ns() / 1e9
-        self._identity.stored(ObjectInfo(current.key, current.size, current.etag, now, attributes))
+        return ObjectInfo(current.key, current.size, current.etag, now, attributes)
+
+    async def sync_metadata(self, copier: Copier) -> None:
+        """Return when the store has the metadata that was set; the bytes are stored already.
+
+        Raises WriterConflict where others have changed the object, which stays as it is.
+        """
+        async with self._lock:
+            await self._outbox.idle()
+            self.check()
+            content = self.content
+            if self.state is not State.ABANDONED and self.unsent_metadata and content.stored:
+                snapshot, before = self.snapshot(), self._object(None)
+                attributes = self.attributes(before.size)
+                made = await copier.describe(before, attributes, follow=content.shared)
+                content.taken(made)
+                self.carried(snapshot)
+                self._identity.stored(made)
 
     @property
     def needs_close(self) -> bool:
@@ -488,10 +514,12 @@ class WritableFile:
             await self._outbox.idle()
             yield
             self._outbox.closed = True
+            size = self.size
             if self.error is None:
-                self._length_of_gone = self.size
                 self._enter(State.ABANDONED)
             await self.content.discard()
+            if self.state is State.ABANDONED:
+                self._grow(0, size)  # fstat tells it for as long as it is open
             self._account()
 
     async def close(self) -> None:

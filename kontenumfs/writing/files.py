@@ -16,9 +16,10 @@ from kontenumfs.protocol.errors import (
     ReadDenied,
     StaleInode,
 )
+from kontenumfs.protocol.incidents import Incident, report
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import ObjectInfo
-from kontenumfs.store.beliefs import believed
+from kontenumfs.store.beliefs import UNKNOWN, believed
 from kontenumfs.tree.node import Directory, File
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.callers import died_of_signal, is_alive, name_of, process_of
@@ -31,6 +32,7 @@ from kontenumfs.writing.handle import Handle
 from kontenumfs.writing.identity import Composer, NodeIdentity
 from kontenumfs.writing.policy import is_temporary
 from kontenumfs.writing.remotes import Remotes
+from kontenumfs.writing.timers import Timers
 
 DRAINED_AT_ONCE = 1024
 """Files that are stored side by side at the end: those that hang leave the others their time."""
@@ -75,10 +77,12 @@ class OpenFiles:
         self._files: dict[File, WritableFile] = {}
         self._late: dict[File, float] = {}
         """Closed files that wait for a rename, and until when."""
-        self._wake = trio.Event()
+        self._timers: Timers[object] = Timers()
         self._remotes = Remotes()
         self._failed_readers: LRUCache[int, float] = LRUCache(1024)
         self._failures: LRUCache[str, str] = LRUCache(1024)
+        self._unheard: LRUCache[File, str] = LRUCache(1024)
+        """Files that waited for a rename, were closed with success, and could not be stored."""
 
     @property
     def pending(self) -> int:
@@ -99,9 +103,9 @@ class OpenFiles:
         """Who writes `node` now, or None."""
         return self._files.get(node)
 
-    def wake(self) -> None:
-        """Some file has bytes that are to be sent at a certain time."""
-        self._wake.set()
+    def waiting(self, file: object, seconds: float) -> None:
+        """A file has bytes that are to be sent in so many seconds, if nothing else sends them."""
+        self._timers.set(self._env.clock() + seconds, file)
 
     async def create(
         self,
@@ -249,13 +253,17 @@ class OpenFiles:
         file = self._files.get(node)
         content = file.content if file else None
         as_it_is = content is not None and content.stored
-        if not self._remotes.renamed(content.current if content else None, was, now) and as_it_is:
+        is_known = self._remotes.renamed(content.current if content else None, was, now)
+        if content is None:
+            return
+        if not is_known and as_it_is:
             # Others had changed it, and nothing was written here: the file is what there is.
-            assert content is not None
             content.current = self._remotes.of(now)
             content.rope = whole(content.current)
-        if content is not None:
+        if is_known or as_it_is or content.expected is UNKNOWN:
             content.expected = believed(now.etag, now.size)
+        # Else it was emptied here, and what others have added since must not go with that: it is
+        # still expected as it was, and the store will refuse to replace what it has become.
 
     @asynccontextmanager
     async def losing(self, node: File) -> AsyncIterator[None]:
@@ -373,6 +381,7 @@ class OpenFiles:
         file = self._files.get(node)
         if file is not None:
             await file.sync()
+            await self._deferred.sync(file)  # an append has not carried it, nor a later chmod
         elif node.pending is not None:
             await self._deferred.send(node)
 
@@ -411,7 +420,7 @@ class OpenFiles:
             await self._end(node, file)
         elif file.held_back:
             self._late[node] = self._env.clock() + self._late_delay
-            self.wake()
+            self._timers.set(self._late[node], node)
         else:
             await self.finish(node)
 
@@ -420,10 +429,14 @@ class OpenFiles:
         file = self._files.get(node)
         if file is None:
             return
+        waited = file.held_back
         try:
             await file.sync()
         except KontenumError as error:
-            log.warning("close: key=%r: %s", self._key(node), error)
+            report(Incident("upload", "close", error, self._key(node)))
+            if waited:
+                # Its close() has succeeded: who ends the mount hears of it, if nobody else does.
+                self._unheard[node] = f"{self._key(node)}: {error}"
         await self._end(node, file)
 
     async def _end(self, node: File, file: WritableFile) -> None:
@@ -449,18 +462,23 @@ class OpenFiles:
     async def run(self) -> None:
         """Send what slow writers have left waiting, until cancelled."""
         while True:
-            self._wake = trio.Event()
             now = self._env.clock()
-            for node, file in list(self._files.items()):
-                if self._late.get(node, FOREVER) <= now:
-                    self._env.nursery.start_soon(self.finish, node)
-                    self._late.pop(node, None)
-                elif file.due <= now:
-                    self._env.nursery.start_soon(file.send_early_visibly)
-            times = [*self._late.values(), *(file.due for file in self._files.values())]
-            upcoming = min((time for time in times if time > now), default=FOREVER)
-            with trio.move_on_at(upcoming):
-                await self._wake.wait()
+            for item in self._timers.due(now):
+                if isinstance(item, WritableFile):
+                    self._send_what_waits(item, now)
+                elif isinstance(item, File) and self._late.get(item, FOREVER) <= now:
+                    self._env.nursery.start_soon(self.finish, item)
+                    self._late.pop(item, None)
+            await self._timers.wait()
+
+    def _send_what_waits(self, file: WritableFile, now: float) -> None:
+        if file.due <= now:
+            self._env.nursery.start_soon(file.send_early_visibly)
+        elif file.due < FOREVER:
+            self._timers.set(file.due, file)
+        elif file.held_back:
+            # It may get its name and go on being written.
+            self.waiting(file, file.content.policy.append_interval)
 
     def _settle(self, node: File, file: WritableFile) -> None:
         """`node` is what the store has, now that nobody writes it."""
@@ -490,12 +508,14 @@ class OpenFiles:
                 try:
                     await file.drain()
                 except KontenumError as error:
+                    report(Incident("loss", "not stored", error, self._key(node)))
                     lost.append(f"{self._key(node)}: {error}")
 
         async with trio.open_nursery() as nursery:
             for node, file in self._files.items():
                 nursery.start_soon(store, node, file)
         lost += await self._deferred.drain()
+        lost += self._unheard.values()
 
     def below(self, directory: Directory) -> list[tuple[File, WritableFile]]:
         """The open files in `directory`, at any depth."""
@@ -518,11 +538,18 @@ class OpenFiles:
 
     def reclaim(self) -> bool:
         """Memory is short: have the fullest file send what it holds; whether bytes are moving."""
-        moving = False
-        for file in sorted(self._files.values(), key=lambda file: -file.content.rope.literal):
+        fullest: WritableFile | None = None
+        for file in self._files.values():
             if file.sending:
-                moving = True
-            elif file.can_send_early and not moving:
-                self._env.nursery.start_soon(file.send_early)
-                moving = True
-        return moving
+                return True
+            if file.can_send_early and (fullest is None or holds(file) > holds(fullest)):
+                fullest = file
+        if fullest is None:
+            return False
+        self._env.nursery.start_soon(fullest.send_early)
+        return True
+
+
+def holds(file: WritableFile) -> int:
+    """Bytes that are here only."""
+    return file.content.rope.literal

@@ -4,10 +4,12 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 from kontenumfs.protocol.content_type import guess_content_type
 from kontenumfs.protocol.dialect import SYSTEM_HEADERS
-from kontenumfs.protocol.metadata import NANOSECONDS, OWN_NAMES, FileMetadata, encode
+from kontenumfs.protocol.errors import NameTooLong
+from kontenumfs.protocol.metadata import NANOSECONDS, OWN_NAMES, FileMetadata, encode, fitting
 from kontenumfs.store.api import Attributes, ObjectInfo
 from kontenumfs.tree.attributes import metadata_of
 from kontenumfs.tree.node import File
@@ -92,9 +94,12 @@ def _composed(
     """All of it with what was set in place; what was removed is what the name suggests again."""
     chosen = {**headers, **metadata.headers}
     users = {name: value for name, value in known.metadata.items() if name not in OWN_NAMES}
-    changed = {**users, **metadata.user}
+    changed = {k: v for k, v in {**users, **metadata.user}.items() if v is not None}
+    carried = fitting(changed, encode(metadata, size=size))
+    if metadata.target is not None and "symlink-target" not in carried:
+        raise NameTooLong(f"no object can carry {metadata.target[:80]!r}...")
     return Attributes(
-        metadata={k: v for k, v in changed.items() if v is not None} | encode(metadata, size=size),
+        metadata=carried,
         headers={
             name: value
             for name, given in chosen.items()
@@ -133,12 +138,20 @@ class NodeIdentity:
         return self._becoming or self._tree.key(self._node)
 
     def attributes(self, metadata: FileMetadata, size: int) -> Attributes:
-        """What an object of `size` bytes is stored with."""
+        """What an object of `size` bytes is stored with: compose it once, send it, record it."""
         node = self._node
         known = node.info.attributes if node.info else None
         return self._composer.written(self.key(), known, metadata.over(metadata_of(node)), size)
 
     def stored(self, info: ObjectInfo) -> None:
-        """The store has taken the content as `info` says."""
-        if not self._node.removed:
-            self._tree.stored(self._node, info)
+        """The store has taken the content as `info` says.
+
+        Its attributes are those that the request has carried, not what would be sent now; None
+        after an append, which carries none and leaves the object's as they were.
+        """
+        node = self._node
+        if node.removed:
+            return
+        if info.attributes is None and node.info is not None:
+            info = replace(info, attributes=node.info.attributes)
+        self._tree.stored(node, info)

@@ -7,7 +7,7 @@ import logging
 import os
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,14 @@ log = logging.getLogger(__name__)
 LONGEST = 1 << 20
 """Bytes after which the file is written anew, with what is still under way."""
 
+LONGEST_READ = 16 * LONGEST
+"""Bytes that are read of what the last daemon left: it never writes so many."""
+
 ABANDONED_SECONDS = 24 * 3600
 """After that, nobody works on an upload any more."""
+
+Opener = Callable[[Path, int], int]
+"""``opener(path, flags)`` returns the descriptor of a private file; raises OSError."""
 
 Entry = dict[str, Any]
 _COMMON: dict[str, type] = {"begin": int, "time": int, "key": str}
@@ -29,6 +35,13 @@ _FIELDS: dict[str, dict[str, type]] = {
     "append": {"offset": int, "length": int, "crc32": str, "shared": bool},
     "upload": {"upload_id": str},
 }
+
+LARGEST = 1 << 53
+"""Nothing that we count is larger."""
+LONGEST_TEXT = 16384
+"""Bytes of a key or an upload's id."""
+_LIMITS = {"time": 253_402_300_800}
+"""The year 10000, which no calendar of ours has."""
 
 
 class Journal:
@@ -39,10 +52,12 @@ class Journal:
 
     Args:
         path: the file, which no other mount uses; None to keep none.
+        opener: opens it, where no other user can lead us astray.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, opener: Opener = os.open) -> None:
         self._path = path
+        self._opener = opener
         self._descriptor = -1
         self._length = 0
         self._open: dict[int, Entry] = {}
@@ -58,9 +73,11 @@ class Journal:
         if self._path is None:
             return
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(FileNotFoundError):
-                self._read(self._path.read_bytes())
+            with (
+                suppress(FileNotFoundError),
+                open(self._opener(self._path, os.O_RDONLY), "rb") as file,
+            ):
+                self._read(file.read(LONGEST_READ))
             self._left = dict(self._open)
             self._write_anew(self._path)
         except OSError as error:
@@ -75,14 +92,13 @@ class Journal:
                 elif _is_complete(entry):
                     self._open[entry["begin"]] = entry
                     self._last = max(self._last, entry["begin"])
-            except (ValueError, TypeError, KeyError):
-                continue  # the line that was being written when the process died
+            except (ValueError, TypeError, KeyError, RecursionError):
+                continue  # the line that was being written when the process died, or a foreign one
 
     def _write_anew(self, path: Path) -> None:
         fresh = path.with_name(path.name + ".new")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         self.close()
-        self._descriptor = os.open(fresh, flags, 0o600)
+        self._descriptor = self._opener(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         self._length = 0
         for entry in self._open.values():
             self._append_line(entry)
@@ -186,8 +202,18 @@ class Journal:
 
 
 def _is_complete(entry: Entry) -> bool:
+    """Whether all is there, and such as we write it; raises what a foreign line may raise."""
     wanted = _COMMON | _FIELDS[entry["verb"]]
-    return all(type(entry[name]) is kind for name, kind in wanted.items())
+    return all(
+        type(entry[name]) is kind and _is_sound(name, entry[name]) for name, kind in wanted.items()
+    )
+
+
+def _is_sound(name: str, value: Any) -> bool:
+    if isinstance(value, str):
+        # Lone surrogates cannot be asked for; UnicodeEncodeError is a ValueError.
+        return 0 < len(value.encode()) <= LONGEST_TEXT
+    return isinstance(value, bool) or 0 <= value < _LIMITS.get(name, LARGEST)
 
 
 def _named(entry: Entry) -> tuple[str, str]:

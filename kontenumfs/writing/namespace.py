@@ -4,7 +4,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from kontenumfs.protocol.errors import (
@@ -14,24 +14,28 @@ from kontenumfs.protocol.errors import (
     IsDirectory,
     KontenumError,
     NotDirectory,
-    NotFound,
     PreconditionFailed,
+    WriterConflict,
 )
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import Attributes, ObjectInfo, Store
-from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief
+from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, believed
 from kontenumfs.tree.node import Directory, File, Node
 from kontenumfs.tree.sightings import LEGACY_MARKER
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.claims import Claims
 from kontenumfs.writing.copying import Copier
 from kontenumfs.writing.deferred import DeferredMetadata
-from kontenumfs.writing.directories import DirectoryRename, Progress, holds_local
+from kontenumfs.writing.directories import DirectoryRename, Progress
+from kontenumfs.writing.file import WritableFile
 from kontenumfs.writing.files import OpenFiles
 from kontenumfs.writing.identity import Composer, marker_attributes
 from kontenumfs.writing.markers import Markers
 
 log = logging.getLogger(__name__)
+
+ATTEMPTS = 5
+"""How often a new file is stored over an object that others change meanwhile."""
 
 
 class Namespace:
@@ -136,7 +140,7 @@ class Namespace:
 
     async def _require_empty(self, node: Directory) -> None:
         key = self._tree.key(node)
-        if holds_local(node):
+        if self._tree.has_local_children(node):
             raise DirectoryNotEmpty(key)
         # The marker itself is one of the two, so a second key means that something is inside.
         page = await self._store.list_page(key, max_keys=2)
@@ -215,14 +219,14 @@ class Namespace:
         await self._files.let_go(node)
 
     async def _rename_file(
-        self, node: File, new_key: str, belief: Belief, *, replaces: bool = False
+        self, node: File, new_key: str, belief: Belief, *, over: ObjectInfo | None = None
     ) -> bool:
         """Bring the object of `node` to its new key, which must be what is believed of it.
 
         Returns whether the old key has another object now, which others have begun there.
 
         Args:
-            replaces: whether an object has the new name: something must be there instead.
+            over: what has the new name: something must be there instead.
         """
         writer = self._files.writer(node)
         stays = False
@@ -230,10 +234,9 @@ class Namespace:
             await self._tree.describe(node, exact=True)
             stays = await self._move(node, new_key, belief)
         elif writer.content.current is None:
-            if writer.untouched and writer.handles and not writer.late and not replaces:
+            if writer.untouched and writer.handles and not writer.late and over is None:
                 return False
-            await self._require(new_key, belief)
-            await writer.sync_as(new_key)
+            await self._store_as(writer, new_key, belief, over)
             self._deferred.carried(node)
         if writer is not None and not writer.is_stored_as(new_key):
             async with writer.settled(empty=False):
@@ -242,13 +245,28 @@ class Namespace:
                 writer.carried(snapshot)
         return stays
 
-    async def _require(self, key: str, belief: Belief) -> None:
-        """Look whether a name that must be free is, before bytes are stored under it."""
-        if belief is not ABSENT:
-            return
-        with suppress(NotFound):
-            await self._store.head(key)
-            raise FileAlreadyExists(key)
+    async def _store_as(
+        self, writer: WritableFile, key: str, belief: Belief, over: ObjectInfo | None
+    ) -> None:
+        """Store a file that has no object yet under its new name.
+
+        What has that name is replaced as what it is, even where anything may be: a request that
+        comes late would replace what is there by then.
+        """
+        expected = belief
+        if belief is UNKNOWN:
+            expected = ABSENT if over is None else believed(over.etag, over.size)
+        for attempts_left in reversed(range(ATTEMPTS)):
+            try:
+                await writer.sync_as(key, expected)
+                return
+            except WriterConflict as error:
+                if belief is ABSENT:
+                    raise FileAlreadyExists(key) from error
+                if not attempts_left:
+                    raise
+            found = await self._copier.find(key)
+            expected = ABSENT if found is None else believed(found.etag, found.size)
 
     async def _rename_over(self, node: File, target: File, new_key: str) -> bool:
         """The same, and `target` loses its name: what it was sending must not come after."""
@@ -256,9 +274,9 @@ class Namespace:
         if writer is not None and writer.content.current is not None:
             # Or it would wait, once `target` is held, for that to keep what it has of it.
             await writer.sync(empty=False)
-        replaces = target.info is not None
         async with self._files.losing(target):
-            stays = await self._rename_file(node, new_key, UNKNOWN, replaces=replaces)
+            over = target.info  # only now: what was under way has ended
+            stays = await self._rename_file(node, new_key, UNKNOWN, over=over)
         self._deferred.carried(target)
         return stays
 

@@ -211,7 +211,8 @@ class _Builder:
                 return bool(self.capabilities.compose)
             case Multipart():
                 copied = any(isinstance(part, Range) for part in step.parts)
-                return not copied or bool(self.capabilities.part_copy)
+                able = not copied or bool(self.capabilities.part_copy)
+                return able and len(step.parts) <= self.limits.max_parts
             case Put():
                 return step.body.length <= self.limits.max_put
         return True
@@ -286,6 +287,8 @@ class _Builder:
                 helper = self._helper(sum(part.length for part in some))
                 self._add(Multipart(helper, tuple(some)), _sources(some))
                 helpers += self._parts(Range(helper, 0, helper.size))
+            if len(helpers) >= len(parts):
+                break  # parts of the longest length, and too many of them: see _is_possible
             parts = helpers
         self._add(Multipart(target, tuple(parts)), _sources(parts))
 

@@ -11,6 +11,7 @@ from kontenumfs.protocol.errors import KontenumError, reported
 from kontenumfs.store.api import Attributes, Store
 from kontenumfs.store.beliefs import Belief
 from kontenumfs.store.operation import operation
+from kontenumfs.store.tasks import Spawner
 from kontenumfs.writing.extents import RemoteObject
 from kontenumfs.writing.journal import Journal
 from kontenumfs.writing.plan import Bytes
@@ -30,7 +31,7 @@ class Outbox:
 
     def __init__(
         self,
-        nursery: trio.Nursery,
+        nursery: Spawner,
         done: Callable[[], None],
         failed: Callable[[KontenumError], Awaitable[None]],
     ) -> None:

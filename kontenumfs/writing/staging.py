@@ -17,6 +17,7 @@ from kontenumfs.protocol.errors import KontenumError, UnexpectedAnswer
 from kontenumfs.store.api import ObjectInfo, Store
 from kontenumfs.store.beliefs import believed
 from kontenumfs.store.probe import STAGING_PREFIX
+from kontenumfs.writing.journal import Opener
 
 log = logging.getLogger(__name__)
 
@@ -63,17 +64,18 @@ class Staging:
         """The prefix of this one."""
         return f"{self.mount}{self._run}/"
 
-    def claim(self, file: Path | None) -> bool:
+    def claim(self, file: Path | None, opener: Opener) -> bool:
         """Take over the identity that `file` keeps, or have it keep ours.
+
+        Args:
+            opener: opens it, where no other user can lead us astray.
 
         Returns whether what is beside it is ours too: not, while another daemon has it.
         """
         if file is None:
             return True
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            self._descriptor = os.open(file, flags, 0o600)
+            self._descriptor = opener(file, os.O_RDWR | os.O_CREAT)
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._take_over()
         except BlockingIOError:
@@ -90,7 +92,7 @@ class Staging:
             "inode": os.fstat(self._descriptor).st_ino,
         }
         kept: dict[str, object] = {}
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             found = json.loads(os.pread(self._descriptor, 4096, 0))
             kept = found if isinstance(found, dict) else {}
         identity = kept.pop("identity", None)

@@ -69,9 +69,9 @@ class Upload:
 
     async def complete(self, expected: Belief = UNKNOWN) -> Written:
         """Publish where the key has what is `expected`; returns what the object has become."""
-        parts = sorted(self.parts, key=lambda part: part.number)
+        self.parts.sort(key=lambda part: part.number)
         written = await self.store.complete_multipart(
-            self.key, self.upload_id, parts, expected=expected
+            self.key, self.upload_id, self.parts, expected=expected
         )
         self.journal.upload_ended(self.entry)
         return written

@@ -10,9 +10,22 @@ import re
 from collections.abc import Mapping
 
 from kontenumfs.protocol.dialect import SYSTEM_HEADERS
-from kontenumfs.protocol.errors import AttributeMissing, InvalidArgument, Unsupported
+from kontenumfs.protocol.errors import (
+    AttributeMissing,
+    AttributesTooLarge,
+    AttributeUnsupported,
+    InvalidArgument,
+)
 from kontenumfs.protocol.headers import value_fault
-from kontenumfs.protocol.metadata import OWN_NAMES, FileMetadata
+from kontenumfs.protocol.metadata import (
+    MAX_USER_METADATA,
+    OWN_NAMES,
+    FileMetadata,
+    encode,
+    fitting,
+    leaves_room,
+    metadata_size,
+)
 from kontenumfs.tree.attributes import metadata_of
 from kontenumfs.tree.node import File
 
@@ -20,6 +33,8 @@ MIME_TYPE = "user.mime_type"
 HTTP = "user.http."
 META = "user.meta."
 TOLD = "user.kontenum."
+MAX_OBJECT = 5 << 40
+"""Bytes of the largest object, whose size is the longest to tell."""
 META_NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,200}")
 """What may follow x-amz-meta- (RFC 9110, token); S3 keeps names in lower case."""
 
@@ -55,29 +70,61 @@ def own_attributes(node: File, named: Mapping[str, str]) -> list[str]:
 def change_attribute(name: str, value: bytes | None) -> FileMetadata:
     """What setting the attribute `name` changes; with None it is removed.
 
-    Raises Unsupported for a name that no object can have, InvalidArgument for a value, and
-    AttributeMissing where what the mount tells would be removed.
+    Raises AttributeUnsupported for a name or a value that no object can have, InvalidArgument for
+    one that a header cannot, and AttributeMissing where what the mount tells would be removed.
     """
-    text = None if value is None else _text(name, value)
     header = "content-type" if name == MIME_TYPE else name.removeprefix(HTTP)
-    if name == MIME_TYPE or (name.startswith(HTTP) and header in SYSTEM_HEADERS):
-        if text is not None and (fault := value_fault(text)):
-            raise InvalidArgument(f"{name} {fault}")
-        return FileMetadata(headers={header: text})
     own = name.removeprefix(META)
-    if name.startswith(META) and own not in OWN_NAMES and META_NAME.fullmatch(own):
+    is_header = name == MIME_TYPE or (name.startswith(HTTP) and header in SYSTEM_HEADERS)
+    is_own = name.startswith(META) and own not in OWN_NAMES and META_NAME.fullmatch(own)
+    if not (is_header or is_own):
+        if value is None:
+            raise AttributeMissing(name)
+        headers = ", ".join(sorted(SYSTEM_HEADERS))
+        raise AttributeUnsupported(
+            f"{name}: an object has {MIME_TYPE}, {META}* and, as {HTTP}*, {headers}"
+        )
+    text = None if value is None else _text(name, value)
+    if not is_header:
         return FileMetadata(user={own: text})
-    if value is None:
-        raise AttributeMissing(name)
-    headers = ", ".join(sorted(SYSTEM_HEADERS))
-    raise Unsupported(f"{name}: an object has {MIME_TYPE}, {META}* and, as {HTTP}*, {headers}")
+    if text is not None and (fault := value_fault(text)):
+        raise InvalidArgument(f"{name} {fault}")
+    return FileMetadata(headers={header: text})
+
+
+def require_room(node: File, change: FileMetadata) -> None:
+    """Raise AttributesTooLarge where an object cannot carry what it has with `change`.
+
+    Room for mode, owner and times is kept free, so that those can be set afterwards; where others
+    have filled it, what makes it no fuller is let through.
+    """
+    known = node.info.attributes if node.info else None
+    changes = metadata_of(node)
+    before = _users(known.metadata if known else {}, changes)
+    after = _users(before, change)
+    own = encode(change.over(changes), size=MAX_OBJECT)
+    grows = metadata_size(after) > metadata_size(before)
+    lost = encode(change, size=MAX_OBJECT).keys() - fitting(after, own).keys()
+    if lost or (grows and not leaves_room(after)):
+        raise AttributesTooLarge(
+            f"{node.name}: all {META}* together, mode, owner and time would be more than the "
+            f"{MAX_USER_METADATA} bytes that an object can carry"
+        )
+
+
+def _users(metadata: Mapping[str, str], change: FileMetadata) -> dict[str, str]:
+    """The user's own metadata as it will be."""
+    changed = {**metadata, **change.user}
+    return {n: value for n, value in changed.items() if value is not None and n not in OWN_NAMES}
 
 
 def _text(name: str, value: bytes) -> str:
     try:
         text = value.decode()
     except UnicodeDecodeError:
-        raise InvalidArgument(f"{name}: the value is not UTF-8") from None
+        raise AttributeUnsupported(f"{name}: the value is not UTF-8") from None
     if not text.isprintable():
-        raise InvalidArgument(f"{name}: the value must be one line of text")
+        is_text = all(character.isprintable() or character.isspace() for character in text)
+        kind = InvalidArgument if is_text else AttributeUnsupported
+        raise kind(f"{name}: the value must be one line of text")
     return text

@@ -18,6 +18,8 @@ from kontenumfs.daemon.logs import JournalFormatter, LastError, is_journal
 from kontenumfs.daemon.notify import Notifier
 from kontenumfs.daemon.premount import handed_over
 from kontenumfs.daemon.service import Service
+from kontenumfs.protocol.errors import KontenumError
+from kontenumfs.protocol.incidents import Incident, report
 
 
 class Systemd:
@@ -136,13 +138,13 @@ async def test_the_status_is_sent_when_it_changes(
         assert len(systemd.heard()) == 1
         scene.pending = {"pending_bytes": 7, "open_files": 1}
         with scene.errors.listening():
-            logging.getLogger("kontenumfs.writing.file").warning("upload failed: key='a'")
+            report(Incident("upload", "upload failed", KontenumError("away"), "a"))
             logging.getLogger("kontenumfs.tree").warning("of no concern")
         await trio.sleep(10)
         (message,) = systemd.heard()
         nursery.cancel_scope.cancel()
     assert "7 bytes pending in 1 open files; last error at " in message["STATUS"]
-    assert message["STATUS"].endswith("upload failed: key='a'")
+    assert message["STATUS"].endswith("upload failed: key='a': away")
 
 
 async def test_the_watchdog_is_fed_while_the_mount_answers(

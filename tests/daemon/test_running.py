@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kontenumfs.daemon import background
-from kontenumfs.daemon.background import Running, runtime_file
+from kontenumfs.daemon.background import Running, remember_mountpoint, runtime_file
 
 
 @pytest.fixture
@@ -19,6 +19,7 @@ def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(background, "SANDBOXES", tmp_path / "sandboxes")
     directory = tmp_path / "sandboxes" / "origin"
     directory.mkdir(parents=True)
+    remember_mountpoint("origin", tmp_path / "mnt")
     return directory
 
 
@@ -53,7 +54,8 @@ def test_a_number_that_is_not_its_users_process(
     """Root signals nobody because of what somebody else has written."""
     lock = lock_of(tmp_path / "mnt", sandbox)
     lock.write_text(content)
-    os.chown(lock, 12345, 12345)
+    for path in (lock, sandbox):
+        os.chown(path, 12345, 12345)
     with open(lock) as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         assert Running(tmp_path / "mnt").pid() is None

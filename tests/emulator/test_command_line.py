@@ -56,6 +56,8 @@ def refusal(*words: str | Path) -> str:
         (("--data=d", *KEYS, "--max-appends=-1"), "--max-appends"),
         (("--data=d", *KEYS, "--max-components=all"), "--max-components"),
         (("--data=d", *KEYS, "--min-part-size=5M"), "--min-part-size"),
+        (("--data=d", *KEYS, "--min-range-source=5M"), "--min-range-source"),
+        (("--data=d", *KEYS, "--conditional=put,get"), "'get' is none of put, complete"),
         (("--data=d", *KEYS, "--bucket=Not_a_bucket"), "'Not_a_bucket'"),
         (("--data=d", *KEYS, "--tls-cert=c"), "--tls-cert and --tls-key go together"),
     ],
@@ -96,7 +98,7 @@ def test_help_shows_every_option_with_its_default() -> None:
         told = " ".join(run(*words, "--help").stdout.partition("options:")[2].split())
         options = re.split(r" (?=--[a-z])", told)[1:]
         names = {option.split()[0] for option in options} - {"--help"}
-        assert len(names) == 17
+        assert len(names) == 21
         for option in options[1:]:
             assert re.search(r"\(default: [^)]+\)|\(required\)", option), option
         for default in ("127.0.0.1:9000", "us-east-1", "1023", "32", "5242880"):

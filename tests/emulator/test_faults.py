@@ -16,6 +16,7 @@ import pytest
 from tests.emulator.signers import checksum
 from tests.emulator.wire import Wire
 from tests.harness.emulator import BUCKET, Emulator, running_emulator
+from tests.harness.mounts import wait_until
 
 COMPOSE = b"<ComposeRequest><Component><Name>source</Name></Component></ComposeRequest>"
 DELETE = b"<Delete><Object><Key>lost</Key></Object></Delete>"
@@ -177,6 +178,120 @@ def test_latency_is_that_of_each_request(tmp_path: Path) -> None:
     assert len(times) == 4
 
 
+@pytest.mark.parametrize("op", ["PutObject", "AppendObject", "DeleteObject"])
+def test_a_request_that_arrives_late(emulator: Emulator, wire: Wire, op: str) -> None:
+    """Its client sees the connection break; the effect comes later, after those of others."""
+    method, target, new = {
+        "PutObject": ("PUT", "late", b"one"),
+        "AppendObject": ("PUT", "late?append", b"twoone"),
+        "DeleteObject": ("DELETE", "late", None),
+    }[op]
+    wire.send("PUT", "late", b"old")
+    emulator.fault(op=op, key="late", late=1.0)
+    emulator.mark()
+    with pytest.raises((OSError, HTTPException)):
+        wire.send(method, target, b"one" if new else b"")
+    wire.close()
+    assert [logged["status"] for logged in emulator.requests()] == [0]
+    with Wire(emulator) as other:
+        assert other.send("PUT", "late", b"two").status == 200
+    wait_until(lambda: emulator.faults()[0]["landed"] != [])
+    assert emulator.faults()[0]["landed"] == [204 if new is None else 200]
+    assert (emulator.fetch("late") if emulator.exists("late") else None) == new
+
+
+def test_a_late_request_of_any_size_whose_condition_does_not_hold_any_more(
+    emulator: Emulator, wire: Wire
+) -> None:
+    """Bodies are held whole, over a connection that has gone; a message is one too."""
+    etag = wire.send("PUT", "late", b"old").headers["etag"]
+    for size in (0, 1, 3 << 20):
+        emulator.fault(op="PutObject", key=f"late-{size}", late=0.01)
+        with pytest.raises((OSError, HTTPException)):
+            wire.send("PUT", f"late-{size}", b"x" * size)
+        wire.close()
+        wait_until(lambda: emulator.faults()[-1]["landed"] == [200])
+        assert emulator.fetch(f"late-{size}") == b"x" * size
+    emulator.fault(op="PutObject", key="late", late=0.01)
+    with pytest.raises((OSError, HTTPException)):
+        wire.send("PUT", "late", b"new", {"if-match": etag.replace('"', '"0')})
+    wire.close()
+    wait_until(lambda: emulator.faults()[-1]["landed"] == [412])
+    assert emulator.fetch("late") == b"old"
+    wire.send("PUT", "source", b"source")
+    emulator.fault(op="ComposeObject", late=0.01)
+    with pytest.raises((OSError, HTTPException)):
+        wire.send("PUT", "late?compose", COMPOSE)
+    wire.close()
+    wait_until(lambda: emulator.faults()[-1]["landed"] == [200])
+    assert emulator.fetch("late") == b"source"
+
+
+def test_an_emulator_ends_before_what_is_late_arrives(own_emulator: Emulator) -> None:
+    own_emulator.fault(op="PutObject", late=600.0)
+    with Wire(own_emulator) as wire, pytest.raises((OSError, HTTPException)):
+        wire.send("PUT", "late", b"x")
+    own_emulator.stop()
+    own_emulator.start()
+    assert not own_emulator.exists("late")
+
+
+PAGE = "<html>It works!</html>"
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "body"),
+    [
+        ({"status": 200}, 200, b""),
+        ({"status": 204}, 204, b""),
+        ({"status": 200, "body": PAGE, "headers": {"Content-Type": "text/html"}}, 200, PAGE),
+        ({"status": 502, "body": PAGE, "headers": {"Content-Type": "text/html"}}, 502, PAGE),
+        ({"status": 400, "body": "\udcff\0"}, 400, b"\xff\x00"),
+        ({"status": 503, "body": ""}, 503, b""),
+    ],
+)
+@pytest.mark.parametrize("op", ["PutObject", "HeadObject", "CompleteMultipartUpload"])
+def test_an_answer_that_no_store_has_given(
+    emulator: Emulator,
+    wire: Wire,
+    fault: dict[str, object],
+    status: int,
+    body: bytes | str,
+    op: str,
+) -> None:
+    """Whatever it says, nothing was done; the connection goes on."""
+    wire.send("PUT", "f", b"old")
+    emulator.fault(op=op, **fault)
+    target = "f?uploadId=none" if op == "CompleteMultipartUpload" else "f"
+    method = {"PutObject": "PUT", "HeadObject": "HEAD"}.get(op, "POST")
+    answer = wire.send(method, target, b"new" if op == "PutObject" else b"")
+    expected = b"" if op == "HeadObject" else body.encode() if isinstance(body, str) else body
+    assert (answer.status, answer.body) == (status, expected)
+    assert answer.headers.get("content-type", "") == ("text/html" if body == PAGE else "")
+    assert "etag" not in answer.headers
+    assert emulator.fetch("f") == b"old"
+    assert wire.send("PUT", "f", b"new").status == 200
+
+
+def test_an_answer_with_headers_of_another_time(emulator: Emulator, wire: Wire) -> None:
+    """A usual header can be another one, or left out."""
+    told = {"Date": "Fri, 31 Dec 9999 23:59:59 GMT", "X-Amz-Request-Id": None, "ETag": None}
+    emulator.fault(op="PutObject", headers=told)
+    answer = wire.send("PUT", "f", b"x")
+    assert (answer.status, answer.headers["date"]) == (200, told["Date"])
+    assert not {"x-amz-request-id", "etag"} & answer.headers.keys()
+
+
+def test_an_effect_that_is_told_as_an_error(emulator: Emulator, wire: Wire) -> None:
+    """Behind an unclean gateway: done, and yet 503 with a code of S3's."""
+    wire.send("PUT", "f", b"1")
+    emulator.fault(op="AppendObject", status=503, code="SlowDown", after=True)
+    answer = wire.send("PUT", "f?append", b"2")
+    assert (answer.status, answer.code) == (503, "SlowDown")
+    assert emulator.fetch("f") == b"12"
+    assert wire.send("PUT", "f?append", b"3").status == 200
+
+
 @pytest.mark.parametrize(
     ("body", "told"),
     [
@@ -185,7 +300,11 @@ def test_latency_is_that_of_each_request(tmp_path: Path) -> None:
         (b'{"unknown": 1}', "unknown"),
         (b'{"reset": "sometimes"}', "reset is one of"),
         (b'{"every": 0}', "every is 1 or more"),
-        (b'{"status": 200}', "status is that of an error"),
+        (b'{"status": 100}', "status is that of an answer"),
+        (b'{"after": true}', "go with a status"),
+        (b'{"body": "x"}', "go with a status"),
+        (b'{"status": 200, "body": "\\ud800"}', "surrogates"),
+        (b'{"headers": {"a": "\\u2026"}}', "latin-1"),
     ],
 )
 def test_what_is_no_fault_is_refused(emulator: Emulator, body: bytes, told: str) -> None:

@@ -43,30 +43,62 @@ def locked(monkeypatch: pytest.MonkeyPatch) -> LockedKernel:
     return made
 
 
+async def told(locked: LockedKernel, *names: bytes) -> None:
+    """Wait until the kernel was told of them."""
+    with trio.fail_after(PROMPTLY):
+        while not set(names) <= set(locked.taken):
+            await trio.sleep(0.01)
+
+
 async def test_names_are_told_in_order(locked: LockedKernel) -> None:
-    kernel = FuseKernel()
-    kernel.entry_changed(1, "a")
-    await kernel.entries_changed([(1, "b"), (1, "c")])
+    kernel = FuseKernel(quiet=0)
+    for name in ("a", "b", "c"):
+        kernel.entry_changed(1, name)
+    await told(locked, b"a", b"b", b"c")
     assert locked.taken == [b"a", b"b", b"c"]
     await kernel.end()
 
 
-async def test_the_end_waits_for_a_notice_that_is_under_way(
-    locked: LockedKernel, autojump_clock: trio.testing.MockClock
-) -> None:
+async def test_no_notice_for_a_directory_that_a_request_may_hold(locked: LockedKernel) -> None:
+    """It could wait there for ever, and the daemon could not be killed; others go on."""
+    kernel = FuseKernel(quiet=0)
+    with kernel.used(1, 3):
+        kernel.entry_changed(1, "waits")
+        kernel.entry_changed(2, "goes")
+        await told(locked, b"goes")
+        with kernel.used(1):
+            pass
+        kernel.entry_changed(2, "next")
+        await told(locked, b"next")
+        assert b"waits" not in locked.taken
+    await told(locked, b"waits")
+    await kernel.end()
+
+
+async def test_a_directory_must_have_been_quiet(locked: LockedKernel) -> None:
+    """Between the answer to one rm and the question of the next, the next has the lock."""
+    kernel = FuseKernel(quiet=3600)
+    with kernel.used(1):
+        pass
+    kernel.entry_changed(1, "waits")
+    kernel.entry_changed(2, "goes")
+    await told(locked, b"goes")
+    await kernel.end()
+    assert locked.taken == [b"goes"]
+
+
+async def test_the_end_waits_for_a_notice_that_is_under_way(locked: LockedKernel) -> None:
     """libfuse frees its session after that: a notice that is still in it would crash."""
-    kernel = FuseKernel()
+    kernel = FuseKernel(quiet=0)
     kernel.entry_changed(1, "locked")
     assert await trio.to_thread.run_sync(locked.waits.wait, PROMPTLY)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(kernel.entries_changed, [(1, "queued")])
-        await trio.testing.wait_all_tasks_blocked()
-        with trio.move_on_after(PROMPTLY) as scope:
-            await kernel.end()
-        assert scope.cancelled_caught
-        locked.unlocked.set()
+    kernel.entry_changed(1, "queued")
+    with trio.move_on_after(0.05) as scope:
         await kernel.end()
-        assert locked.taken == [b"locked"]
+    assert scope.cancelled_caught
+    locked.unlocked.set()
+    await kernel.end()
+    assert locked.taken == [b"locked"]
 
 
 async def test_nothing_is_told_after_the_end(locked: LockedKernel) -> None:
@@ -84,10 +116,11 @@ async def test_a_refused_notice_ends_nothing(
 ) -> None:
     """Names that the kernel does not know are what one expects; the rest is logged in a line."""
     locked.failures = {b"gone": errno.ENOENT, b"file": errno.ENOTDIR, b"odd": errno.EINVAL}
-    kernel = FuseKernel()
-    await kernel.entries_changed([(1, "gone"), (1, "file"), (1, "odd"), (1, "next")])
+    kernel = FuseKernel(quiet=0)
+    for name in ("gone", "file", "odd", "next"):
+        kernel.entry_changed(1, name)
+    await told(locked, b"next")
     await kernel.end()
-    assert locked.taken[-1] == b"next"
     (record,) = caplog.records
     assert record.getMessage() == "the kernel keeps what it knows of b'odd': Invalid argument"
     assert record.exc_info is None

@@ -12,8 +12,8 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +177,7 @@ class Emulator:
         return True
 
     def fault(self, **description: Any) -> None:
-        """Set a fault: op, key (a glob), count or every, and what is to go wrong."""
+        """Set a fault: `kontenumfs.emulator.faults.Fault` says what its fields are."""
         self._control("POST", "/faults", description)
 
     def clear_faults(self) -> None:
@@ -227,3 +227,34 @@ def running_emulator(directory: Path, *options: str) -> Iterator[Emulator]:
     finally:
         if emulator.is_running:
             emulator.stop()
+
+
+class EmulatorPool:
+    """Emulators with more options, started when a test asks for them, and kept for the next one.
+
+    Args:
+        directory: where each has a directory of its own.
+        started: is told the process of each.
+    """
+
+    def __init__(self, directory: Path, started: Callable[[int], None]) -> None:
+        self._directory = directory
+        self._started = started
+        self._running: dict[frozenset[str], Emulator] = {}
+        self._stack = ExitStack()
+
+    def get(self, *options: str) -> Emulator:
+        """The emulator with these options, with requests counted from here on."""
+        wanted = frozenset(options)
+        if wanted not in self._running:
+            directory = self._directory / str(len(self._running))
+            made = self._stack.enter_context(running_emulator(directory, *options))
+            self._started(made.pid)
+            self._running[wanted] = made
+        found = self._running[wanted]
+        found.mark()
+        return found
+
+    def close(self) -> None:
+        """Stop them all; each proves that no mount has read."""
+        self._stack.close()

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real mounts, made and ended by the command line as users do it."""
 
+import ctypes
 import os
 import re
 import select
@@ -9,8 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -205,6 +206,18 @@ class MountFactory:
         with ExitStack() as stack:
             for made in self._made:
                 stack.callback(made.close)
+
+
+@contextmanager
+def called(name: str) -> Iterator[None]:
+    """In the block, this program's comm is `name`, as /proc and the mount see it (prctl(2))."""
+    libc, pr_set_name = ctypes.CDLL(None), 15
+    before = Path("/proc/thread-self/comm").read_text().rstrip("\n")
+    libc.prctl(pr_set_name, name.encode())
+    try:
+        yield
+    finally:
+        libc.prctl(pr_set_name, before.encode())
 
 
 def await_end(pid: int) -> None:

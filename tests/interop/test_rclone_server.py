@@ -75,7 +75,7 @@ def test_rsync(plain: MountedBucket, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("existing", [False, True])
 def test_large_files(plain: MountedBucket, existing: bool) -> None:
-    """A long write, new or over an old object: multipart, and the bytes are right."""
+    """S3.6: A long write, new or over an old object: multipart, and the bytes are right."""
     if existing:
         (plain.path / "big").write_bytes(b"old")
     (plain.path / "big").write_bytes(noise(30 * MIB + 3))
@@ -97,7 +97,7 @@ def test_an_append_is_refused_and_harms_nothing(plain: MountedBucket, size: int)
 
 
 def test_a_shell_is_told_too(plain: MountedBucket) -> None:
-    """bash does not look at what close() says, so `>>` must be refused before that."""
+    """S6.9: bash does not look at what close() says, so `>>` must be refused before that."""
     (plain.path / "log").write_bytes(b"content")
     plain.unmount()
     plain.mount()
@@ -125,7 +125,7 @@ def test_reading_is_refused_here_too(plain: MountedBucket) -> None:
 
 
 def test_no_scratch_objects_are_left(plain: MountedBucket) -> None:
-    """What the probe for append made is gone."""
+    """S7.1: What the probe for append made is gone."""
     (plain.path / "f").write_bytes(b"content")
     shell("echo more >> f", plain.path, check=False)
     plain.unmount()

@@ -23,7 +23,7 @@ def mounted(mount: MountFactory, emulator: Emulator) -> MountedBucket:
 
 
 def test_a_hundred_segments(mounted: MountedBucket, emulator: Emulator) -> None:
-    """Live segments become one file, and nothing is sent or read."""
+    """S4.1: Live segments become one file, and nothing is sent or read."""
     segments = sorted((mounted.path / "live").iterdir())
     done = kontenumfs("concat", mounted.path / "vod.ts", *segments)
     assert done.stdout == f"{mounted.path / 'vod.ts'}: 300 bytes\n"

@@ -32,7 +32,7 @@ def wire(emulator: Emulator) -> int:
 
 
 def test_cat_is_compose(mounted: MountedBucket, emulator: Emulator) -> None:
-    """`cat a b > c` and `cp a c`, over 100 MiB each."""
+    """S4.1: `cat a b > c` and `cp a c`, over 100 MiB each."""
     shell("cat a b > c", mounted.path)
     assert wire(emulator) < WIRE
     assert emulator.counts()["ComposeObject"] >= 1
@@ -79,7 +79,9 @@ def test_appending_a_copy(mounted: MountedBucket, emulator: Emulator) -> None:
 
 
 def test_a_copy_is_of_the_moment(mounted: MountedBucket) -> None:
-    """What happens to the source after the call, and before close, does not change the copy."""
+    """S4.2: What happens to the source after the call, and before close, does not change the
+    copy.
+    """
     for change in ("echo new > small", "rm small", "mv small other", "echo more >> small"):
         shell("printf small > small", mounted.path)
         source = os.open(mounted.path / "small", os.O_RDONLY)
@@ -92,7 +94,7 @@ def test_a_copy_is_of_the_moment(mounted: MountedBucket) -> None:
 
 
 def test_bytes_just_written_are_copied(mounted: MountedBucket) -> None:
-    """A source that is still open and not stored yet."""
+    """S4.2: A source that is still open and not stored yet."""
     with open(mounted.path / "new", "wb", buffering=0) as file:
         file.write(b"written a moment ago")
         source = os.open(mounted.path / "new", os.O_RDONLY)
@@ -104,7 +106,7 @@ def test_bytes_just_written_are_copied(mounted: MountedBucket) -> None:
 
 
 def test_two_mounts(mount: MountFactory, mounted: MountedBucket, tmp_path: Path) -> None:
-    """Between two mounts the kernel says EXDEV, and reading is refused: cp fails, cleanly."""
+    """S4.4: Between two mounts the kernel says EXDEV, and reading is refused: cp fails, cleanly."""
     other = mount(prefix="other")
     with pytest.raises(PermissionError):
         shutil.copyfile(mounted.path / "small", other.path / "copy")

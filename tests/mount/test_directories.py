@@ -23,6 +23,8 @@ def mounted(mount: MountFactory) -> MountedBucket:
 
 def test_everything_follows(mounted: MountedBucket, emulator: Emulator) -> None:
     """Bytes, modes, times, empty directories, and what was set a moment ago."""
+    shell("mkdir p; echo x > p/x; mv p q; rm -r q", mounted.path)  # proofs are not to be counted
+    emulator.mark()
     shell("chmod 600 old/deep/f1; touch -d @1000000000 old/deep/f2; mv old new", mounted.path)
     mounted.unmount()
     mounted.mount()
@@ -47,7 +49,7 @@ def test_open_files_follow(mounted: MountedBucket) -> None:
 
 
 def test_targets(mounted: MountedBucket) -> None:
-    """Over an empty directory; not over a full one, nor over a file."""
+    """S9.8: Over an empty directory; not over a full one, nor over a file."""
     path = mounted.path
     shell("mkdir empty full; echo x > full/x; echo x > file", path)
     for target, error in (("full", errno.ENOTEMPTY), ("file", errno.ENOTDIR)):
@@ -63,7 +65,9 @@ def test_targets(mounted: MountedBucket) -> None:
 
 
 def test_a_failure_leaves_the_old_name(mounted: MountedBucket, emulator: Emulator) -> None:
-    """Copies that fail: nothing was deleted, and the rename can be repeated over its remains."""
+    """S5.7: Copies that fail: nothing was deleted, and the rename can be repeated over its
+    remains.
+    """
     path = mounted.path
     emulator.fault(op="CopyObject", key="*/f7", status=403, code="AccessDenied")
     with pytest.raises(PermissionError):
@@ -79,7 +83,9 @@ def test_a_failure_leaves_the_old_name(mounted: MountedBucket, emulator: Emulato
 
 
 def test_a_killed_daemon_leaves_nothing_for_good(mount: MountFactory, emulator: Emulator) -> None:
-    """kill -9 in the midst of a staged upload: the next start drops its parts and helpers."""
+    """S11.3: kill -9 in the midst of a staged upload: the next start drops its parts and
+    helpers.
+    """
     mounted = mount("publish=atomic,chunk_size=5M")
     handle = os.open(mounted.path / "f", os.O_WRONLY | os.O_CREAT)
     os.write(handle, os.urandom(12 << 20))

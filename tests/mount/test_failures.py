@@ -33,7 +33,7 @@ PASSING = [
 def test_a_passing_failure_is_not_noticed(
     mounted: MountedBucket, emulator: Emulator, trouble: dict[str, object]
 ) -> None:
-    """One bad answer to each kind of request: retried, every byte once, no error."""
+    """S12.2: One bad answer to each kind of request: retried, every byte once, no error."""
     for operation in ("PutObject", "HeadObject", "ListObjectsV2", "CopyObject", "DeleteObject"):
         emulator.fault(op=operation, key=f"{mounted.key('')}*", **trouble)
     shell(
@@ -93,7 +93,7 @@ def test_a_large_replacement_survives_failures(
 def test_a_failed_write_is_reported_by_close(
     mount: MountFactory, emulator: Emulator, store: ObjectStore
 ) -> None:
-    """A store that refuses: cp says so and ends with an error, and the old content stays."""
+    """S12.4: A store that refuses: cp says so and ends with an error, and the old content stays."""
     mounted = mount("deadline=2")
     (mounted.path / "file").write_bytes(b"old")
     emulator.fault(
@@ -153,7 +153,7 @@ def test_a_failure_in_the_midst_stops_the_writer(mount: MountFactory, emulator: 
 def test_errors_keep_their_meaning(
     mount: MountFactory, emulator: Emulator, status: int, code: str, expected: int
 ) -> None:
-    """What the program sees fits what the store said; only a missing key is ENOENT."""
+    """S12.1: What the program sees fits what the store said; only a missing key is ENOENT."""
     mounted = mount("deadline=1")
     emulator.fault(op="PutObject", key=mounted.key("file"), count=None, status=status, code=code)
     handle = os.open(mounted.path / "file", os.O_WRONLY | os.O_CREAT)
@@ -221,7 +221,7 @@ def test_a_power_cut_at_the_store_leaves_no_half_object(
 
 
 def test_what_was_closed_survives_a_power_cut(mounted: MountedBucket, tmp_path: Path) -> None:
-    """kill -9 of the daemon right after cp -r returned: every file is in the store."""
+    """S1.1, S11.1: kill -9 of the daemon right after cp -r returned: every file is in the store."""
     (tmp_path / "in").mkdir()
     for number in range(60):
         (tmp_path / "in" / str(number)).write_bytes(noise(5_000 + number))
@@ -232,7 +232,7 @@ def test_what_was_closed_survives_a_power_cut(mounted: MountedBucket, tmp_path: 
 
 
 def test_what_was_synced_survives_a_power_cut(mounted: MountedBucket) -> None:
-    """kill -9 with an open file: what fsync returned for is in the store."""
+    """S1.1, S11.1: kill -9 with an open file: what fsync returned for is in the store."""
     handle = os.open(mounted.path / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.write(handle, b"synced\n")
     os.fsync(handle)

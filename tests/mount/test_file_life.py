@@ -33,7 +33,7 @@ def is_missing(path: Path) -> bool:
 def test_an_outage_longer_than_the_deadline_is_one_writers(
     mount: MountFactory, emulator: Emulator
 ) -> None:
-    """4.1: a logger holds its descriptor; others write the name as if nothing had been."""
+    """S1.4; 4.1: a logger holds its descriptor; others write the name as if nothing had been."""
     mounted = mount("deadline=2,append_interval=0")
     key = mounted.key("log")
     shell("echo 1 >> log", mounted.path)
@@ -57,7 +57,8 @@ def test_an_outage_longer_than_the_deadline_is_one_writers(
 def test_a_copy_over_a_file_whose_last_writer_failed(
     mount: MountFactory, emulator: Emulator
 ) -> None:
-    """4.1: cp is told, and the next cp stores, though the first writer still holds the file."""
+    """S1.3, S1.4; 4.1: cp is told, and the next cp stores, though the first writer still holds the
+    file."""
     mounted = mount("deadline=2")
     emulator.fault(op="PutObject", key=mounted.key("f"), status=500, count=None)
     held = write_only(mounted.path / "f", os.O_WRONLY | os.O_CREAT)
@@ -78,7 +79,8 @@ def test_a_copy_over_a_file_whose_last_writer_failed(
 def test_a_refused_rename_harms_no_writer(
     mounted: MountedBucket, emulator: Emulator, what: str
 ) -> None:
-    """4.2: of the file, or of anything below the directory: it goes on as if nothing had been."""
+    """S5.10; 4.2: of the file, or of anything below the directory: it goes on as if nothing had
+    been."""
     (mounted.path / "d").mkdir()
     path = mounted.path / ("f" if what == "f" else "d/f")
     descriptor = write_only(path, os.O_WRONLY | os.O_CREAT)
@@ -99,7 +101,7 @@ def test_a_refused_rename_harms_no_writer(
 def test_a_file_that_waits_for_its_name_outlives_a_refused_rename(
     mount: MountFactory, emulator: Emulator, tmp_path: Path
 ) -> None:
-    """4.5: the bytes are stored under the name that they have."""
+    """S1.8; 4.5: the bytes are stored under the name that they have."""
     mounted = mount("temporary=*.tmp")
     (mounted.path / "f.tmp").write_bytes(b"precious")
     emulator.fault(op="PutObject", key=mounted.key("f"), status=403, code="AccessDenied")
@@ -113,7 +115,8 @@ def test_a_file_that_waits_for_its_name_outlives_a_refused_rename(
 def test_half_a_rewrite_is_not_published_by_the_end_of_the_mount(
     mount: MountFactory, options: str
 ) -> None:
-    """4.3: SIGTERM while a program rewrites a file: the old object stays, and the loss is named."""
+    """S1.9; 4.3: SIGTERM while a program rewrites a file: the old object stays, and the loss is
+    named."""
     mounted = mount(options)
     (mounted.path / "f").write_bytes(OLD)
     descriptor = write_only(mounted.path / "f", os.O_WRONLY | os.O_TRUNC)
@@ -127,7 +130,7 @@ def test_half_a_rewrite_is_not_published_by_the_end_of_the_mount(
 
 
 def test_new_lines_of_a_log_are_stored_at_the_end_of_the_mount(mount: MountFactory) -> None:
-    """4.3, the other side: what is appended or new replaces nothing, and is not lost."""
+    """S1.9; 4.3, the other side: what is appended or new replaces nothing, and is not lost."""
     mounted = mount("append_interval=0")
     (mounted.path / "log").write_bytes(b"1\n")
     log = write_only(mounted.path / "log", os.O_WRONLY | os.O_APPEND)
@@ -142,7 +145,7 @@ def test_new_lines_of_a_log_are_stored_at_the_end_of_the_mount(mount: MountFacto
 
 
 def test_other_programs_closes_publish_no_half(mounted: MountedBucket) -> None:
-    """4.4: a child closes what it inherited; `touch` and `: >>` open and close the file."""
+    """S2.4; 4.4: a child closes what it inherited; `touch` and `: >>` open and close the file."""
     (mounted.path / "f").write_bytes(OLD)
     descriptor = write_only(mounted.path / "f", os.O_WRONLY | os.O_TRUNC)
     os.set_inheritable(descriptor, True)
@@ -157,7 +160,7 @@ def test_other_programs_closes_publish_no_half(mounted: MountedBucket) -> None:
 
 
 def test_a_redirection_of_several_programs_is_one_file(mounted: MountedBucket) -> None:
-    """4.4: `{ a; b; } > f` replaces f once, when the shell closes it."""
+    """S2.4; 4.4: `{ a; b; } > f` replaces f once, when the shell closes it."""
     (mounted.path / "f").write_bytes(OLD)
     seen = mounted.path.parent / "seen"
     script = f"{{ /bin/echo a; cp {seen}.new {seen}; /bin/echo b; }} > f"
@@ -167,14 +170,14 @@ def test_a_redirection_of_several_programs_is_one_file(mounted: MountedBucket) -
 
 
 def test_the_child_of_a_program_that_has_ended_publishes(mounted: MountedBucket) -> None:
-    """4.4, the other side: who opened the file is gone, so whoever is left closes it."""
+    """S2.4; 4.4, the other side: who opened the file is gone, so whoever is left closes it."""
     (mounted.path / "f").write_bytes(OLD)
     shell("(exec 3> f; (sleep 0.3; echo child >&3) & )", mounted.path)
     wait_until(lambda: mounted.fetch("f") == b"child\n")
 
 
 def test_a_killed_copy_leaves_the_old_object(mounted: MountedBucket, tmp_path: Path) -> None:
-    """4.11: the kernel closes what a killed program had open, and that says nothing."""
+    """S2.5; 4.11: the kernel closes what a killed program had open, and that says nothing."""
     (mounted.path / "f").write_bytes(OLD)
     program = (
         "import os, sys, time\n"
@@ -198,7 +201,9 @@ def test_a_killed_copy_leaves_the_old_object(mounted: MountedBucket, tmp_path: P
 
 
 def test_dot_names_of_cp_are_stored_when_cp_says_so(mounted: MountedBucket, tmp_path: Path) -> None:
-    """4.5: `.env.backup` looks like rsync's temporary names, and cp creates with O_EXCL too."""
+    """S1.7; 4.5: `.env.backup` looks like rsync's temporary names, and cp creates with O_EXCL
+    too.
+    """
     (tmp_path / "env").write_text("A=1\n")
     run("cp", tmp_path / "env", mounted.path / ".env.backup")
     assert mounted.fetch(".env.backup") == b"A=1\n"
@@ -210,7 +215,7 @@ def test_dot_names_of_cp_are_stored_when_cp_says_so(mounted: MountedBucket, tmp_
 def test_a_name_that_was_never_published_can_be_made_anew(
     mounted: MountedBucket, tmp_path: Path
 ) -> None:
-    """4.6: cp could not read its source; the kernel forgets the empty target at once."""
+    """S8.3; 4.6: cp could not read its source; the kernel forgets the empty target at once."""
     (mounted.path / "source").write_bytes(b"x")
     program = (
         "import os, sys\n"
@@ -227,7 +232,9 @@ def test_a_name_that_was_never_published_can_be_made_anew(
 
 
 def test_a_deleted_file_is_not_written_under_another_files_name(mounted: MountedBucket) -> None:
-    """4.6: a descriptor outlives unlink, and /proc opens it when the name is another file's."""
+    """S9.7; 4.6: a descriptor outlives unlink, and /proc opens it when the name is another
+    file's.
+    """
     (mounted.path / "f").write_bytes(b"first")
     held = write_only(mounted.path / "f", os.O_RDONLY)
     (mounted.path / "f").unlink()
@@ -242,7 +249,7 @@ def test_a_deleted_file_is_not_written_under_another_files_name(mounted: Mounted
 @pytest.mark.parametrize("flag", [os.O_SYNC, os.O_DSYNC], ids=["O_SYNC", "O_DSYNC"])
 @pytest.mark.parametrize("mode", [os.O_APPEND, 0], ids=["append", "plain"])
 def test_a_synchronous_record_outlives_a_crash(mount: MountFactory, flag: int, mode: int) -> None:
-    """4.7: each write() that has returned is in the store."""
+    """S1.5; 4.7: each write() that has returned is in the store."""
     mounted = mount("append_interval=0")
     flags = os.O_WRONLY | os.O_CREAT | flag | mode
     records = write_only(mounted.path / "records", flags)
@@ -256,7 +263,7 @@ def test_a_synchronous_record_outlives_a_crash(mount: MountFactory, flag: int, m
 
 
 def test_an_open_file_that_was_deleted_keeps_its_size(mounted: MountedBucket) -> None:
-    """4.10: fstat() of a deleted file tells how long it is, and goes on to."""
+    """S9.7; 4.10: fstat() of a deleted file tells how long it is, and goes on to."""
     descriptor = write_only(mounted.path / "f", os.O_WRONLY | os.O_CREAT)
     os.write(descriptor, b"12345")
     (mounted.path / "f").unlink()
@@ -268,7 +275,7 @@ def test_an_open_file_that_was_deleted_keeps_its_size(mounted: MountedBucket) ->
 
 
 def test_ftruncate_is_stored_by_its_own_close(mounted: MountedBucket) -> None:
-    """A descriptor that has only truncated has something to store, too."""
+    """S1.6: A descriptor that has only truncated has something to store, too."""
     (mounted.path / "f").write_bytes(OLD)
     descriptor = write_only(mounted.path / "f")
     os.ftruncate(descriptor, 3)
@@ -279,7 +286,7 @@ def test_ftruncate_is_stored_by_its_own_close(mounted: MountedBucket) -> None:
 def test_a_log_goes_on_while_its_writer_is_told_of_another_failure(
     mount: MountFactory, emulator: Emulator
 ) -> None:
-    """4.1: two descriptors of one file: only who had bytes in the failed request is told."""
+    """S1.3; 4.1: two descriptors of one file: only who had bytes in the failed request is told."""
     mounted = mount("deadline=2,append_interval=0")
     shell("echo 1 >> log", mounted.path)
     first = write_only(mounted.path / "log", os.O_WRONLY | os.O_APPEND)

@@ -88,7 +88,13 @@ def test_extended_attributes(mount: MountFactory, emulator: Emulator) -> None:
         ("user.meta.a b", b"x", errno.EOPNOTSUPP),
         ("user.http.cache-control", "ü".encode(), errno.EINVAL),
         ("user.http.cache-control", b"a\nb", errno.EINVAL),
-        ("user.meta.x", b"\xff", errno.EINVAL),
+        ("user.meta.x", b"a\nb", errno.EINVAL),
+        ("user.meta.x", b"\xff", errno.EOPNOTSUPP),
+        ("user.meta.x", b"\0\1", errno.EOPNOTSUPP),
+        ("user.mime_type", b"\xff", errno.EOPNOTSUPP),
+        ("user.DOSATTRIB", b"\0\0\5", errno.EOPNOTSUPP),
+        ("trusted.x", b"x", errno.EOPNOTSUPP),
+        ("security.x", b"\0", errno.EOPNOTSUPP),
     ],
 )
 def test_attributes_that_no_object_has(

@@ -33,7 +33,7 @@ def remount(mounted: MountedBucket) -> None:
 def test_an_append_that_was_cut_short(
     mount: MountFactory, emulator: Emulator, arrives: bool
 ) -> None:
-    """Key, place, length and checksum are in the log, and whether the bytes arrived."""
+    """S11.2: Key, place, length and checksum are in the log, and whether the bytes arrived."""
     other = mount()
     (other.path / "log").write_bytes(b"before\n")
     mounted = mount("append_interval=0")
@@ -59,7 +59,7 @@ def test_an_append_that_was_cut_short(
 
 
 def test_an_upload_that_was_cut_short(mount: MountFactory, emulator: Emulator) -> None:
-    """Parts of an object that was to be replaced cost money until somebody aborts them."""
+    """S11.3: Parts of an object that was to be replaced cost money until somebody aborts them."""
     mounted = mount()
     path = mounted.path / "file"
     path.write_bytes(noise(20 * MIB))

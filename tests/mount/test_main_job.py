@@ -111,7 +111,9 @@ def test_reading_is_permission_denied(mount: Mounts, emulator: Emulator, command
 
 
 def test_every_way_to_read_is_refused(mount: Mounts) -> None:
-    """read, pread on O_RDWR, and mmap: EACCES or ENODEV, and never a signal for MAP_SHARED."""
+    """S8.1: read, pread on O_RDWR, and mmap: EACCES or ENODEV, and never a signal for
+    MAP_SHARED.
+    """
     mounted = mount()
     path = mounted.path / "f"
     path.write_bytes(b"just written")
@@ -129,7 +131,7 @@ def test_every_way_to_read_is_refused(mount: Mounts) -> None:
 
 
 def test_a_failed_copy_leaves_no_empty_object(mount: Mounts, emulator: Emulator) -> None:
-    """`dd if=a of=b` inside the mount cannot read a: b is not published as an empty file."""
+    """S8.3: `dd if=a of=b` inside the mount cannot read a: b is not published as an empty file."""
     mounted = mount(prefix="failed")
     shell("echo content > a; echo old > b", mounted.path)
     shell("dd if=a of=c; dd if=a of=b", mounted.path, check=False)

@@ -55,7 +55,7 @@ def test_mv_meets_a_close(mounted: MountedBucket, emulator: Emulator) -> None:
 def test_a_line_below_a_directory_that_is_renamed(
     mounted: MountedBucket, emulator: Emulator
 ) -> None:
-    """It is appended to the file under its new name."""
+    """S5.9: It is appended to the file under its new name."""
     shell("mkdir d; echo old > d/f; echo old > d/slow", mounted.path)
     emulator.fault(op="CopyObject", key=mounted.key("e/slow"), delay=2.0)
     rename = subprocess.Popen(["mv", "d", "e"], cwd=mounted.path)

@@ -19,7 +19,7 @@ def remount(mounted: MountedBucket) -> None:
 
 
 def test_mode_time_and_owner_are_kept(mounted: MountedBucket, store: ObjectStore) -> None:
-    """chmod, touch -d, chown: seen at once, and by the next mount."""
+    """S10.1: chmod, touch -d, chown: seen at once, and by the next mount."""
     shell(
         "echo x > f; chmod 640 f; chown 12:34 f; touch -d '2001-02-03 04:05:06.7 UTC' f",
         mounted.path,
@@ -48,7 +48,7 @@ def test_directories_keep_them_too(mounted: MountedBucket) -> None:
 
 
 def test_the_time_of_the_last_write_counts(mounted: MountedBucket) -> None:
-    """An append makes an old file new again; the old time never lies."""
+    """S10.1: An append makes an old file new again; the old time never lies."""
     shell("echo old > f; touch -d @1000000000 f", mounted.path)
     remount(mounted)
     before = (mounted.path / "f").stat().st_mtime
@@ -59,7 +59,7 @@ def test_the_time_of_the_last_write_counts(mounted: MountedBucket) -> None:
 
 
 def test_a_changed_mode_costs_no_bytes(mounted: MountedBucket, emulator: Emulator) -> None:
-    """chmod alone is a copy of the object onto itself, in the store."""
+    """S10.2: chmod alone is a copy of the object onto itself, in the store."""
     (mounted.path / "f").write_bytes(bytes(1 << 20))
     emulator.mark()
     (mounted.path / "f").chmod(0o600)
@@ -88,7 +88,7 @@ def test_metadata_set_on_an_open_file_travels_with_it(
 
 
 def test_a_rename_keeps_metadata(mounted: MountedBucket) -> None:
-    """mode and time go along with the new name, also when they were set just before."""
+    """S10.2: mode and time go along with the new name, also when they were set just before."""
     shell("echo x > a; chmod 611 a; touch -d @1234567890 a; mv a b", mounted.path)
     remount(mounted)
     status = (mounted.path / "b").stat()
@@ -160,7 +160,7 @@ def test_content_types(mounted: MountedBucket, store: ObjectStore) -> None:
 
 
 def test_headers_of_others_survive_our_changes(mount: MountFactory, store: ObjectStore) -> None:
-    """Cache-Control and foreign metadata stay through chmod and rename."""
+    """S10.4: Cache-Control and foreign metadata stay through chmod and rename."""
     store.put("f.html", b"x", CacheControl="max-age=60", Metadata={"theirs": "kept"})
     mounted = mount()
     shell("chmod 600 f.html; mv f.html g.html; chmod 644 g.html", mounted.path)

@@ -77,7 +77,7 @@ def test_odd_names_survive_a_new_mount(mount: MountFactory, emulator: Emulator) 
 
 
 def test_a_name_that_is_not_utf8(mounted: MountedBucket) -> None:
-    """EILSEQ: S3 keys are UTF-8, and a changed name would be a lie."""
+    """S9.4: EILSEQ: S3 keys are UTF-8, and a changed name would be a lie."""
     with pytest.raises(OSError, match=os.strerror(errno.EILSEQ)):
         os.mkdir(os.fsencode(mounted.path) + b"/latin-\xe9")
     with pytest.raises(OSError, match=os.strerror(errno.EILSEQ)):
@@ -85,7 +85,7 @@ def test_a_name_that_is_not_utf8(mounted: MountedBucket) -> None:
 
 
 def test_a_path_that_is_too_long_for_a_key(mounted: MountedBucket) -> None:
-    """A key has 1,024 bytes at most: ENAMETOOLONG, also where each name is short enough."""
+    """S9.4: A key has 1,024 bytes at most: ENAMETOOLONG, also where each name is short enough."""
     path = mounted.path
     with pytest.raises(OSError, match="too long"):
         (path / ("n" * 256)).touch()
@@ -98,7 +98,8 @@ def test_a_path_that_is_too_long_for_a_key(mounted: MountedBucket) -> None:
 
 
 def test_keys_that_cannot_be_names_are_hidden(mount: MountFactory, store: ObjectStore) -> None:
-    """`a//b`, `.`, `..` and names over 255 bytes do no harm; an object `x` beside `x/y` neither."""
+    """S9.5: `a//b`, `.`, `..` and names over 255 bytes do no harm; an object `x` beside `x/y`
+    neither."""
     for key in ("a//b", "./c", "../d", "e/./f", "g" * 256, "x", "x/y", "plain"):
         store.put(key, b"hidden?")
     mounted = mount()
@@ -110,7 +111,7 @@ def test_keys_that_cannot_be_names_are_hidden(mount: MountFactory, store: Object
 
 
 def test_directories_come_and_go(mounted: MountedBucket, emulator: Emulator) -> None:
-    """mkdir -p, rmdir, ENOTEMPTY, rm -r; the last file gone, the directory stays."""
+    """S9.6: mkdir -p, rmdir, ENOTEMPTY, rm -r; the last file gone, the directory stays."""
     shell("mkdir -p a/b/c && rmdir a/b/c && touch a/b/file", mounted.path)
     with pytest.raises(OSError, match="not empty"):
         (mounted.path / "a").rmdir()
@@ -219,7 +220,7 @@ def test_a_deleted_file_can_still_be_written(mounted: MountedBucket) -> None:
 
 
 def test_another_mount_sees_changes_after_the_ttl(mount: MountFactory) -> None:
-    """ttl=0: what one mount does, the other sees at once, appearing and disappearing."""
+    """S9.1: ttl=0: what one mount does, the other sees at once, appearing and disappearing."""
     writer, reader = mount("ttl=0"), mount("ttl=0")
     assert os.listdir(reader.path) == []
     (writer.path / "file").write_text("content")

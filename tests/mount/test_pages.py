@@ -32,7 +32,7 @@ def names(entries: Iterator[os.DirEntry[str]], count: int) -> list[str]:
 def test_the_first_page_does_not_wait_for_the_second(
     large: MountedBucket, emulator: Emulator
 ) -> None:
-    """However many names the program has room for: `ls -f | head` costs one LIST."""
+    """S9.2: However many names the program has room for: `ls -f | head` costs one LIST."""
     with os.scandir(large.path) as entries:
         assert names(entries, PAGE) == NAMES[:PAGE]
         assert emulator.counts() == {"ListObjectsV2": 1}

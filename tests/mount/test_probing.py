@@ -61,7 +61,7 @@ def test_git_looks_for_its_repository(mounted: MountedBucket, emulator: Emulator
 
 
 def test_what_was_probed_is_seen_when_it_is_made(mounted: MountedBucket) -> None:
-    """The kernel remembers that a name was absent until this mount makes it."""
+    """S9.1: The kernel remembers that a name was absent until this mount makes it."""
     probe(mounted, *PROBED)
     for name in (".git", ".Trash-1000"):
         (mounted.path / name).mkdir()

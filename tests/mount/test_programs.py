@@ -97,7 +97,7 @@ def test_logrotate(mounted: MountedBucket, tmp_path: Path) -> None:
 
 
 def test_a_daemon_keeps_its_log_open(mounted: MountedBucket) -> None:
-    """mv log log.1 while it is written: the handle follows, until the daemon reopens."""
+    """S5.4: mv log log.1 while it is written: the handle follows, until the daemon reopens."""
     with open(mounted.path / "log", "ab", buffering=0) as log:
         log.write(b"one\n")
         os.rename(mounted.path / "log", mounted.path / "log.1")

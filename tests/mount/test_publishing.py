@@ -24,7 +24,7 @@ def config(tmp_path: Path, text: str) -> str:
 
 
 def test_a_slow_log_can_be_followed(mount: MountFactory, emulator: Emulator) -> None:
-    """What waits longer than append_interval is appended, with the file still open."""
+    """S2.1: What waits longer than append_interval is appended, with the file still open."""
     mounted = mount("append_interval=0.2")
     with open(mounted.path / "log", "ab", buffering=0) as log:
         log.write(b"first\n")
@@ -35,7 +35,7 @@ def test_a_slow_log_can_be_followed(mount: MountFactory, emulator: Emulator) -> 
 
 
 def test_atomic_shows_nothing_before_close(mount: MountFactory) -> None:
-    """publish=atomic: new names, old names and appends, longer than memory and slower."""
+    """S2.2: publish=atomic: new names, old names and appends, longer than memory and slower."""
     mounted = mount("publish=atomic,append_interval=0.1,memory=16M")
     shell("echo old > old; echo old > log", mounted.path)
     data = noise(40 * MIB)
@@ -52,7 +52,7 @@ def test_atomic_shows_nothing_before_close(mount: MountFactory) -> None:
 
 
 def test_live_replaces_in_the_open(mount: MountFactory) -> None:
-    """publish=live: the new content of an old name grows under the eyes of the CDN."""
+    """S2.2: publish=live: the new content of an old name grows under the eyes of the CDN."""
     mounted = mount("publish=live,append_interval=0.2")
     (mounted.path / "page").write_bytes(b"old")
     with open(mounted.path / "page", "wb", buffering=0) as file:
@@ -121,7 +121,7 @@ def test_a_wrong_configuration(
 def test_rsync_sends_one_request_a_file(
     mount: MountFactory, emulator: Emulator, tmp_path: Path
 ) -> None:
-    """1,000 files in 20 directories: at most 1.1 object requests a file; then none."""
+    """S1.7: 1,000 files in 20 directories: at most 1.1 object requests a file; then none."""
     source = tmp_path / "source"
     for number in range(1000):
         path = source / f"d{number % 20}" / f"f{number}"
@@ -147,7 +147,7 @@ def test_rsync_sends_one_request_a_file(
 
 
 def test_a_temporary_name_is_stored_when_nobody_renames_it(mount: MountFactory) -> None:
-    """After two seconds, at fsync, and at the end of the mount."""
+    """S1.8: After two seconds, at fsync, and at the end of the mount."""
     mounted = mount("temporary=*.tmp:*.new")
 
     def make(name: str, *, sync: bool = False) -> None:
@@ -193,7 +193,9 @@ def replaced(commands: Callable[[int], str], mounted: MountedBucket, contents: l
 
 
 def test_half_objects_are_never_seen(mount: MountFactory, tmp_path: Path) -> None:
-    """cp, rsync --inplace and mv over a 64 MiB object: the old or the new one, whole."""
+    """S2.3, S5.6: cp, rsync --inplace and mv over a 64 MiB object: the old or the new one,
+    whole.
+    """
     mounted = mount()
     contents = [bytes([number]) + noise(64 * MIB) for number in range(3)]
     for number, content in enumerate(contents):

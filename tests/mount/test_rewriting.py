@@ -42,7 +42,7 @@ def helpers(emulator: Emulator, mounted: MountedBucket) -> list[str]:
 def test_overwriting_a_part(
     mounted: MountedBucket, emulator: Emulator, offset: int, length: int, limit: int
 ) -> None:
-    """Only the new bytes cross the wire, wherever they lie."""
+    """S3.1: Only the new bytes cross the wire, wherever they lie."""
     data = bytearray(noise(100 * MIB))
     path = stored(mounted, "f", data)
     emulator.mark()
@@ -91,7 +91,7 @@ def test_a_header_patched_at_the_end(mounted: MountedBucket, emulator: Emulator)
 
 
 def test_holes(mounted: MountedBucket, emulator: Emulator) -> None:
-    """A sparse file of 3 GiB costs three blocks, not its length."""
+    """S3.1, S3.5: A sparse file of 3 GiB costs three blocks, not its length."""
     with open(mounted.path / "sparse", "wb", buffering=0) as file:
         file.write(b"begin")
         file.seek(3 << 30)

@@ -135,7 +135,7 @@ def test_delete_removes_what_is_gone(mounted: MountedBucket, source: Path) -> No
 
 
 def test_remove_source_files_after_they_are_stored(mounted: MountedBucket, source: Path) -> None:
-    """A move by rsync: what left the source is in the store."""
+    """S1.1: A move by rsync: what left the source is in the store."""
     rsync(source, mounted, "-a", "--remove-source-files")
     assert not [path for path in source.rglob("*") if path.is_file()]
     check(mounted, FILES)

@@ -14,7 +14,7 @@ import pytest
 
 from kontenumfs.daemon.kernel import is_mountpoint
 from tests.harness.emulator import ACCESS, BUCKET, SECRET, Emulator
-from tests.harness.mounts import PROMPTLY, kontenumfs, run, wait_until
+from tests.harness.mounts import PROMPTLY, called, kontenumfs, run, wait_until
 
 
 class Foreground:
@@ -42,7 +42,8 @@ class Foreground:
 
     def write_late(self) -> None:
         """Make a file that is closed and not stored yet."""
-        late = os.open(self.path / ".late.ABCDEF", os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+        with called("rsync"):
+            late = os.open(self.path / ".late.ABCDEF", os.O_CREAT | os.O_EXCL | os.O_WRONLY)
         os.write(late, b"content")
         os.close(late)
 

@@ -66,7 +66,7 @@ def memory(mounted: MountedBucket) -> int:
 
 
 def test_walks_of_twenty_thousand_objects(big: Mounts, own_emulator: Emulator) -> None:
-    """find and ls -lR: a LIST a thousand keys, and nothing the second time."""
+    """S9.2: find and ls -lR: a LIST a thousand keys, and nothing the second time."""
     own_emulator.fill(f"d{i:03}/f{j:03}" for i in range(200) for j in range(100))
     for command in ("find . | wc -l", "ls -lR | grep -c ' f'"):
         mounted = big("attributes=list", LONG)
@@ -136,7 +136,7 @@ def test_what_the_kernel_forgets_is_forgotten(big: Mounts, own_emulator: Emulato
 
 
 def test_the_bound_holds_for_what_the_kernel_knows_too(big: Mounts, own_emulator: Emulator) -> None:
-    """More names than cache_entries, all of them told: right, and let go of again."""
+    """S9.3: More names than cache_entries, all of them told: right, and let go of again."""
     own_emulator.fill(f"d{i:02}/f{j:03}" for i in range(50) for j in range(500))
     mounted = big("attributes=list", "cache_entries=2000", LONG)
     for _ in range(2):
@@ -185,7 +185,9 @@ NEW = {"changed": 18, "added": 3}
 
 @pytest.mark.parametrize("by", ["command", "path by path", "xattr", "ttl"])
 def test_changes_of_others(mount: Mounts, by: str) -> None:
-    """Not seen while what is known is believed, and seen at once after a refresh or the ttl."""
+    """S9.1: Not seen while what is known is believed, and seen at once after a refresh or the
+    ttl.
+    """
     ttl = 3 if by == "ttl" else 3600
     prefix = f"others-{by.replace(' ', '-')}"
     writer = mount(prefix=prefix)
@@ -215,7 +217,7 @@ def test_changes_of_others(mount: Mounts, by: str) -> None:
 
 
 def test_the_truth_by_xattr(mount: Mounts, emulator: Emulator) -> None:
-    """What the store has of a file, and what it has not."""
+    """S10.7: What the store has of a file, and what it has not."""
     mounted = mount(prefix="truth")
 
     def told(name: str) -> str:
@@ -242,7 +244,8 @@ def test_the_truth_by_xattr(mount: Mounts, emulator: Emulator) -> None:
 
 
 def test_directories_of_old_hadoop_tools(mount: Mounts, emulator: Emulator) -> None:
-    """`dir_$folder$` stands for a directory: seen, not counted as hidden, renamed and removed."""
+    """S9.6: `dir_$folder$` stands for a directory: seen, not counted as hidden, renamed and
+    removed."""
     emulator.fill(["hadoop/a_$folder$", "hadoop/b_$folder$", "hadoop/b/file", "hadoop/c/"])
     mounted = mount(prefix="hadoop")
     assert sorted(os.listdir(mounted.path)) == ["a", "b", "c"]

@@ -15,7 +15,7 @@ import pytest
 from kontenumfs.daemon.kernel import is_mountpoint
 from kontenumfs.daemon.preflight import Exit
 from tests.harness.emulator import Emulator
-from tests.harness.mounts import MountedBucket, await_end, kontenumfs
+from tests.harness.mounts import MountedBucket, await_end, called, kontenumfs
 
 LATE = ".late.ABCDEF"
 """A name as rsync makes it: held back until its rename, so pending for a while after close."""
@@ -23,7 +23,8 @@ LATE = ".late.ABCDEF"
 
 def write_late(mounted: MountedBucket) -> None:
     """Make a file that is closed and not stored yet."""
-    descriptor = os.open(mounted.path / LATE, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+    with called("rsync"):
+        descriptor = os.open(mounted.path / LATE, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
     os.write(descriptor, b"pending")
     os.close(descriptor)
 

@@ -43,7 +43,7 @@ def test_nothing_is_published_before_something_is_there(mounted: MountedBucket) 
 
 
 def test_empty_files(mounted: MountedBucket, emulator: Emulator) -> None:
-    """touch, `> file` and truncate -s 0 make empty objects."""
+    """S1.2: touch, `> file` and truncate -s 0 make empty objects."""
     shell("touch a; > b; echo content > c; truncate -s 0 c; : > d", mounted.path)
     for name in "abcd":
         assert (mounted.path / name).stat().st_size == 0
@@ -65,7 +65,7 @@ def test_overwriting_replaces_the_whole_object(mounted: MountedBucket) -> None:
 
 
 def test_whoever_fetches_an_overwritten_object_sees_old_or_new(mounted: MountedBucket) -> None:
-    """A large file is replaced in one step, when it is closed."""
+    """S2.3: A large file is replaced in one step, when it is closed."""
     (mounted.path / "file").write_bytes(b"old")
     new = noise(20 * MIB)
     with open(mounted.path / "file", "wb") as file:
@@ -75,7 +75,7 @@ def test_whoever_fetches_an_overwritten_object_sees_old_or_new(mounted: MountedB
 
 
 def test_a_new_large_file_can_be_followed(mounted: MountedBucket) -> None:
-    """A new name grows while it is written, so that a viewer sees what is there."""
+    """S2.1: A new name grows while it is written, so that a viewer sees what is there."""
     data = noise(20 * MIB)
     with open(mounted.path / "live", "wb") as file:
         file.write(data[: 18 * MIB])
@@ -120,7 +120,7 @@ def test_appending_sends_only_the_new_bytes(mounted: MountedBucket, emulator: Em
 def test_appending_to_what_another_program_wrote(
     mount: MountFactory, store: ObjectStore, emulator: Emulator
 ) -> None:
-    """An object of anybody; its type and metadata stay."""
+    """S10.4: An object of anybody; its type and metadata stay."""
     store.put("log.txt", b"one\n", ContentType="text/special", Metadata={"own": "kept"})
     mounted = mount()
     shell("echo two >> log.txt", mounted.path)
@@ -248,7 +248,7 @@ def test_reading_programs_do_no_harm(mounted: MountedBucket) -> None:
 
 
 def test_deny_open_refuses_at_open(mount: MountFactory) -> None:
-    """-o deny_open: for those who prefer it; writing is as ever."""
+    """S8.2: -o deny_open: for those who prefer it; writing is as ever."""
     mounted = mount("deny_open")
     (mounted.path / "file").write_text("content")
     with pytest.raises(PermissionError):

@@ -38,7 +38,7 @@ async def test_all_who_wait_share_one_probe(autojump_clock: MockClock) -> None:
             nursery.start_soon(capabilities.get)
     once = len(fake.calls)
     assert capabilities.known == await capabilities.get() == CAPABLE
-    assert len(fake.calls) == once <= 36
+    assert len(fake.calls) == once <= 44
 
 
 async def test_who_gives_up_takes_nobody_with_him(autojump_clock: MockClock) -> None:
@@ -66,7 +66,8 @@ async def test_who_gives_up_takes_nobody_with_him(autojump_clock: MockClock) -> 
 async def test_what_stayed_open_is_asked_again(
     failure: e.KontenumError, autojump_clock: MockClock
 ) -> None:
-    """FAULTS 3.8: an outage during the probe turns appends off for seconds, not for the mount."""
+    """S7.1: FAULTS 3.8: an outage during the probe turns appends off for seconds, not for the
+    mount."""
     fake = FakeStore()
     store = FaultyStore(fake, Fault("*", failure, count=-1))
     capabilities = ProvenCapabilities(store, "")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from kontenumfs.protocol import errors as e
 from kontenumfs.protocol.signing import KeyPair
@@ -28,7 +29,7 @@ from kontenumfs.store.wire import (
 from tests.harness.emulator import ACCESS, BUCKET, SECRET, Emulator, running_emulator
 from tests.harness.tls import certificate
 from tests.store.conftest import KEYS
-from tests.store.loopback import saying, serving
+from tests.store.loopback import Peer, saying, serving
 
 
 @pytest.fixture
@@ -49,6 +50,7 @@ async def test_idempotent_writes_get_over_lost_answers(
 async def test_a_lost_append_is_told_and_not_repeated(
     client: HTTPStore, emulator: Emulator, key: str
 ) -> None:
+    """S12.3."""
     await client.put(key, [b"1"], Attributes())
     emulator.fault(op="AppendObject", key=key, reset="after")
     with pytest.raises(e.AnswerLost, match="AppendObject"):
@@ -67,7 +69,7 @@ async def test_a_slowed_append_is_the_callers_to_decide(
     """It may be the answer to the second try of a gateway whose first one took place."""
     emulator.mark()
     emulator.fault(op="AppendObject", key=key, status=status, code="SlowDown")
-    with pytest.raises(e.ServerError, match="SlowDown"):
+    with pytest.raises(e.Throttled, match="SlowDown"):
         await client.append(key, [b"1"])
     assert emulator.counts()["AppendObject"] == 1
 
@@ -303,3 +305,22 @@ def test_metadata_text_comes_back(text: str) -> None:
     assert "\n" not in encoded
     assert decode_text(encoded) == text
     assert decode_text("=?nonsense") == "=?nonsense"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_server_that_takes_connections_and_is_silent_costs_one_deadline(
+    scheme: str, autojump_clock: MockClock
+) -> None:
+    """The handshake of TLS included."""
+
+    async def silent(peer: Peer) -> None:
+        await trio.sleep_forever()
+
+    async with serving(silent) as server:
+        url = server.url.replace("http:", f"{scheme}:")
+        store = open_store(Endpoint(url), BUCKET, KeyRing([KEYS]), deadline=30)
+        began = trio.current_time()
+        with pytest.raises(e.TransportError):
+            await store.head("k")
+        assert trio.current_time() - began < 31
+        await store.aclose()

@@ -74,6 +74,21 @@ async def test_a_wrong_belief_is_refused_on_any_store(
     assert "new" not in fake.objects
 
 
+async def test_nothing_is_deleted_by_a_condition_that_nobody_has_proven(
+    autojump_clock: MockClock,
+) -> None:
+    """The first request of a mount, on a store that passes over it: what is gone is gone."""
+    fake = FakeStore(conditions=())
+    await fake.put("there", [b"theirs"], Attributes())
+    stale = Version("0" * 32, 6)
+    store, _ = await conditional(fake, probed=False)
+    with pytest.raises(e.PreconditionFailed):
+        await store.delete("there", expected=stale)
+    store, _ = await conditional(fake, probed=False)
+    assert await store.delete_many({"there": stale}) == {"there": "PreconditionFailed"}
+    assert fake.data("there") == b"theirs"
+
+
 @pytest.mark.parametrize("honoured", [True, False], ids=["honoured", "ignored"])
 async def test_what_is_gone_is_told_as_such(honoured: bool, autojump_clock: MockClock) -> None:
     fake = FakeStore(conditions=list(Verb) if honoured else ())
@@ -130,7 +145,7 @@ async def test_a_put_without_an_answer_is_told_right(
     attributes: Attributes,
     autojump_clock: MockClock,
 ) -> None:
-    """Done once, however it was answered: as a new object, and over what was there."""
+    """S7.4: Done once, however it was answered: as a new object, and over what was there."""
     fake = FakeStore(conditions=list(Verb) if honoured else ())
     faulty = FaultyStore(fake)
     store, capabilities = await conditional(faulty)
@@ -152,6 +167,7 @@ async def test_a_put_without_an_answer_is_told_right(
 async def test_a_complete_without_an_answer_is_told_right(
     lost: e.KontenumError, after: bool, honoured: bool, autojump_clock: MockClock
 ) -> None:
+    """S7.4."""
     fake = FakeStore(conditions=list(Verb) if honoured else (), digest=False)
     faulty = FaultyStore(fake)
     store, _ = await conditional(faulty)
@@ -168,6 +184,7 @@ async def test_a_complete_without_an_answer_is_told_right(
 async def test_a_delete_without_an_answer_is_told_right(
     lost: e.KontenumError, after: bool, autojump_clock: MockClock
 ) -> None:
+    """S7.4."""
     fake = FakeStore()
     faulty = FaultyStore(fake)
     store, _ = await conditional(faulty)
@@ -178,7 +195,7 @@ async def test_a_delete_without_an_answer_is_told_right(
 
 
 async def test_another_host_has_made_the_same_lock_file(autojump_clock: MockClock) -> None:
-    """The same bytes at the same time: the answer was lost, and the file is theirs."""
+    """S7.3: The same bytes at the same time: the answer was lost, and the file is theirs."""
     fake = FakeStore()
     faulty = FaultyStore(fake)
     store, _ = await conditional(faulty)
@@ -203,7 +220,8 @@ async def test_a_repetition_meets_its_own_success(
 
 @pytest.mark.parametrize("verb", ["put", "delete"])
 async def test_what_comes_late_does_no_harm(verb: str, autojump_clock: MockClock) -> None:
-    """FAULTS 1.14: a request that arrives after its answer was given up, and after other news."""
+    """S7.5: FAULTS 1.14: a request that arrives after its answer was given up, and after other
+    news."""
     fake = FakeStore()
     faulty = FaultyStore(fake)
     store, _ = await conditional(faulty)
@@ -293,7 +311,12 @@ async def test_one_odd_refusal_disproves_nothing(autojump_clock: MockClock) -> N
             FaultyStore(fake, Fault("*", refusal, key="f"), Fault("delete_many", refusal)),
             probed=False,
         )
-        await store.put("f", [b"ours"], OURS, expected=ABSENT)
+        if isinstance(refusal, e.PreconditionFailed):
+            await store.put("f", [b"ours"], OURS, expected=ABSENT)
+        else:
+            # The condition is proven to be known, so it is the request that was refused.
+            with pytest.raises(type(refusal)):
+                await store.put("f", [b"ours"], OURS, expected=ABSENT)
         await fake.put("g", [b"1"], Attributes())
         if not isinstance(refusal, e.PreconditionFailed):
             assert await store.delete_many({"g": await current(fake, "g")}) == {}
@@ -317,7 +340,7 @@ async def test_a_request_that_met_another_is_sent_again(autojump_clock: MockCloc
 
 @pytest.mark.parametrize("verb", ["put", "delete", "complete_multipart", "append", "head"])
 async def test_a_store_that_hangs_costs_one_deadline(verb: str, autojump_clock: MockClock) -> None:
-    """FAULTS 5.3: the question after a lost answer is within the deadline too."""
+    """S12.2: FAULTS 5.3: the question after a lost answer is within the deadline too."""
     fake = FakeStore()
     faulty = FaultyStore(fake)
     store, _ = await conditional(faulty, deadline=10.0)
@@ -342,7 +365,7 @@ async def test_a_store_that_hangs_costs_one_deadline(verb: str, autojump_clock: 
 async def test_append_and_compose_reach_no_store_that_would_replace(
     autojump_clock: MockClock,
 ) -> None:
-    """FAULTS 1.9 and 2.1: whoever calls them, the probe stands before."""
+    """S6.9: FAULTS 1.9 and 2.1: whoever calls them, the probe stands before."""
     fake = FakeStore(append=False, compose=False)
     await fake.put("f", [b"theirs"], Attributes())
     store, _ = await conditional(fake, probed=False)

@@ -44,6 +44,7 @@ async def test_what_the_store_can_do_is_found(
 
 @pytest.mark.parametrize("verb", Verb, ids=lambda verb: verb.value)
 async def test_each_condition_is_found_by_itself(verb: Verb, autojump_clock: MockClock) -> None:
+    """S7.1."""
     without = FakeStore(conditions=set(Verb) - {verb})
     assert await probe(without, "") == able(without=(verb,))
     alone = FakeStore(conditions={verb})
@@ -54,7 +55,18 @@ async def test_each_condition_is_found_by_itself(verb: Verb, autojump_clock: Moc
 async def test_a_store_that_can_do_everything_is_asked_few_questions() -> None:
     store = FakeStore()
     assert await probe(store, "") == CAPABLE
-    assert len(store.calls) <= 36
+    assert len(store.calls) <= 44
+
+
+async def test_an_append_asks_only_what_an_append_needs() -> None:
+    """The first `>>` of a mount costs few requests beside its own, and next to no bytes."""
+    store = FakeStore()
+    found = await probe(store, "", wanted=("append", Verb.APPEND_MATCH))
+    assert found.append
+    assert found.condition(Verb.APPEND_MATCH)
+    assert found.compose is Proof.OPEN
+    assert len(store.calls) <= 8
+    assert sum(call.sent for call in store.calls) < 100
 
 
 async def test_ranges_of_small_objects_may_be_refused(autojump_clock: MockClock) -> None:
@@ -99,7 +111,7 @@ PASSING = [
 async def test_one_passing_failure_costs_no_ability(
     passing: e.KontenumError, after: bool, skip: int, autojump_clock: MockClock
 ) -> None:
-    """FAULTS 3.8: an odd answer to any one request of the probe decides nothing."""
+    """S7.1: FAULTS 3.8: an odd answer to any one request of the probe decides nothing."""
     store = FakeStore()
     faulty = FaultyStore(store, Fault("*", passing, after=after, skip=skip))
     assert await probe(faulty, "") == CAPABLE
@@ -166,8 +178,8 @@ async def test_a_store_that_refuses_every_condition_has_none(autojump_clock: Moc
 @pytest.mark.parametrize(
     "fault",
     [
-        Fault("delete_many", e.AccessDenied(status=403), skip=1),
-        Fault("delete_many", delay=60, skip=1),
+        Fault("delete", e.AccessDenied(status=403), skip=4),
+        Fault("delete", delay=60, skip=4),
     ],
 )
 async def test_what_may_not_be_deleted_is_told(

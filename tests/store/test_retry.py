@@ -130,3 +130,13 @@ async def test_a_deadline_during_an_attempt_leaves_its_effect_unknown(
     with pytest.raises(e.DeadlineExceeded):
         await policy(5).run(attempt, Repeat.UNSENT)
     assert trio.current_time() == pytest.approx(5)
+
+
+async def test_a_slowdown_that_is_not_repeated_is_heard_by_all(autojump_clock: MockClock) -> None:
+    shared = policy()
+    slowed, _ = failing(e.ServerError("x", code="SlowDown", status=503, retry_after=5.0))
+    other, times = failing()
+    with pytest.raises(e.ServerError):
+        await shared.run(slowed, Repeat.UNSENT)
+    await shared.run(other, Repeat.UNSENT)
+    assert times[0] >= 5.0

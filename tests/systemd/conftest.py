@@ -99,9 +99,10 @@ class NamedMount:
         return self.machine.sh(f"cd {self.path} && {script}", check=check)
 
     def write_late(self, *, open_for: float = 0) -> None:
-        """Make a file that is closed (after some seconds) and not stored yet."""
+        """Make a file, as rsync does, that is closed (after some seconds) and not stored yet."""
         script = (
-            "import os, time; f = os.open('{0}', os.O_CREAT | os.O_EXCL | os.O_WRONLY); "
+            "import os, time; open('/proc/self/comm', 'w').write('rsync'); "
+            "f = os.open('{0}', os.O_CREAT | os.O_EXCL | os.O_WRONLY); "
             "os.write(f, b'content'); time.sleep({1})"
         )
         path = f"{self.path}/{LATE}"

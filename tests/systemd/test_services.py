@@ -135,14 +135,21 @@ def test_a_killed_daemon_is_restarted(named: NamedMount) -> None:
     assert (named.fetch("before"), named.fetch("after")) == (b"before\n", b"after\n")
 
 
-def test_a_killed_daemon_leaves_no_dead_mount(named: NamedMount) -> None:
-    """Where it is not restarted, its mountpoint is an empty directory again."""
+def test_a_killed_daemon_offers_nobody_the_bare_directory(named: NamedMount) -> None:
+    """S11.4: Where it is not restarted, its mount stays, dead, for the next start."""
     named.drop_in("Restart=no")
     named.start()
     named.machine.sh(f"kill -KILL {named.show('MainPID')}")
     named.machine.until(f"[ $(systemctl show -p ActiveState --value {named.unit}) = failed ]")
-    assert named.machine.sh(f"ls -A {named.path}") == ""
+    told = named.machine.sh(f"echo x > {named.path}/x || true; ls {named.path} 2>&1 || true")
+    assert "not connected" in told
+    named.machine.run("systemctl", "start", named.unit)
+    assert named.machine.layers(named.path) == 1
+    named.sh("echo after > after")
+    assert named.fetch("after") == b"after\n"
+    named.machine.run("systemctl", "stop", named.unit)
     assert named.machine.layers(named.path) == 0
+    assert named.machine.sh(f"ls -A {named.path}") == ""
 
 
 def test_stop_under_load_loses_nothing(named: NamedMount) -> None:

@@ -143,6 +143,7 @@ async def test_a_marker_that_a_listing_shows_as_changed_is_described_anew(
 async def test_the_root_of_a_bucket_has_no_marker_and_that_of_a_prefix_may(
     store: StagedStore,
 ) -> None:
+    """S10.6."""
     whole, part = Tree(store), Tree(store, prefix="site/")
     await put(store, "site/", b"", KNOWN)
     await whole.describe(whole.root)

@@ -123,7 +123,7 @@ HIDDEN = [
 async def test_what_cannot_be_a_file_name_is_hidden_counted_and_logged_once(
     tree: Tree, store: StagedStore, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Once a directory, and again only when the number has changed."""
+    """S9.5: Once a directory, and again only when the number has changed."""
     await store.fill(*HIDDEN, "l" * 255, "ü" * 127, "shown", "dot/shown")
     for _ in range(2):
         listed = await tree.children(tree.root)

@@ -162,6 +162,7 @@ async def test_what_is_still_known_keeps_its_number_to_itself(tree: Tree) -> Non
 async def test_a_forgotten_name_is_the_same_inode_when_it_is_looked_up_again(
     tree: Tree, store: StagedStore
 ) -> None:
+    """S9.3."""
     await store.fill("file")
     node = await tree.lookup(tree.root, "file")
     tree.inodes.remember(node)

@@ -57,7 +57,7 @@ async def names(tree: Tree) -> list[str]:
 async def test_a_directory_made_here_goes_when_others_delete_it(
     tree: Tree, store: StagedStore, autojump_clock: MockClock
 ) -> None:
-    """After the ttl, or at once with refresh."""
+    """S9.6: After the ttl, or at once with refresh."""
     for wait in (lambda: autojump_clock.jump(TTL), lambda: refresh(tree, tree.root)):
         await make(tree, store, tree.root, "dir")
         await store.lose("dir/")
@@ -90,7 +90,7 @@ async def test_a_directory_written_into_here_goes_when_others_delete_it(
 async def test_a_directory_emptied_here_stays_until_rmdir(
     tree: Tree, store: StagedStore, autojump_clock: MockClock
 ) -> None:
-    """The store has nothing of it, however often it is asked."""
+    """S9.6: The store has nothing of it, however often it is asked."""
     directory, file = await implicit(tree, store)
     await delete(tree, store, file)
     for _ in range(3):

@@ -57,6 +57,7 @@ async def stored(store: StagedStore, *keys: str) -> None:
 async def test_what_head_told_is_not_asked_again(
     store: StagedStore, path: Path, autojump_clock: MockClock
 ) -> None:
+    """S10.5."""
     await stored(store, "a", "b", "c")
     for requests in ([HEAD] * 3 + [LIST], [LIST], [LIST]):
         async with mounted(store, path) as tree:
@@ -67,7 +68,7 @@ async def test_what_head_told_is_not_asked_again(
 async def test_what_has_changed_is_asked_again(
     store: StagedStore, path: Path, autojump_clock: MockClock
 ) -> None:
-    """Other bytes, or the same bytes with other metadata, which only LastModified shows."""
+    """S10.5: Other bytes, or the same bytes with other metadata, which only LastModified shows."""
     await stored(store, "a", "b", "c")
     async with mounted(store, path) as tree:
         await described(tree)

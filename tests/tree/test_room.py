@@ -45,6 +45,7 @@ async def listed(tree: Tree, name: str) -> list[str]:
 
 
 async def test_directories_that_were_not_used_for_longest_are_forgotten(store: StagedStore) -> None:
+    """S9.3."""
     await store.fill(*(f"d{n}/f{m:02}" for n in range(20) for m in range(30)))
     tree = Tree(store, entries=LIMIT)
     for number in range(20):

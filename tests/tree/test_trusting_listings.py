@@ -47,7 +47,7 @@ async def test_stat_of_everything_is_one_listing_a_directory(
 async def test_no_lookup_sends_a_head(
     tree: Tree, store: StagedStore, large: bool, name: str
 ) -> None:
-    """Not of a directory that is too large to be listed for one name either."""
+    """S10.5: Not of a directory that is too large to be listed for one name either."""
     tree.root.large = large
     await store.fill("file", "file-2", "dir/below", "absent-not")
     if name in ("absent", "fil"):

@@ -78,7 +78,7 @@ class Workbench:
             policy=lambda key: policy or FilePolicy(),
             wall_ns=self.wall_ns,
             spare=lambda remote: self.files.spare(remote),
-            wake=lambda: self.files.wake(),
+            waiting=lambda file, seconds: self.files.waiting(file, seconds),
             failed=lambda file: self.files.failed(file),
             limits=limits,
         )

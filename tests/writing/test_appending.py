@@ -163,7 +163,7 @@ async def test_one_host_on_a_bad_line_writes_each_line_once(
     after: bool,
     autojump_clock: MockClock,
 ) -> None:
-    """A gateway says SlowDown after the store has done its work, too."""
+    """S12.3: A gateway says SlowDown after the store has done its work, too."""
     fake = FakeStore(conditions=conditions, digest=digest)
     store = FaultyStore(fake)
     log = await ready(store, base=await begun(fake, b"0\n"), shared=shared)
@@ -176,7 +176,7 @@ async def test_one_host_on_a_bad_line_writes_each_line_once(
 async def test_anothers_line_of_the_same_length_is_not_taken_for_ours(
     autojump_clock: MockClock,
 ) -> None:
-    """Nobody else had been seen; the digest of that place tells whose line it is."""
+    """S6.4: Nobody else had been seen; the digest of that place tells whose line it is."""
     fake = Meddled(loses(b"their line\n", AnswerLost("reset")))
     log = await ready(fake, base=await begun(fake, b"a\n"))
     await log.write(b"our line 1\n")
@@ -184,7 +184,7 @@ async def test_anothers_line_of_the_same_length_is_not_taken_for_ours(
 
 
 async def test_our_line_is_found_before_theirs(autojump_clock: MockClock) -> None:
-    """It was stored, others have appended since, and the answer was lost."""
+    """S6.4: It was stored, others have appended since, and the answer was lost."""
     fake = FakeStore()
 
     class Busy(FaultyStore):
@@ -205,10 +205,18 @@ async def test_our_line_is_found_before_theirs(autojump_clock: MockClock) -> Non
     assert fake.data("log") == b"a\nours\ntheirs\nmore\n"
 
 
+async def test_two_identical_lines_and_a_lost_answer(autojump_clock: MockClock) -> None:
+    """S6.6: nothing tells whose the one line is that is there; it is told as stored to both."""
+    fake = Meddled(loses(b"same line\n", AnswerLost("reset")))
+    log = await ready(fake, base=await begun(fake, b"a\n"))
+    await log.write(b"same line\n")
+    assert fake.data("log") == b"a\nsame line\n"
+
+
 async def test_where_nothing_tells_whose_line_it_is_the_writer_is_told(
     autojump_clock: MockClock,
 ) -> None:
-    """No digests, and another host is known to append: neither doubled nor lost unheard."""
+    """S6.5: No digests, and another host is known to append: neither doubled nor lost unheard."""
     fake = Meddled(
         adds(b"theirs 1\n"), nothing, loses(b"theirs 2\n", AnswerLost("x")), digest=False
     )
@@ -297,7 +305,7 @@ async def test_a_look_that_lags_behind_doubles_nothing(autojump_clock: MockClock
 async def test_who_is_alone_with_an_object_is_told_of_another_writer(
     autojump_clock: MockClock,
 ) -> None:
-    """Without O_APPEND the end is where it was: theirs stays, and ours is not stored."""
+    """S6.7: Without O_APPEND the end is where it was: theirs stays, and ours is not stored."""
     for conditions in ((), tuple(Verb)):
         fake = FakeStore(conditions=conditions)
         log = await ready(fake, base=await begun(fake, b"a"), shared=False)
@@ -311,7 +319,7 @@ async def test_who_is_alone_with_an_object_is_told_of_another_writer(
 async def test_a_replacement_of_the_same_length_is_not_appended_to_after_a_lost_answer(
     autojump_clock: MockClock,
 ) -> None:
-    """Without O_APPEND the object must be the one that was known, not one of its length."""
+    """S6.7: Without O_APPEND the object must be the one that was known, not one of its length."""
     fake = FakeStore()
 
     async def replaced(store: Meddled) -> None:
@@ -326,7 +334,8 @@ async def test_a_replacement_of_the_same_length_is_not_appended_to_after_a_lost_
 
 
 async def test_a_log_that_another_host_has_deleted_is_begun_anew(autojump_clock: MockClock) -> None:
-    """O_APPEND creates: neither the first line after that fails, nor one of a held descriptor."""
+    """S6.8: O_APPEND creates: neither the first line after that fails, nor one of a held
+    descriptor."""
     for conditions in ((), tuple(Verb)):
         fake = FakeStore(conditions=conditions)
         log = await ready(fake, base=await begun(fake, b"old\n"))
@@ -342,7 +351,7 @@ async def test_a_log_that_another_host_has_deleted_is_begun_anew(autojump_clock:
 async def test_two_hosts_begin_one_log_at_once(
     conditions: Sequence[Verb], autojump_clock: MockClock
 ) -> None:
-    """Both lines are there, also where the store would let one replace the other."""
+    """S6.1: Both lines are there, also where the store would let one replace the other."""
     fake = FakeStore(conditions=conditions)
     first, second = await ready(fake), await ready(fake, seed=1)
     async with trio.open_nursery() as nursery:
@@ -353,7 +362,7 @@ async def test_two_hosts_begin_one_log_at_once(
 
 @pytest.mark.parametrize("lost", [False, True])
 async def test_many_hosts_append_to_one_log(lost: bool, autojump_clock: MockClock) -> None:
-    """Each line lands once; nobody starves; only a lost answer can be an error."""
+    """S6.1, S6.3: Each line lands once; nobody starves; only a lost answer can be an error."""
     fake = FakeStore()
     told = 0
 
@@ -406,7 +415,7 @@ async def test_many_hosts_append_to_one_log(lost: bool, autojump_clock: MockCloc
 
 
 async def test_a_large_body_is_not_sent_again_and_again(autojump_clock: MockClock) -> None:
-    """Beside a busy host it loses one race, and is put wherever the end is."""
+    """S6.3: Beside a busy host it loses one race, and is put wherever the end is."""
     fake = FakeStore()
 
     class Crowded(FaultyStore):
@@ -434,7 +443,7 @@ async def test_a_large_body_is_not_sent_again_and_again(autojump_clock: MockCloc
 
 
 async def test_nothing_is_appended_where_appends_are_not_proven(autojump_clock: MockClock) -> None:
-    """A plain S3 server would replace the object of the other host by our line."""
+    """S6.9: A plain S3 server would replace the object of the other host by our line."""
     fake = FakeStore(append=False, compose=False)
     log = await ready(fake)
     await fake.put("log", [b"theirs\n"], METADATA)
@@ -466,7 +475,7 @@ async def test_a_server_in_trouble_gets_time(autojump_clock: MockClock) -> None:
 
 @pytest.mark.parametrize("verb", ["append", "head"])
 async def test_one_append_takes_one_deadline(verb: str, autojump_clock: MockClock) -> None:
-    """However its requests stall: the waits do not add up."""
+    """S12.2: However its requests stall: the waits do not add up."""
     fake = FakeStore()
     store = FaultyStore(fake)
     log = await ready(store, base=await begun(fake, b"a"), patience=10)
@@ -526,7 +535,7 @@ async def test_a_conflict_without_end_is_told(autojump_clock: MockClock) -> None
 
 @pytest.mark.parametrize("size", [90, 100, 101, 1000])
 async def test_appends_go_on_beyond_the_count(size: int, autojump_clock: MockClock) -> None:
-    """The object is copied onto itself, in parts where it is too large for one copy."""
+    """S6.10: The object is copied onto itself, in parts where it is too large for one copy."""
     fake = FakeStore(limits=LIMITS)
     data = bytes(number % 251 for number in range(size))
     log = await ready(fake, base=await begun(fake, data), shared=False, limits=LIMITS)

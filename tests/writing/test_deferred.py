@@ -24,7 +24,7 @@ MODE = str(0o100600)
 
 
 async def test_a_mode_that_is_set_during_an_outage(autojump_clock: MockClock) -> None:
-    """It is kept however long that takes, told as failed meanwhile, and stored then."""
+    """S10.3: It is kept however long that takes, told as failed meanwhile, and stored then."""
     fake = FakeStore()
     store = FaultyStore(fake)
     async with workbench(store) as bench:
@@ -44,7 +44,7 @@ async def test_a_mode_that_is_set_during_an_outage(autojump_clock: MockClock) ->
 async def test_a_mode_that_the_store_refuses(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Said once, and not tried for ever."""
+    """S10.3: Said once, and not tried for ever."""
     store = FaultyStore(FakeStore(), Fault("copy", AccessDenied("no"), key="f", count=-1))
     async with workbench(store) as bench:
         await store_file(bench, "f", b"x")
@@ -84,7 +84,7 @@ async def test_fsync_of_a_mode_that_could_not_be_stored(autojump_clock: MockCloc
 
 
 async def test_metadata_of_more_than_one_copy_takes(autojump_clock: MockClock) -> None:
-    """`touch` and `chmod` of an object beyond 5 GiB."""
+    """S10.2: `touch` and `chmod` of an object beyond 5 GiB."""
     limits = Limits(max_copy=16, min_part=8)
     store = Rival(limits=limits)
     await store.put("large", [bytes(40)], Attributes())

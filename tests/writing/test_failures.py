@@ -197,7 +197,7 @@ async def test_truncate_by_path_that_is_refused(autojump_clock: MockClock) -> No
 
 
 async def test_more_than_an_object_can_hold() -> None:
-    """5 TiB and a byte is refused at once, and harms nothing that was written."""
+    """S3.5: 5 TiB and a byte is refused at once, and harms nothing that was written."""
     store = FakeStore()
     async with workbench(store) as bench:
         handle = await bench.open("f")
@@ -252,7 +252,9 @@ async def test_a_defect_is_one_files(
 async def test_a_log_that_others_append_to_is_remembered_over_opens(
     autojump_clock: MockClock,
 ) -> None:
-    """Each line is opened for anew; whose line it is, a store without digests does not tell."""
+    """S6.5: Each line is opened for anew; whose line it is, a store without digests does not
+    tell.
+    """
     fake = FakeStore(digest=False)
     store = FaultyStore(fake, Fault("append", AnswerLost("reset"), after=True, key="log", skip=2))
     await fake.put("log", [b"line 1\n"], Attributes(metadata={"mtime": "1"}))

@@ -49,6 +49,7 @@ def cut_short(path: Path, *, shared: bool = False) -> None:
 async def test_what_became_of_an_append(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, size: int | None, shared: bool, told: str
 ) -> None:
+    """S11.2."""
     cut_short(tmp_path / "journal", shared=shared)
     store = FakeStore()
     if size is not None:

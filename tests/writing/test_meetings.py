@@ -91,7 +91,7 @@ async def test_a_truncating_open_meets_a_close(autojump_clock: MockClock) -> Non
 
 
 async def test_truncate_by_path_meets_a_close(autojump_clock: MockClock) -> None:
-    """When truncate(2) has returned, the object has that length."""
+    """S1.6: When truncate(2) has returned, the object has that length."""
     fake = FakeStore()
     store = FaultyStore(fake, Fault("put", delay=1.0))
     async with workbench(store) as bench:
@@ -109,7 +109,7 @@ async def test_truncate_by_path_meets_a_close(autojump_clock: MockClock) -> None
 async def test_what_happens_below_a_directory_that_is_renamed(
     verb: str, autojump_clock: MockClock
 ) -> None:
-    """Lines, files, directories and deletions that come meanwhile are in the new one."""
+    """S5.9: Lines, files, directories and deletions that come meanwhile are in the new one."""
     fake = FakeStore()
     store = FaultyStore(fake)
     async with workbench(store) as bench:

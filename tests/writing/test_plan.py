@@ -124,7 +124,7 @@ def test_what_a_replaced_file_becomes(extents: list[Extent], expected: str) -> N
 def test_stores_that_can_less(
     extents: list[Extent], capabilities: Capabilities, expected: str
 ) -> None:
-    """The plan uses what was shown, and nothing else."""
+    """S3.6: The plan uses what was shown, and nothing else."""
     assert planned(*extents, capabilities=capabilities) == expected
 
 
@@ -138,7 +138,7 @@ def test_stores_that_can_less(
     ],
 )
 def test_what_is_refused(extents: list[Extent], capabilities: Capabilities) -> None:
-    """No plan is better than one that harms the object, or takes hours."""
+    """S3.4: No plan is better than one that harms the object, or takes hours."""
     with pytest.raises(Unsupported):
         planned(*extents, capabilities=capabilities)
 
@@ -219,8 +219,11 @@ async def test_every_plan_makes_the_bytes(data: st.DataObject, limits: Limits) -
 
 
 def test_parts_grow_with_the_file() -> None:
-    """No upload has more parts than the store takes: runs of them become objects first."""
+    """S3.5: No upload has more parts than the store takes: runs of them become objects first."""
     few = Limits(max_parts=3, min_part=8)
+    rope = Rope(Range(A, 1, 99 * MIB))
+    with pytest.raises(Unsupported):
+        compile_rope(rope, OLD, OLD, APPEND_ONLY, replace(few, max_part=MIB))
     rope = Rope(*(Range(A, number * 100, 50) for number in range(20)))
     target = RemoteObject("target", rope.size, "")
     for current in (None, OLD):

@@ -6,6 +6,7 @@ import os
 from collections.abc import Awaitable, Callable
 
 import pytest
+import trio
 from trio.testing import MockClock
 
 from kontenumfs.protocol.dialect import Limits
@@ -16,6 +17,7 @@ from kontenumfs.protocol.errors import (
     FileMissing,
     NameTooLong,
     NoSuchKey,
+    PreconditionFailed,
     UnexpectedAnswer,
     Unsupported,
 )
@@ -23,7 +25,7 @@ from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import Attributes, ListPage, ObjectInfo
 from kontenumfs.store.fake import FakeStore
 from kontenumfs.store.faulty import Fault, FaultyStore
-from kontenumfs.tree.node import Directory
+from kontenumfs.tree.node import Directory, File
 from tests.writing.harness import Workbench, workbench
 from tests.writing.rival import Rival
 from tests.writing.test_meetings import contents, store_file
@@ -48,7 +50,7 @@ async def directory(bench: Workbench, name: str, **files: bytes) -> Directory:
 
 
 async def test_a_log_that_has_grown_since_it_was_seen(autojump_clock: MockClock) -> None:
-    """`mv log log.1`, and a header written through an old descriptor: their line stays."""
+    """S5.4: `mv log log.1`, and a header written through an old descriptor: their line stays."""
     store = Rival()
     async with workbench(store) as bench:
         await store_file(bench, "log", b"one\n")
@@ -79,7 +81,7 @@ async def test_a_copy_after_a_rename_is_whole(autojump_clock: MockClock) -> None
 async def test_a_line_that_comes_while_a_log_is_rotated(
     operation: str, autojump_clock: MockClock
 ) -> None:
-    """logrotate here, appenders there: the line is in the old log or in the new one, once."""
+    """S5.1: logrotate here, appenders there: the line is in the old log or in the new one, once."""
     store = Rival()
     async with workbench(store) as bench:
         await store_file(bench, "log", b"one\n")
@@ -94,8 +96,52 @@ async def test_a_line_that_comes_while_a_log_is_rotated(
     assert "log" not in store.objects
 
 
+async def test_a_log_whose_appenders_never_pause(autojump_clock: MockClock) -> None:
+    """S5.3: the rename is tried for its deadline, many times, and fails; the log is whole."""
+    store, lines = Rival(), 0
+
+    async def more() -> None:
+        nonlocal lines
+        lines += 1
+        store.before("CopyObject", "log.1", more)
+        await store.appends("log", b"line\n")()
+
+    async with workbench(store) as bench:
+        await store_file(bench, "log", b"one\n")
+        store.before("CopyObject", "log.1", more)
+        with pytest.raises(PreconditionFailed):
+            await rename(bench, "log", "log.1")
+        assert trio.current_time() > 50
+        assert (await bench.find("log")).info is not None
+    assert lines > 300, "pauses are short, for nobody else makes any"
+    assert contents(store) == {"log": b"one\n" + b"line\n" * lines}
+
+
+async def test_a_log_whose_appenders_pause_now_and_then(autojump_clock: MockClock) -> None:
+    """S5.1: what was seen before a wait is not relied on after it."""
+    store = Rival()
+
+    async def chatter() -> None:
+        while True:
+            await trio.sleep(0.05)
+            if "log" not in store.objects:
+                return
+            await store.appends("log", b"line\n")()
+
+    async with workbench(store) as bench:
+        await store_file(bench, "log", b"one\n")
+        for _ in range(5):
+            store.before("CopyObject", "log.1", store.appends("log", b"line\n"))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(chatter)
+            await rename(bench, "log", "log.1")
+        assert trio.current_time() < 30
+    assert store.has_acted
+    assert set(contents(store)) == {"log.1"}
+
+
 async def test_a_log_that_is_begun_anew_while_it_is_rotated(autojump_clock: MockClock) -> None:
-    """Another host rotates the same log: what it begins under the old name stays there."""
+    """S5.3: Another host rotates the same log: what it begins under the old name stays there."""
     store = Rival()
 
     async def rotate() -> None:
@@ -111,7 +157,7 @@ async def test_a_log_that_is_begun_anew_while_it_is_rotated(autojump_clock: Mock
 
 
 async def test_a_file_that_another_host_deletes_first(autojump_clock: MockClock) -> None:
-    """There is nothing to rename any more, and nothing appears."""
+    """S5.3: There is nothing to rename any more, and nothing appears."""
     store = Rival()
     async with workbench(store) as bench:
         await store_file(bench, "f", b"content")
@@ -124,7 +170,9 @@ async def test_a_file_that_another_host_deletes_first(autojump_clock: MockClock)
 async def test_bytes_that_another_host_has_put_keep_their_time_and_headers(
     autojump_clock: MockClock,
 ) -> None:
-    """`mv a b` of a file that was replaced: nothing of the old object is pasted onto the new."""
+    """S5.2: `mv a b` of a file that was replaced: nothing of the old object is pasted onto
+    the new.
+    """
     store = Rival()
     async with workbench(store) as bench:
         await store_file(bench, "a", b"old")
@@ -141,7 +189,7 @@ async def test_bytes_that_another_host_has_put_keep_their_time_and_headers(
 
 
 async def test_no_replace_meets_a_name_that_another_host_makes(autojump_clock: MockClock) -> None:
-    """`mv -n mine lock` on two hosts: one of them has it, and both objects are whole."""
+    """S5.5: `mv -n mine lock` on two hosts: one of them has it, and both objects are whole."""
     store = Rival()
     async with workbench(store) as bench:
         await store_file(bench, "mine", b"mine")
@@ -160,7 +208,7 @@ async def test_no_replace_meets_a_name_that_another_host_makes(autojump_clock: M
 async def test_a_name_that_another_host_has_made_is_not_replaced(
     kind: str, autojump_clock: MockClock
 ) -> None:
-    """symlink(), mkdir() and mv -n within the ttl: EEXIST, and their object as it was."""
+    """S5.5: symlink(), mkdir() and mv -n within the ttl: EEXIST, and their object as it was."""
     store = Rival()
     async with workbench(store) as bench:
         root, key = bench.tree.root, "d/" if kind == "directory" else "d"
@@ -180,7 +228,9 @@ async def test_a_name_that_another_host_has_made_is_not_replaced(
 
 
 async def test_an_empty_file_over_an_existing_one(autojump_clock: MockClock) -> None:
-    """`: > new; mv new page` while new is open: the CDN has the old page or the new, always."""
+    """S5.6: `: > new; mv new page` while new is open: the CDN has the old page or the new,
+    always.
+    """
     store = FakeStore()
     async with workbench(store) as bench:
         await store_file(bench, "page", b"old")
@@ -193,7 +243,7 @@ async def test_an_empty_file_over_an_existing_one(autojump_clock: MockClock) -> 
 
 
 async def test_rmdir_of_a_directory_with_a_directory_that_no_store_shows() -> None:
-    """On stores without markers a directory is this mount's alone: ENOTEMPTY all the same."""
+    """S9.8: On stores without markers a directory is this mount's alone: ENOTEMPTY all the same."""
 
     class Slashless(FakeStore):
         async def put(self, key, body, attributes, **conditions):  # type: ignore[no-untyped-def]
@@ -225,7 +275,7 @@ async def test_a_line_that_comes_while_a_directory_is_renamed(autojump_clock: Mo
 
 
 async def test_a_directory_rename_that_fails_changes_nothing(autojump_clock: MockClock) -> None:
-    """One copy of many is refused: no copy stays, and who repeats it has a free name."""
+    """S5.7: One copy of many is refused: no copy stays, and who repeats it has a free name."""
     fake = FakeStore()
     store = FaultyStore(fake, Fault("copy", AccessDenied("no"), key="e/c"))
     async with workbench(store) as bench:
@@ -239,7 +289,7 @@ async def test_a_directory_rename_that_fails_changes_nothing(autojump_clock: Moc
 
 
 async def test_a_directory_with_a_key_that_would_be_too_long(autojump_clock: MockClock) -> None:
-    """Refused before the first copy."""
+    """S5.7: Refused before the first copy."""
     fake = FakeStore()
     await fake.put("d/" + "x" * 1000, [b"x"], Attributes())
     await fake.put("d/a", [b"a"], Attributes())
@@ -254,7 +304,7 @@ async def test_a_directory_with_a_key_that_would_be_too_long(autojump_clock: Moc
 async def test_a_directory_rename_that_was_killed_is_repeated(
     deleted: int, autojump_clock: MockClock
 ) -> None:
-    """`mv -T d e` after a crash between the copies, or between the deletes."""
+    """S5.8: `mv -T d e` after a crash between the copies, or between the deletes."""
     fake = FakeStore()
     async with workbench(fake) as bench:
         await directory(bench, "d", a=b"1", b=b"2", c=b"3")
@@ -325,7 +375,7 @@ async def test_a_store_that_cannot_copy_a_marker(autojump_clock: MockClock) -> N
 async def test_renaming_more_than_one_copy_takes(
     overwrite: bool, autojump_clock: MockClock
 ) -> None:
-    """Beyond 5 GiB, in parts; a line that comes meanwhile is there too."""
+    """S5.11: Beyond 5 GiB, in parts; a line that comes meanwhile is there too."""
     store = Rival(limits=TINY)
     async with workbench(store, limits=TINY) as bench:
         await store.puts("large", bytes(40), **{"mode": "33152"})()
@@ -338,7 +388,8 @@ async def test_renaming_more_than_one_copy_takes(
 
 
 async def test_a_plain_server_cannot_rename_a_large_object(autojump_clock: MockClock) -> None:
-    """No compose goes to a store that would take its XML for the object: both stay as they are."""
+    """S5.11: No compose goes to a store that would take its XML for the object: both stay as they
+    are."""
     store = FakeStore(append=False, compose=False, min_range_source=1 << 40, limits=TINY)
     await store.put("large", [bytes(40)], Attributes())
     await store.put("old", [b"old"], Attributes())
@@ -373,3 +424,49 @@ async def test_the_count_of_appends_begins_anew_and_keeps_a_rules_acl() -> None:
     assert sent is not None
     assert sent.headers == {"content-type": "video/mp2t", "x-amz-acl": "public-read"}
     assert sent.metadata == {"mode": "33188"}
+
+
+# Renames that fail
+
+
+@pytest.mark.parametrize("verb", ["copy", "delete"])
+@pytest.mark.parametrize("name", ["f", "d"])
+async def test_a_refused_rename_leaves_the_writers_alone(
+    name: str, verb: str, autojump_clock: MockClock
+) -> None:
+    """One 403 on a copy or on a deletion: who has the file open, or one below, goes on."""
+    fake = FakeStore()
+    store = FaultyStore(fake)
+    async with workbench(store) as bench:
+        made = await directory(bench, "d", f=b"old")
+        await store_file(bench, "f", b"old")
+        node = made.children["f"] if name == "d" else await bench.find("f")
+        assert isinstance(node, File)
+        writer = await bench.files.open(node, os.O_WRONLY | os.O_APPEND, 0)
+        await writer.write(0, b" and more")
+        await bench.capabilities.get()
+        many = verb == "delete" and name == "d"
+        store.add(Fault("delete_many" if many else verb, AccessDenied("no"), count=1))
+        with pytest.raises(AccessDenied):
+            await rename(bench, name, "new")
+        assert not [key for key in fake.objects if key.startswith("new/")]
+        await writer.write(0, b" and more")
+        await bench.close(writer)
+    key = "d/f" if name == "d" else "f"
+    assert fake.data(key) == b"old and more and more"
+
+
+async def test_a_refused_rename_of_a_file_that_waits_for_its_name(
+    autojump_clock: MockClock,
+) -> None:
+    """`rsync`, and one 403: the bytes stay, and are stored under the name that the file has."""
+    fake = FakeStore()
+    store = FaultyStore(fake, Fault("put", AccessDenied("no"), key="f"))
+    async with workbench(store) as bench:
+        handle = await bench.open(".f.abcdef", os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        await handle.write(0, b"content")
+        await bench.close(handle)
+        with pytest.raises(AccessDenied):
+            await rename(bench, ".f.abcdef", "f")
+        await trio.sleep(10)
+    assert contents(fake) == {".f.abcdef": b"content"}

@@ -5,6 +5,7 @@
 import os
 
 import pytest
+import trio
 from trio.testing import MockClock
 
 from kontenumfs.protocol.dialect import Limits
@@ -26,17 +27,17 @@ OLD = bytes(range(60))
 async def test_a_line_that_comes_while_a_file_is_changed(
     change: str, operation: str, autojump_clock: MockClock
 ) -> None:
-    """Whenever it comes, it stays, and whoever would have cut it off is told."""
+    """S3.3: Whenever it comes, it stays, and whoever would have cut it off is told."""
     store = Rival(limits=SMALL)
     await store.put("log", [OLD], Attributes())
     async with workbench(store, limits=SMALL) as bench:
         await bench.capabilities.get()
         handle = await bench.files.open(await bench.find("log"), os.O_WRONLY, 0)
-        assert handle.file is not None
         if change in ("middle", "begin"):
             await handle.write(30 if change == "middle" else 0, b"xyz")
         else:
-            await handle.file.truncate(20 if change == "shorter" else 8 << 20)
+            size = 20 if change == "shorter" else 8 << 20
+            await bench.files.truncate(handle.node, size, handle)
         store.before(operation, "log", store.appends("log", b"theirs\n"))
         with pytest.raises((PreconditionFailed, WriterConflict)):
             await bench.close(handle)
@@ -50,7 +51,7 @@ async def test_a_line_that_comes_while_a_file_is_changed(
 async def test_a_source_of_a_copy_that_is_replaced_by_as_many_bytes(
     operation: str, exists: bool, autojump_clock: MockClock
 ) -> None:
-    """`cat a b > c`: no mixture is left under the name, and an old object stays."""
+    """S4.3: `cat a b > c`: no mixture is left under the name, and an old object stays."""
     store = Rival(limits=SMALL)
     await store.put("a", [b"old a"], Attributes())
     await store.put("b", [b"old b"], Attributes())
@@ -72,7 +73,7 @@ async def test_a_source_of_a_copy_that_is_replaced_by_as_many_bytes(
 
 
 async def test_a_copy_to_a_new_name_is_one_compose(autojump_clock: MockClock) -> None:
-    """`cat a b > c` costs what it did, and HEADs of what it was made of."""
+    """`cat a b > c` costs what it did, and HEADs of the name and of what it is made of."""
     store = FakeStore()
     await store.put("a", [b"a"], Attributes())
     await store.put("b", [b"b"], Attributes())
@@ -85,5 +86,26 @@ async def test_a_copy_to_a_new_name_is_one_compose(autojump_clock: MockClock) ->
         before = len(store.calls)
         await bench.close(target)
         made = [call.operation for call in store.calls[before:]]
-    assert sorted(made) == ["ComposeObject", "HeadObject", "HeadObject", "HeadObject"]
+    assert sorted(made) == ["ComposeObject", *["HeadObject"] * 4]
     assert store.data("c") == b"ab"
+
+
+async def test_an_open_for_writing_sees_what_is_there_now(autojump_clock: MockClock) -> None:
+    """S3.2: one HEAD where what is known is older than a second, and none where it is not."""
+    store = Rival(limits=SMALL)
+    await store.put("f", [OLD], Attributes())
+    async with workbench(store, limits=SMALL) as bench:
+        await bench.capabilities.get()
+        node = await bench.find("f")
+        await bench.tree.describe(node)
+        await trio.sleep(1.5)
+        await store.puts("f", b"their new and longer object" * 4)()
+        before = len(store.calls)
+        handle = await bench.files.open(node, os.O_WRONLY, 0)
+        await handle.write(0, b"THEIR")
+        assert [call.operation for call in store.calls[before:]] == ["HeadObject"]
+        await bench.close(handle)
+        assert store.data("f") == b"THEIR" + (b"their new and longer object" * 4)[5:]
+        before = len(store.calls)
+        await bench.close(await bench.files.open(node, os.O_WRONLY, 0))
+        assert store.calls[before:] == []

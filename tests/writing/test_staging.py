@@ -5,6 +5,7 @@
 import shutil
 from pathlib import Path
 
+from kontenumfs.daemon.safe_files import open_safely
 from kontenumfs.store.api import Attributes, ListPage
 from kontenumfs.store.fake import FakeStore
 from kontenumfs.writing.staging import Staging
@@ -16,7 +17,7 @@ DAY = 24 * 3600
 def started(file: Path | None, now: float = 0.0) -> Staging:
     """A mount at the place where all mounts of this test are."""
     staging = Staging("p/", "name", wall=lambda: now)
-    staging.claim(file)
+    staging.claim(file, open_safely)
     return staging
 
 
@@ -41,7 +42,9 @@ async def test_a_dead_daemon_has_one_heir(tmp_path: Path) -> None:
 
 
 async def test_clones_leave_each_other_alone(tmp_path: Path) -> None:
-    """One host name, one mountpoint, and a file that was copied with the machine, or shared."""
+    """S7.7: One host name, one mountpoint, and a file that was copied with the machine, or
+    shared.
+    """
     store = FakeStore(now=lambda: 100.0)
     first = started(tmp_path / "identity", 100.0)
     await fill(store, first)
@@ -57,7 +60,7 @@ async def test_clones_leave_each_other_alone(tmp_path: Path) -> None:
 
 
 async def test_what_nobody_owns_up_to_goes_when_it_is_a_day_old(tmp_path: Path) -> None:
-    """A machine that never came back."""
+    """S11.3: A machine that never came back."""
     store = FakeStore(now=lambda: 100.0)
     await fill(store, started(None))
     await started(None, 100.0 + DAY - 60).clear(store)

@@ -32,8 +32,8 @@ class Place:
     granted: bool = False
     heard: float = 0.0
 
-    def touch(self) -> None:
-        """There is progress."""
+    def move(self) -> None:
+        """Something was sent or received."""
         self.heard = trio.current_time()
 
     @property
@@ -42,7 +42,7 @@ class Place:
         return self.heard + self.patience
 
 
-class Admission:
+class Places:
     """Places for requests to one origin.
 
     Requests that make progress have `places` at most, and lookups a few more of their own. One of
@@ -68,7 +68,7 @@ class Admission:
         """The one among those who wait that looks at the clock for all of them."""
 
     @asynccontextmanager
-    async def place(self, key: bytes, *, is_lookup: bool, is_long: bool) -> AsyncIterator[Place]:
+    async def take(self, key: bytes, *, is_lookup: bool, is_long: bool) -> AsyncIterator[Place]:
         """Wait for a place, and have it for the length of the block."""
         patience = STALLED_BODY_SECONDS if is_long else STALLED_SECONDS
         place = Place(key, is_lookup, patience)
@@ -93,7 +93,9 @@ class Admission:
                 self._dispatch()
         finally:
             if self._keeper is place:
-                self._keeper = next((other for other in self._waiting() if other is not place), None)
+                self._keeper = next(
+                    (other for other in self._waiting() if other is not place), None
+                )
                 if self._keeper is not None:
                     self._keeper.wake.set()
 
@@ -143,6 +145,6 @@ class Admission:
 
     def _grant(self, place: Place) -> None:
         place.granted = True
-        place.touch()
+        place.move()
         self._moving.add(place)
         place.wake.set()
