@@ -21,7 +21,7 @@ from kontenumfs.store.api import Attributes, ObjectInfo, Store, Written
 from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version, believed, refusal
 from kontenumfs.store.calls import multipart_etag
 from kontenumfs.store.operation import cleaning_up, copied, out_of_time
-from kontenumfs.store.tasks import open_flat_nursery
+from kontenumfs.store.tasks import Spawner, open_flat_nursery
 from kontenumfs.writing.extents import Range, RemoteObject
 from kontenumfs.writing.journal import Journal
 from kontenumfs.writing.steps import Bytes, Compose, Copy, Multipart, Plan, Put, Step
@@ -113,7 +113,7 @@ class PlanRunner:
         journal: Journal,
         *,
         parallel: int = PARALLEL_REQUESTS,
-        nursery: trio.Nursery | None = None,
+        nursery: Spawner | None = None,
     ) -> None:
         self.store = store
         self._nursery = nursery
