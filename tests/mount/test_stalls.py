@@ -3,40 +3,108 @@
 """Uploads that stall hold up nobody but who waits for them."""
 
 import os
-import subprocess
-from contextlib import ExitStack
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from tests.harness.emulator import Emulator
-from tests.harness.mounts import MountFactory, kontenumfs, run, shell
+from tests.harness.mounts import (
+    MountedBucket,
+    MountFactory,
+    await_end,
+    kontenumfs,
+    run,
+    shell,
+    wait_until,
+)
 
-STALLED = 40
-"""More than there are connections."""
+STALLED = 200
+"""Far more than there are connections."""
 HANGS = 600.0
+MIB = 1 << 20
+
+
+class Writers:
+    """Programs that write a file each and close it."""
+
+    def __init__(self, directory: Path, count: int, size: int) -> None:
+        self.ended = 0
+        self._size = size
+        paths = [directory / f"stalled-{number}" for number in range(count)]
+        self.threads = [threading.Thread(target=self._write, args=(path,)) for path in paths]
+
+    def _write(self, path: Path) -> None:
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+            try:
+                os.write(handle, bytes(self._size))
+            finally:
+                os.close(handle)
+        except OSError:
+            self.ended += 1
+
+
+@contextmanager
+def stalled(mounted: MountedBucket, emulator: Emulator, size: int = 2) -> Iterator[Writers]:
+    """Uploads that hang at the store while the block runs."""
+    emulator.fault(op="PutObject", key=mounted.key("stalled-*"), delay=HANGS, count=None)
+    writers = Writers(mounted.path, STALLED, size)
+    for thread in writers.threads:
+        thread.start()
+    wait_until(lambda: sum(fault["seen"] for fault in emulator.faults()) >= 16)
+    try:
+        yield writers
+    finally:
+        for thread in writers.threads:
+            thread.join(120)
 
 
 def test_what_memory_knows_is_answered_while_uploads_stall(
     mount: MountFactory, own_emulator: Emulator
 ) -> None:
     """S9.9: FAULTS 5.1: ls, stat and statfs of a cached directory, and a write of another key."""
-    mounted = mount("deadline=20", server=own_emulator)
+    mounted = mount("deadline=40", server=own_emulator)
+    mounted.expected = "stalled|not stored|could not"
     shell("mkdir cached; touch cached/{1..9}; ls -l cached", mounted.path)
-    own_emulator.fault(op="PutObject", key=mounted.key("stalled-*"), delay=HANGS, count=None)
-    with ExitStack() as stack:
-        writers = []
-        for number in range(STALLED):
-            command = f"echo x > {mounted.path}/stalled-{number}"
-            writers.append(stack.enter_context(subprocess.Popen(["bash", "-c", command])))
+    with stalled(mounted, own_emulator) as writers:
         for _ in range(3):
             run("stat", mounted.path / "cached" / "1")
             run("ls", "-l", mounted.path / "cached")
             os.statvfs(mounted.path)
         shell("echo stored > other", mounted.path)
         assert mounted.fetch("other") == b"stored\n"
-        hanging = sum(writer.poll() is None for writer in writers)
-        assert hanging > 20, "the rest was not asked after the stalled ones had ended"
-        mounted.expected = "stalled|not stored|could not"
-        for writer in writers:
-            writer.wait(60)  # one deadline for all of them, not one after another
-    assert mounted.peak_memory() < 300 << 20
+        assert not writers.ended, "some were asked after the stalled ones had ended"
+        os.kill(mounted.daemon(), 0)
+    assert writers.ended == STALLED
+    assert mounted.peak_memory() < 200 * MIB
     own_emulator.clear_faults()
     kontenumfs("unmount", mounted.path)
+
+
+def test_memory_stays_bounded_while_large_writes_stall(
+    mount: MountFactory, own_emulator: Emulator
+) -> None:
+    """FAULTS 5.1: 200 programs write a MiB each, of which memory takes a part."""
+    mounted = mount("deadline=20", "memory=16M", server=own_emulator)
+    mounted.expected = "stalled|not stored|could not"
+    with stalled(mounted, own_emulator, size=MIB):
+        os.statvfs(mounted.path)
+        run("stat", mounted.path)
+    assert mounted.peak_memory() < 200 * MIB
+    own_emulator.clear_faults()
+    kontenumfs("unmount", mounted.path)
+
+
+def test_the_end_comes_in_one_deadline_while_uploads_stall(
+    mount: MountFactory, own_emulator: Emulator
+) -> None:
+    """SIGTERM: nobody has to kill the daemon, and what was not stored is told."""
+    mounted = mount("deadline=10", server=own_emulator)
+    mounted.expected = "stalled|not stored|could not|were not sent"
+    with stalled(mounted, own_emulator):
+        daemon = mounted.daemon()
+        os.kill(daemon, signal.SIGTERM)
+        await_end(daemon)
+    assert "Traceback" not in mounted.log.read_text()
