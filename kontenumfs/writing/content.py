@@ -295,13 +295,8 @@ class Content:
         upload = await self._open_upload(direct=direct)
         held = self.rope.literal
         self.rope.fill_holes(ZERO_BLOCK, short_hole(self.rope))
-        runs = list(self.rope.literals())
-        body = Bytes(tuple(piece for _, run in runs for piece in run), self.rope.literal)
-        offset = upload.object.size
-        for at, run in runs:
-            length = sum(len(piece) for piece in run)
-            self.rope.splice(at, Range(upload.object, offset, length))
-            offset += length
+        length = self.rope.literal
+        body = Bytes(tuple(self.rope.gather(upload.object, upload.object.size)), length)
         # Zeros take no memory, but a part that is all but zeros takes its time.
         count = max(1, body.length // max(held, self._env.chunk_size, self._env.limits.min_part))
         count = min(count, self._env.limits.max_parts - upload.parts)

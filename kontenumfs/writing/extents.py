@@ -260,9 +260,26 @@ class Rope:
 
     def fill_holes(self, zeros: bytes, longest: int) -> None:
         """Make bytes of every hole of at most `longest`, for they are about to be sent."""
-        for start, extent in list(zip(self._starts, self._extents, strict=True)):
+        for at, extent in enumerate(self._extents):
             if isinstance(extent, Zeros) and extent.length <= longest:
-                self.splice(start, Literal(memoryview(zeros)[: extent.length]))
+                filled = Literal(memoryview(zeros)[: extent.length])
+                self._count([extent], -1)
+                self._count([filled], 1)
+                self._extents[at] = filled
+
+    def gather(self, source: RemoteObject, offset: int) -> list[Piece]:
+        """Take all bytes that are here only out; they become those of `source` from `offset` on."""
+        taken: list[Piece] = []
+        extents, self._extents, self._starts = self._extents, [], []
+        self.size = self.literal = self.holes = 0
+        for extent in extents:
+            if isinstance(extent, Literal):
+                taken.append(extent.data)
+                self._push(Range(source, offset, extent.length))
+                offset += extent.length
+            else:
+                self._push(extent)
+        return taken
 
     def begins_with(self, source: RemoteObject, length: int) -> bool:
         """Whether the first `length` bytes are still those of `source`."""
@@ -278,21 +295,6 @@ class Rope:
         self._extents[0] = Range(first.source, first.offset, first.length + count)
         self._starts[1:] = [start + count for start in self._starts[1:]]
         self.size += count
-
-    def literals(self) -> Iterator[tuple[int, list[Piece]]]:
-        """Every run of bytes that are here only: its offset and its buffers, in order."""
-        run: list[Piece] = []
-        begin = 0
-        for start, extent in zip(self._starts, self._extents, strict=True):
-            if isinstance(extent, Literal):
-                if not run:
-                    begin = start
-                run.append(extent.data)
-            elif run:
-                yield begin, run
-                run = []
-        if run:
-            yield begin, run
 
 
 def whole(source: RemoteObject) -> Rope:
