@@ -31,7 +31,7 @@ from kontenumfs.daemon.service import Service, end_undisturbed
 from kontenumfs.daemon.source import Source
 from kontenumfs.daemon.supervision import Supervisor
 from kontenumfs.daemon.whereabouts import CALM_SECONDS, LOOK_SECONDS, until_gone
-from kontenumfs.fuse import copy_range
+from kontenumfs.fuse import copy_range, writes
 from kontenumfs.protocol.errors import KontenumError, UserError, reported
 from kontenumfs.store.api import Store
 from kontenumfs.tree.kernel import Kernel
@@ -52,8 +52,11 @@ LEFT_IN_PLACE = "the mount is left in its place for the next start to take over"
 REQUESTS_AT_ONCE = 4096
 """Kernel requests under way at once, so that what memory can answer does not wait for the store.
 
-One that waits costs some 20 KiB, and a write what it brings: at most 1 MiB for each process.
+One that waits costs some 20 KiB: writes, which bring more, are counted apart (fuse.writes).
 """
+REQUESTS_AND_WRITES = 48
+"""The same without the extension: a write holds two buffers of 1 MiB beside the budget, pyfuse3's
+and its own. Stalled requests of more keys than this hold up the rest."""
 COPIES_AT_ONCE = 32
 """copy_file_range handlers under way at once."""
 
@@ -164,6 +167,7 @@ class Mount:
             pyfuse3.init(parts.operations, device, self._fuse_options())
         try:
             copy_range.install(parts.operations.copy_range, supervisor, at_once=COPIES_AT_ONCE)
+            taken = writes.install(parts.operations.write, supervisor, room=self._options.memory)
             parts.start(supervisor)
             supervisor.keep(partial(self._clear_up, parts.journal), "what was left behind")
             supervisor.keep(partial(self._obey_signals, parts, service, report), "signals")
@@ -172,7 +176,7 @@ class Mount:
             supervisor.keep(service.run, "service manager")
             supervisor.keep(partial(self._follow, parts.files, service, report), "whereabouts")
             supervisor.keep(partial(self._announce, service), "self-check")
-            await self._answer_kernel()
+            await self._answer_kernel(REQUESTS_AT_ONCE if taken else REQUESTS_AND_WRITES)
             self._unmounted.set()
             # From here on systemd's or a user's signal must not cut the last uploads short.
             await self._drain(parts.files, service)
@@ -186,10 +190,10 @@ class Mount:
             parts.journal.close()
             self._staging.close()
 
-    async def _answer_kernel(self) -> None:
+    async def _answer_kernel(self, at_once: int) -> None:
         """Serve until the mount is gone; a defect there is noted, and what is left is stored."""
         try:
-            await pyfuse3.main(max_tasks=REQUESTS_AT_ONCE)
+            await pyfuse3.main(max_tasks=at_once)
         except Exception as error:
             self._defect = reported(error, "the kernel's requests")
 
