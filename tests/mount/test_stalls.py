@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Uploads that stall hold up nobody but who waits for them."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+import pytest
 
 from tests.harness.emulator import Emulator
 from tests.harness.mounts import (
@@ -121,3 +124,24 @@ def test_the_end_comes_in_one_deadline_while_uploads_stall(
         os.kill(daemon, signal.SIGTERM)
         await_end(daemon)
     assert "Traceback" not in mounted.log.read_text()
+
+
+def test_a_close_of_many_fragments_ends_in_one_deadline(
+    mount: MountFactory, own_emulator: Emulator
+) -> None:
+    """FAULTS 5.3: each request is answered, after a second; all of them would take minutes."""
+    mounted = mount("deadline=3", server=own_emulator)
+    mounted.expected = "not stored|could not|left behind|no progress|no answer"
+    path = mounted.path / "file"
+    path.write_bytes(bytes(8 * MIB))
+    handle = os.open(path, os.O_WRONLY)
+    for number in range(400):
+        os.pwrite(handle, b"x", number * 20_000)
+    own_emulator.fault(op="*", key=mounted.key("*"), delay=1.0, count=None)
+    own_emulator.mark()
+    with pytest.raises(OSError, match=os.strerror(errno.ETIMEDOUT)):
+        os.close(handle)
+    assert sum(own_emulator.counts().values()) < 400
+    own_emulator.clear_faults()
+    assert mounted.fetch("file") == bytes(8 * MIB)
+    kontenumfs("unmount", mounted.path)
