@@ -198,6 +198,7 @@ class WritableFile:
         elif now < self._accounted:
             self._env.memory.release(self._accounted - now)
         self._accounted = now
+        self._env.memory.note(self, self.content.rope.literal, moving=self.sending)
 
     def _upload_ended(self) -> None:
         self._account()
