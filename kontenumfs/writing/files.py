@@ -318,7 +318,7 @@ class OpenFiles:
     async def lend(
         self, extent: Range | Zeros, file: WritableFile, at: int, *, by: Unsaved | None = None
     ) -> None:
-        """Put bytes of one file at `at` in another, which keeps them whatever becomes of the one."""
+        """Put bytes of one file at `at` in another, which keeps them come what may."""
         self._borrowers[file] = None
         await file.splice(at, extent, by=by)
 
