@@ -8,9 +8,9 @@ import trio.lowlevel
 
 from kontenumfs.protocol.dialect import Limits
 from kontenumfs.protocol.errors import Unsupported
+from kontenumfs.store.proof import CAPABLE
 from kontenumfs.writing.extents import RemoteObject, Rope, whole
 from kontenumfs.writing.planning import planned
-from tests.writing.test_plan import CAPABLE
 
 GIB = 1 << 30
 
