@@ -34,6 +34,7 @@ from kontenumfs.daemon.whereabouts import CALM_SECONDS, LOOK_SECONDS, until_gone
 from kontenumfs.fuse import copy_range, writes
 from kontenumfs.protocol.errors import KontenumError, UserError, reported
 from kontenumfs.store.api import Store
+from kontenumfs.store.tasks import Spawner
 from kontenumfs.tree.kernel import Kernel
 from kontenumfs.writing.files import OpenFiles
 from kontenumfs.writing.journal import Journal
@@ -166,8 +167,7 @@ class Mount:
         with refusals(self._mountpoint):
             pyfuse3.init(parts.operations, device, self._fuse_options())
         try:
-            copy_range.install(parts.operations.copy_range, supervisor, at_once=COPIES_AT_ONCE)
-            taken = writes.install(parts.operations.write, supervisor, room=self._options.memory)
+            at_once = self._install(parts, supervisor)
             parts.start(supervisor)
             supervisor.keep(partial(self._clear_up, parts.journal), "what was left behind")
             supervisor.keep(partial(self._obey_signals, parts, service, report), "signals")
@@ -176,7 +176,7 @@ class Mount:
             supervisor.keep(service.run, "service manager")
             supervisor.keep(partial(self._follow, parts.files, service, report), "whereabouts")
             supervisor.keep(partial(self._announce, service), "self-check")
-            await self._answer_kernel(REQUESTS_AT_ONCE if taken else REQUESTS_AND_WRITES)
+            await self._answer_kernel(at_once)
             self._unmounted.set()
             # From here on systemd's or a user's signal must not cut the last uploads short.
             await self._drain(parts.files, service)
@@ -189,6 +189,13 @@ class Mount:
             await self._close(parts.tree.kernel)
             parts.journal.close()
             self._staging.close()
+
+    def _install(self, parts: Parts, spawner: Spawner) -> int:
+        """Take what pyfuse3 does not do, or not well; returns how many requests it may have."""
+        operations = parts.operations
+        copy_range.install(operations.copy_range, spawner, at_once=COPIES_AT_ONCE)
+        taken = writes.install(operations.write, spawner, room=self._options.memory)
+        return REQUESTS_AT_ONCE if taken else REQUESTS_AND_WRITES
 
     async def _answer_kernel(self, at_once: int) -> None:
         """Serve until the mount is gone; a defect there is noted, and what is left is stored."""
