@@ -14,6 +14,7 @@ from kontenumfs.daemon.live import LiveSettings
 from kontenumfs.daemon.options import MountOptions
 from kontenumfs.daemon.safe_files import open_safely
 from kontenumfs.daemon.supervision import Supervisor
+from kontenumfs.fuse.guarding import guard
 from kontenumfs.fuse.kernel import FuseKernel
 from kontenumfs.fuse.locks import watch_locks
 from kontenumfs.fuse.operations import Operations
@@ -109,7 +110,7 @@ def assemble(
     namespace = Namespace(
         store, tree, files, deferred, markers, composer, claims, copier, wall_ns=wall_ns
     )
-    operations = _operations(tree, files, namespace, options, wall_ns)
+    operations = guard(_operations(tree, files, namespace, options, wall_ns), tree)
     watch_locks(operations, kernel)
     commands = Commands(tree, files)
     return Parts(

@@ -28,6 +28,8 @@ MNT_DETACH = 2
 class Mounted:
     """A line of a mount table (proc(5), mountinfo)."""
 
+    number: int
+    """Of the mount in its namespace."""
     device: int
     """What st_dev is there."""
     path: Path
@@ -42,7 +44,8 @@ class Mounted:
             kind = fields.index(b"-") + 1
             major, minor = fields[2].split(b":")
             device = os.makedev(int(major), int(minor))
-            return cls(device, Path(_text(fields[4])), _text(fields[kind]), _text(fields[kind + 1]))
+            path, fstype, source = (_text(fields[at]) for at in (4, kind, kind + 1))
+            return cls(int(fields[0]), device, Path(path), fstype, source)
         except (ValueError, IndexError, OverflowError):
             return None
 
@@ -123,12 +126,21 @@ def ask_mount(path: Path, device: int | None) -> None:
     """
     descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
-        # statfs is answered by nothing but the daemon; stat might be by the kernel.
-        if device is not None and os.fstat(descriptor).st_dev != device:
+        # Not by fstat(2): for st_dev the daemon would be asked for all the others, and the store
+        # by it, which may be away for hours while the mount is well.
+        if device is not None and _device_of(descriptor) != device:
             raise OSError(errno.ENODEV, "it is not what is mounted there")
+        # This is answered by nothing but the daemon, and from memory.
         os.fstatvfs(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _device_of(descriptor: int) -> int | None:
+    """What st_dev is where an open file is; None where our namespace does not have it any more."""
+    said = Path(f"/proc/self/fdinfo/{descriptor}").read_text().split()
+    number = int(said[said.index("mnt_id:") + 1])
+    return next((at.device for at in mount_table() if at.number == number), None)
 
 
 @contextmanager

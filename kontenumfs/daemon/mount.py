@@ -16,6 +16,7 @@ import trio
 from kontenumfs.daemon.assembly import Parts, assemble
 from kontenumfs.daemon.commands import Commands
 from kontenumfs.daemon.control import Control
+from kontenumfs.daemon.draining import Draining
 from kontenumfs.daemon.dump import log_state
 from kontenumfs.daemon.ending import Ending
 from kontenumfs.daemon.kernel import FSTYPE, abort, end_connection, holders, refusals, uppermost
@@ -29,22 +30,24 @@ from kontenumfs.daemon.report import Report
 from kontenumfs.daemon.scraping import Scraping
 from kontenumfs.daemon.service import Service, end_undisturbed
 from kontenumfs.daemon.source import Source
-from kontenumfs.daemon.supervision import Supervisor
+from kontenumfs.daemon.supervision import Supervisor, guarded
 from kontenumfs.daemon.whereabouts import CALM_SECONDS, LOOK_SECONDS, until_gone
 from kontenumfs.fuse import copy_range, writes
 from kontenumfs.protocol.errors import KontenumError, UserError, reported
+from kontenumfs.protocol.incidents import Incident, report
 from kontenumfs.store.api import Store
 from kontenumfs.store.tasks import Spawner
 from kontenumfs.tree.kernel import Kernel
-from kontenumfs.writing.files import OpenFiles
 from kontenumfs.writing.journal import Journal
 from kontenumfs.writing.staging import Staging
 
 log = logging.getLogger(__name__)
 
-PREFLIGHT_SECONDS = 20.0
+VERDICT_SECONDS = 1.0
 SELF_CHECK_SECONDS = 10.0
 HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+UNMOUNTING_SECONDS = 1.0
+"""The end of the kernel's connection may be seen so long before that of the mount."""
 LET_GO_SECONDS = 5.0
 """How long the kernel may take for a notice when the session ends."""
 ROUNDS = 2
@@ -96,8 +99,10 @@ class Mount:
         self._notifier = Notifier(os.environ)
         self._staging = Staging.of(source.prefix, platform.node(), str(mountpoint))
         self._unmounted = trio.Event()
-        self._failed: list[str] = []
+        self._device: int | None = None
+        self._told_to_end = False
         self._defect: KontenumError | None = None
+        """Why nobody answers the kernel any more, where nobody wanted that."""
         self.lost: list[str] = []
         """Keys that could not be stored, with the reason, when `run` has ended."""
 
@@ -106,10 +111,11 @@ class Mount:
 
         Raises UserError when a check fails; nothing is mounted then.
         """
-        preflight = max(PREFLIGHT_SECONDS, self._options.deadline)
-        self._notifier.send(EXTEND_TIMEOUT_USEC=int((preflight + SELF_CHECK_SECONDS) * 1e6))
+        starting = self._options.deadline + VERDICT_SECONDS + SELF_CHECK_SECONDS
+        self._notifier.send(EXTEND_TIMEOUT_USEC=int(starting * 1e6))
         try:
-            await self._check_store(preflight)
+            # A single request that fails at its deadline has more to tell, and goes first.
+            await self._check_store(self._options.deadline + VERDICT_SECONDS)
             self._live.report_clock()
             with self._errors.listening():
                 async with trio.open_nursery() as nursery:
@@ -159,6 +165,7 @@ class Mount:
             patience=ROUNDS * self._options.deadline + SELF_CHECK_SECONDS,
             errors=self._errors,
         )
+        draining = Draining(parts.files, service, self._options.deadline, self.lost)
         ending = Ending(report.pending)
         listing = Listing(self._store, self._source.prefix)
         told = {"end": ending.follow, "ls": listing.command, "status": report.command}
@@ -166,20 +173,16 @@ class Mount:
         device = str(self._mountpoint) if self._handed is None else f"/dev/fd/{self._handed}"
         with refusals(self._mountpoint):
             pyfuse3.init(parts.operations, device, self._fuse_options())
+        self._device = service.device = self._find_device()
         try:
             at_once = self._install(parts, supervisor)
             parts.start(supervisor)
-            supervisor.keep(partial(self._clear_up, parts.journal), "what was left behind")
-            supervisor.keep(partial(self._obey_signals, parts, service, report), "signals")
             supervisor.keep(control.serve, "control socket")
-            supervisor.keep(self._live.watch_keys, "key files")
-            supervisor.keep(service.run, "service manager")
-            supervisor.keep(partial(self._follow, parts.files, service, report), "whereabouts")
-            supervisor.keep(partial(self._announce, service), "self-check")
+            self._start(supervisor, parts, service, report, draining)
             await self._answer_kernel(at_once)
             self._unmounted.set()
             # From here on systemd's or a user's signal must not cut the last uploads short.
-            await self._drain(parts.files, service)
+            await draining.run()
             service.ended(self.lost)
             await ending.announce(self.lost)
             if self._defect is not None:
@@ -197,12 +200,52 @@ class Mount:
         taken = writes.install(operations.write, spawner, room=self._options.memory)
         return REQUESTS_AT_ONCE if taken else REQUESTS_AND_WRITES
 
+    def _start(
+        self,
+        supervisor: Supervisor,
+        parts: Parts,
+        service: Service,
+        report: Report,
+        draining: Draining,
+    ) -> None:
+        """Begin what the mount does beside answering the kernel."""
+        obey = partial(self._obey_signals, parts, service, report, draining)
+        supervisor.keep(obey, "signals")
+        supervisor.keep(partial(self._clear_up, parts.journal), "what was left behind")
+        supervisor.keep(self._live.watch_keys, "key files")
+        supervisor.keep(service.run, "service manager")
+        supervisor.keep(partial(self._follow, draining, service, report), "whereabouts")
+        supervisor.keep(partial(self._announce, service), "self-check", may_end=True)
+
+    def _find_device(self) -> int | None:
+        """What st_dev is in the mount; None where it is hidden from us, in a sandbox."""
+        found = uppermost(self._mountpoint)
+        return found.device if found is not None and found.fstype == FSTYPE else None
+
     async def _answer_kernel(self, at_once: int) -> None:
         """Serve until the mount is gone; a defect there is noted, and what is left is stored."""
         try:
             await pyfuse3.main(max_tasks=at_once)
         except Exception as error:
             self._defect = reported(error, "the kernel's requests")
+            if self._device is not None:
+                end_connection(self._device)  # nobody waits for answers that do not come
+            return
+        if self._told_to_end or self._device is None:
+            return
+        with trio.move_on_after(UNMOUNTING_SECONDS):
+            await until_gone(self._device)
+            return
+        # By fusectl, or by an umount -f that found it busy: whoever mounted it still wants it.
+        self._defect = UserError("somebody has ended the kernel's connection", Exit.DEFECT)
+        report(Incident("mount", str(self._mountpoint), self._defect))
+
+    def _terminate(self) -> None:
+        """Have the kernel's requests answered no more, and the mount taken away."""
+        # After the end of the session libfuse crashes; who unmounted it drains it too.
+        if not self._unmounted.is_set():
+            self._told_to_end = True
+            pyfuse3.terminate()
 
     async def _close(self, kernel: Kernel) -> None:
         """End the session, when nobody tells the kernel anything any more.
@@ -214,7 +257,10 @@ class Mount:
             await kernel.end()
         if scope.cancelled_caught:
             # It waits for a directory that a request holds, and nobody answers requests any more.
-            abort(self._mountpoint)
+            if self._device is not None:
+                end_connection(self._device)
+            if self._defect is None:
+                abort(self._mountpoint)
             with trio.move_on_after(LET_GO_SECONDS, shield=True):
                 await kernel.end()
         pyfuse3.close(unmount=self._defect is None)
@@ -248,51 +294,57 @@ class Mount:
         self._ready()
         service.ready()
 
-    async def _follow(self, files: OpenFiles, service: Service, report: Report) -> None:
+    async def _follow(self, draining: Draining, service: Service, report: Report) -> None:
         """End when the mount has gone from our namespace, though another may still have it.
 
         Programs here that have files open may go on until they close them.
         """
-        found = uppermost(self._mountpoint)
-        if found is None or found.fstype != FSTYPE:
-            return  # hidden from us, in a sandbox
-        service.device = found.device
-        await until_gone(found.device)
+        if self._device is None:
+            return
+        await until_gone(self._device)
         await trio.sleep(CALM_SECONDS)
         if self._unmounted.is_set():
             return
         service.gone()
-        while not (others := holders(found.device)) and report.pending()["open_files"]:
+        while not (others := holders(self._device)) and report.pending()["open_files"]:
             await trio.sleep(LOOK_SECONDS)
         if self._unmounted.is_set():
             return
         who = ", ".join(others) or "unknown"
         log.warning("unmounted here; other mount namespaces still have it (%s): it ends", who)
-        await self._drain(files, service)
+        await draining.run()
         if not self._unmounted.is_set():
-            end_connection(found.device)
-            pyfuse3.terminate()
+            end_connection(self._device)
+            self._terminate()
 
-    async def _obey_signals(self, parts: Parts, service: Service, report: Report) -> None:
+    async def _obey_signals(
+        self, parts: Parts, service: Service, report: Report, draining: Draining
+    ) -> None:
         end_undisturbed()
-        files = parts.files
         with trio.open_signal_receiver(*HEARD) as signals:
             async for number in signals:
-                if number == signal.SIGHUP:
-                    await self._reload(service, parts.commands)
-                    continue
-                if number == signal.SIGUSR1:
-                    log_state(report.status())
-                    continue
-                log.info("%s: storing what is left", signal.Signals(number).name)
-                if not self._unmounted.is_set():
-                    await self._drain(files, service)
-                # While requests are answered, none holds a directory for long.
-                with trio.move_on_after(LET_GO_SECONDS):
-                    await parts.tree.kernel.end()
-                # After the end of the session libfuse crashes; who unmounted it drains it too.
-                if not self._unmounted.is_set():
-                    pyfuse3.terminate()
+                obey = partial(self._obey, number, parts, service, report, draining)
+                # Here, for signals that come while this task waits to be begun again are lost.
+                await guarded(obey, signal.Signals(number).name)
+
+    async def _obey(
+        self, number: int, parts: Parts, service: Service, report: Report, draining: Draining
+    ) -> None:
+        if number == signal.SIGHUP:
+            await self._reload(service, parts.commands)
+            return
+        if number == signal.SIGUSR1:
+            log_state(report.status())
+            return
+        log.info("%s: storing what is left", signal.Signals(number).name)
+        try:
+            if not self._unmounted.is_set():
+                await draining.run()
+            # While requests are answered, none holds a directory for long.
+            with trio.move_on_after(LET_GO_SECONDS):
+                await parts.tree.kernel.end()
+        finally:
+            self._terminate()
 
     async def _reload(self, service: Service, commands: Commands) -> None:
         """Read keys and settings anew, and believe no name that was learnt before."""
@@ -301,21 +353,6 @@ class Mount:
         # The kernel takes its time to forget; nobody who reloads settings need wait for that.
         with trio.move_on_after(SELF_CHECK_SECONDS):
             await commands.forget_names()
-
-    async def _drain(self, files: OpenFiles, service: Service) -> None:
-        """Store what is left within the deadline, and remember what could not be."""
-        with trio.CancelScope(
-            shield=True, deadline=trio.current_time() + self._options.deadline
-        ) as scope:
-            async with service.stopping():
-                await files.drain(self._failed)
-        # A failed file may be forgotten before it is drained a second time.
-        before, self.lost = self.lost, list(dict.fromkeys(self._failed))
-        if scope.cancelled_caught:
-            self.lost += files.unsent()
-        for line in self.lost:
-            if line not in before:
-                log.error("not stored: %s", line)
 
 
 def _user_error(group: BaseException) -> BaseException | None:

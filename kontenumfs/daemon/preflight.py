@@ -67,7 +67,7 @@ MEANINGS: dict[Exit, tuple[str, str]] = {
     ),
     Exit.STORE: ("the store refused for another reason", "the line says it"),
     Exit.DEFECT: (
-        "a fault of kontenumfs has ended a mount, which stays in its place, dead",
+        "a fault of kontenumfs, or somebody (fusectl), has ended a mount, which stays, dead",
         "the next start takes it over; see the log",
     ),
 }
@@ -120,6 +120,9 @@ def check_mountpoint(path: Path, *, nonempty: bool) -> None:
         # Whoever looks at that mount waits for its daemon, which was killed and cannot end.
         clear_dead(path)
         daemon.wait_for_end(STUCK_SECONDS)
+    if daemon.pid() is not None and type_of_mount(path) == FSTYPE:
+        # Not looked at: its daemon may hang, and whoever looks would wait for it.
+        raise e.UserError(f"{path}: something is mounted here: unmount it first", Exit.MOUNTPOINT)
     try:
         entries = os.listdir(path)
     except FileNotFoundError:

@@ -38,13 +38,11 @@ class Scraping:
     def __init__(self, address: str, registry: CollectorRegistry) -> None:
         self._registry = registry
         self._limit = trio.CapacityLimiter(SCRAPERS)
-        self._path: Path | None = None
+        self._address = address
+        self._path = Path(address.removeprefix(UNIX)) if address.startswith(UNIX) else None
+        self._listening: socket.socket | None = None
         try:
-            if address.startswith(UNIX):
-                self._path = Path(address.removeprefix(UNIX))
-                self._listening = _listen_unix(self._path)
-            else:
-                self._listening = _listen_tcp(address)
+            self._listening = self._listen()
         except OSError as error:
             reason = error.strerror or str(error)
             raise UserError(
@@ -52,9 +50,13 @@ class Scraping:
                 Exit.USAGE,
             ) from None
 
+    def _listen(self) -> socket.socket:
+        return _listen_tcp(self._address) if self._path is None else _listen_unix(self._path)
+
     async def serve(self) -> None:
-        """Answer until cancelled."""
-        listener = trio.SocketListener(trio.socket.from_stdlib_socket(self._listening))
+        """Answer until cancelled; may be begun again."""
+        listening, self._listening = self._listening or self._listen(), None
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
         try:
             await trio.serve_listeners(self._answer, [listener])
         finally:

@@ -8,7 +8,6 @@ bare directory below it.
 
 import random
 from collections.abc import Awaitable, Callable
-from itertools import count
 from typing import Any
 
 import trio
@@ -23,7 +22,7 @@ CALM_SECONDS = 300.0
 
 
 class Supervisor:
-    """Runs tasks in a nursery that none of them can end but by a UserError.
+    """Runs tasks in a nursery that none of them ends, but one that is said to (`may_end`).
 
     Args:
         nursery: lives as long as the mount.
@@ -45,19 +44,24 @@ class Supervisor:
         """Run `call` once; what it fails with is an incident."""
         self._nursery.start_soon(self._once, call, args, name=name or name_of(call))
 
-    def keep(self, run: Callable[[], Awaitable[object]], name: str) -> None:
-        """Run `run` until it returns; after a defect it is begun again, later each time."""
-        self._nursery.start_soon(self._kept, run, name, name=f"{name}: {name_of(run)}")
+    def keep(
+        self, run: Callable[[], Awaitable[object]], name: str, *, may_end: bool = False
+    ) -> None:
+        """Run `run` until it returns; after a defect it is begun again, later each time.
+
+        Args:
+            may_end: whether a UserError of it ends all the others, and is raised by the nursery.
+        """
+        self._nursery.start_soon(self._kept, run, name, may_end, name=f"{name}: {name_of(run)}")
 
     async def _once(self, call: Callable[..., Awaitable[Any]], args: tuple[Any, ...]) -> None:
-        await self._guarded(lambda: call(*args), name_of(call))
+        await guarded(lambda: call(*args), f"background task {name_of(call)}")
 
-    async def _kept(self, run: Callable[[], Awaitable[object]], name: str) -> None:
+    async def _kept(self, run: Callable[[], Awaitable[object]], name: str, may_end: bool) -> None:
         began = trio.current_time()
         failures = 0
-        for _ in count():
-            if await self._guarded(run, name):
-                return
+        kind = UserError if may_end else ()
+        while not await guarded(run, f"background task {name}", but=kind):
             if trio.current_time() - began > CALM_SECONDS:
                 failures = 0
             longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures, 20))
@@ -65,22 +69,32 @@ class Supervisor:
             await trio.sleep(longest / 2 + self._uniform(0, longest / 2))
             began = trio.current_time()
 
-    async def _guarded(self, run: Callable[[], Awaitable[object]], name: str) -> bool:
-        """Whether it has returned; a group is a defect if anything in it is one."""
-        try:
-            await run()
-        except UserError:
-            raise
-        except Exception as error:
-            report(Incident("defect", f"background task {name}", error))
-            return False
-        except BaseExceptionGroup as group:
-            cancelled, rest = group.split(trio.Cancelled)
-            if cancelled is not None or rest is None or not isinstance(rest, ExceptionGroup):
-                raise
-            report(Incident("defect", f"background task {name}", rest))
-            return False
-        return True
+
+async def guarded(
+    run: Callable[[], Awaitable[object]],
+    operation: str,
+    *,
+    but: type[Exception] | tuple[type[Exception], ...] = (),
+) -> bool:
+    """Whether `run` has returned; whatever else it ends with is an incident of `operation`.
+
+    Only what ends more than one task passes: cancellation, an interrupt, an exit, and `but`. What
+    else was in a group with them is an incident all the same.
+    """
+    try:
+        await run()
+    except but:
+        raise
+    except Exception as error:
+        report(Incident("defect", operation, error))
+        return False
+    except BaseExceptionGroup as group:
+        defects, rest = group.split(Exception)
+        if defects is not None:
+            report(Incident("defect", operation, defects))
+        assert rest is not None, "a group of nothing but defects is an Exception"
+        raise rest from None
+    return True
 
 
 def name_of(call: object) -> str:

@@ -103,7 +103,7 @@ class Installation:
     def _write(self, path: Path, text: str) -> Path:
         if path.exists() and MARK not in path.read_text(errors="replace"):
             raise UserError(f"{path}: is not ours: move it away first")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_directory(path.parent)
         path.write_text(text)
         path.chmod(0o644)
         return path
@@ -113,9 +113,17 @@ class Installation:
             path.unlink()
         if os.path.lexists(path):
             raise UserError(f"{path}: is not ours: move it away first")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_directory(path.parent)
         path.symlink_to(target)
         return path
+
+
+def _make_directory(path: Path) -> None:
+    """Make what is missing on the way to `path`, for all to enter, whatever the umask is."""
+    missing = [at for at in (path, *path.parents) if not at.exists()]
+    for at in reversed(missing):
+        at.mkdir()
+        at.chmod(0o755)
 
 
 def _is_ours(link: Path) -> bool:

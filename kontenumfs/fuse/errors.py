@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 import pyfuse3
 
 from kontenumfs.protocol import errors as e
-from kontenumfs.protocol.incidents import Incident, report
 from kontenumfs.store.operation import operation as one_operation
 
 ERRNO: dict[type[e.KontenumError], int] = {
@@ -76,7 +75,7 @@ QUIET = (e.FileError,)
 
 @asynccontextmanager
 async def translated(operation: str) -> AsyncIterator[None]:
-    """Raise FUSEError with the errno of whatever the block raises.
+    """Raise FUSEError, with its errno, from whatever the block raises.
 
     A defect of ours is EIO to one program; pyfuse3 would end the mount of all. What the store is
     asked for in the block is one operation, with one deadline.
@@ -88,6 +87,4 @@ async def translated(operation: str) -> AsyncIterator[None]:
         raise
     except Exception as error:
         failure = e.reported(error, operation)
-        if not isinstance(failure, QUIET):
-            report(Incident("request", operation, failure))
-        raise pyfuse3.FUSEError(ERRNO[type(failure)]) from error
+        raise pyfuse3.FUSEError(ERRNO[type(failure)]) from failure

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 import pyfuse3
 import trio
 
+from kontenumfs.protocol.incidents import Incident, report
+
 log = logging.getLogger(__name__)
 
 BELIEF_SECONDS = 1.0
@@ -24,6 +26,8 @@ MOST_WAITING = 10_000
 """Names of a directory for the kernel to let go of, at once."""
 UNKNOWN = (errno.ENOENT, errno.ENOTDIR)
 """The kernel does not have what it is to drop."""
+ENDED = (errno.ENODEV, errno.ENOTCONN)
+"""Somebody has ended the connection, and the kernel believes nothing any more."""
 
 
 class FuseKernel:
@@ -59,8 +63,9 @@ class FuseKernel:
         try:
             pyfuse3.invalidate_inode(inode, attr_only=True)
         except OSError as error:
-            if error.errno not in UNKNOWN:
-                raise
+            # Of no concern to whoever changed it: what is stored is stored.
+            if error.errno not in (*UNKNOWN, *ENDED):
+                log.warning("the kernel keeps what it knows of %d: %s", inode, error.strerror)
 
     def entry_changed(self, parent: int, name: str) -> None:
         """Have the kernel let go of a name, which it asks for again soon in any case."""
@@ -117,7 +122,10 @@ class FuseKernel:
 
     def _run(self) -> None:
         while (notice := self._next()) is not None:
-            _drop(*notice)
+            try:
+                _drop(*notice)
+            except Exception as error:  # the next notice is another one
+                report(Incident("defect", f"notice of {notice[1]!r}", error))
 
     def _next(self) -> tuple[int, bytes] | None:
         """A name of a quiet directory, as soon as there is one; None at the end."""
@@ -143,5 +151,5 @@ def _drop(parent: int, name: bytes) -> None:
     try:
         pyfuse3.invalidate_entry(parent, name)
     except OSError as error:
-        if error.errno not in UNKNOWN:
+        if error.errno not in (*UNKNOWN, *ENDED):
             log.warning("the kernel keeps what it knows of %s: %s", name, error.strerror)

@@ -135,10 +135,13 @@ class RememberedAttributes:
             while self._database is not None:
                 await trio.sleep(FLUSH_SECONDS)
                 await self.flush()
-        finally:
+        except Exception:
+            raise  # it is begun again, and needs the file
+        except BaseException:
             with trio.CancelScope(shield=True):
                 await self.flush()
             self.close()
+            raise
 
     async def flush(self) -> None:
         """Write down what waits."""

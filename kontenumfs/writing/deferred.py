@@ -124,7 +124,10 @@ class DeferredMetadata:
         await file.sync_metadata(self._copier)
 
     async def run(self) -> None:
-        """Send what is due, until cancelled."""
+        """Send what is due, until cancelled; may be begun again after a defect."""
+        for waiting in self._waiting.values():
+            if waiting.due == math.inf:
+                waiting.due = trio.current_time()  # it was under way, and was cut off
         async with trio.open_nursery() as nursery:
             while True:
                 self._wake = trio.Event()

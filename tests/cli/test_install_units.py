@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`kontenumfs install-units`: what it puts in place, and takes away again."""
 
+import os
 import re
 import subprocess
 import sys
@@ -41,6 +42,21 @@ def test_units_helpers_and_command(tmp_path: Path) -> None:
     for link in links:
         assert run(tmp_path / link, check=False).returncode == 32
     assert run(tmp_path / "usr/local/bin/kontenumfs", "--version").stdout.startswith("kontenumfs")
+
+
+@pytest.mark.parametrize("umask", [0o077, 0o777, 0])
+def test_whatever_the_umask_is(tmp_path: Path, umask: int) -> None:
+    """All users find the command and the units; nobody else may change them."""
+    old = os.umask(umask)
+    try:
+        made = list(Installation.of(tmp_path).install())
+    finally:
+        os.umask(old)
+    for path in made:
+        if not path.is_symlink():
+            assert path.stat().st_mode & 0o777 == 0o644
+        inside = path.relative_to(tmp_path).parents
+        assert {(tmp_path / at).stat().st_mode & 0o777 for at in list(inside)[:-1]} == {0o755}
 
 
 def test_a_system_with_one_sbin(tmp_path: Path) -> None:

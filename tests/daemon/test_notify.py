@@ -157,15 +157,15 @@ async def test_the_watchdog_is_fed_while_the_mount_answers(
     scene = Scene(systemd, tmp_path, patience=0.05, WATCHDOG_USEC="30000")
     scene.service.ready()
     hangs = threading.Event()
-    answers = os.statvfs
+    answers = os.fstatvfs
     gate = threading.Event()
 
-    def statvfs(path: Path) -> os.statvfs_result:
+    def fstatvfs(descriptor: int) -> os.statvfs_result:
         if hangs.is_set():
             gate.wait()
-        return answers(path)
+        return answers(descriptor)
 
-    monkeypatch.setattr(os, "statvfs", statvfs)
+    monkeypatch.setattr(os, "fstatvfs", fstatvfs)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(scene.service.run)
         try:

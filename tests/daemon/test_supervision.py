@@ -73,12 +73,64 @@ async def test_an_upload_that_has_a_defect_ends_alone(
     caplog.clear()
 
 
-async def test_a_users_mistake_still_ends_the_mount(autojump_clock: MockClock) -> None:
-    """The one line for the user is no defect."""
+async def test_a_mistake_found_at_the_start_ends_the_mount(autojump_clock: MockClock) -> None:
+    """The one line for the user is no defect of the task that may tell it."""
+    task = Failing(UserError("the mount cannot be seen"))
     with pytest.raises(BaseExceptionGroup) as told:
         async with trio.open_nursery() as nursery:
-            Supervisor(nursery).keep(Failing(UserError("the mount cannot be seen")).run, "check")
+            Supervisor(nursery).keep(task.run, "check", may_end=True)
     assert told.group_contains(UserError)
+
+
+async def test_no_other_task_ends_the_mount_by_a_mistake(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A setting that turns out to be wrong later is as good as a defect."""
+    task = Failing(UserError("a rule cannot be read"))
+    async with trio.open_nursery() as nursery:
+        Supervisor(nursery).keep(task.run, "key files")
+        Supervisor(nursery).start_soon(Failing(UserError("nor this one")).run)
+        await trio.sleep(10)
+        nursery.cancel_scope.cancel()
+    assert len(task.began) == 2
+    assert len(caplog.records) == 2
+    caplog.clear()
+
+
+async def test_a_defect_during_a_cancellation_does_not_replace_it(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The end of the mount stays one in good order, and the defect is an incident."""
+
+    async def fails_on_its_way_out() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise ValueError("on the way out")
+
+    async def nested() -> None:
+        async with trio.open_nursery() as inner:
+            inner.start_soon(fails_on_its_way_out)
+            inner.start_soon(trio.sleep_forever)
+
+    async with trio.open_nursery() as nursery:
+        Supervisor(nursery).keep(nested, "nested")
+        await trio.sleep(1)
+        nursery.cancel_scope.cancel()
+    [record] = caplog.records
+    assert record.getMessage() == "background task nested"
+    caplog.clear()
+
+
+async def test_an_exit_passes(autojump_clock: MockClock, caplog: pytest.LogCaptureFixture) -> None:
+    """KeyboardInterrupt and SystemExit are no defects, alone or among others."""
+    for error in (KeyboardInterrupt(), BaseExceptionGroup("both", [SystemExit(3), ValueError()])):
+        with pytest.raises(BaseExceptionGroup) as told:
+            async with trio.open_nursery() as nursery:
+                Supervisor(nursery).keep(Failing(error).run, "interrupted")
+        assert told.group_contains((KeyboardInterrupt, SystemExit))
+        assert not told.group_contains(ValueError)
+    caplog.clear()
 
 
 async def test_a_cancelled_task_is_no_defect(autojump_clock: MockClock) -> None:

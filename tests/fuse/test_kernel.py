@@ -124,3 +124,39 @@ async def test_a_refused_notice_ends_nothing(
     (record,) = caplog.records
     assert record.getMessage() == "the kernel keeps what it knows of b'odd': Invalid argument"
     assert record.exc_info is None
+
+
+async def test_a_defect_in_a_notice_ends_no_other(
+    locked: LockedKernel, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is an incident, and the names after it are told."""
+    notice = locked.invalidate_entry
+
+    def fails(parent: int, name: bytes) -> None:
+        if name == b"defect":
+            raise ZeroDivisionError
+        notice(parent, name)
+
+    monkeypatch.setattr(pyfuse3, "invalidate_entry", fails)
+    kernel = FuseKernel(quiet=0)
+    kernel.entry_changed(1, "defect")
+    kernel.entry_changed(1, "next")
+    await told(locked, b"next")
+    await kernel.end()
+    [record] = caplog.records
+    assert record.getMessage() == "notice of b'defect'"
+    caplog.clear()
+
+
+@pytest.mark.parametrize("code", [errno.ENOENT, errno.ENODEV, errno.ENOTCONN, errno.EINVAL])
+def test_a_kernel_that_takes_no_notice_fails_no_write(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, code: int
+) -> None:
+    """What is stored is stored, though somebody has ended the connection meanwhile."""
+
+    def refuses(inode: int, attr_only: bool = False) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(pyfuse3, "invalidate_inode", refuses)
+    FuseKernel().attributes_changed(7)
+    assert len(caplog.records) == (code == errno.EINVAL)

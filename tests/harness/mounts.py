@@ -18,7 +18,7 @@ from typing import Protocol
 from kontenumfs.daemon.kernel import detach, is_mountpoint
 from tests.harness.emulator import ACCESS, BUCKET, SECRET, peak_memory
 
-PROMPTLY = 60.0
+PROMPTLY = 240.0
 """Seconds after which a command counts as hung."""
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kontenumfs.daemon.kernel import is_mountpoint, mount_table
+from kontenumfs.daemon.kernel import ask_mount, is_mountpoint, mount_table, uppermost
 from tests.harness.emulator import Emulator
 from tests.harness.mounts import MountedBucket, MountFactory, await_end, kontenumfs, run, wait_until
 
@@ -108,3 +108,20 @@ def test_a_mountpoint_with_odd_characters_is_found(mounted: MountedBucket) -> No
             assert is_mountpoint(place)
         finally:
             run("umount", place)
+
+
+def test_the_self_check_does_not_ask_the_store(mount: MountFactory, emulator: Emulator) -> None:
+    """A store that is away is no reason to have the daemon killed; another mount there is."""
+    mounted = mount("ttl=10ms", "deadline=1", prefix="self/check")
+    found = uppermost(mounted.path)
+    assert found is not None
+    emulator.mark()
+    emulator.fault(op="*", count=None, delay=60)
+    ask_mount(mounted.path, found.device)
+    ask_mount(mounted.path, None)
+    emulator.clear_faults()
+    assert not emulator.requests()
+    with pytest.raises(OSError, match="not what is mounted"):
+        ask_mount(mounted.path, found.device + 1)
+    with pytest.raises(OSError, match="not what is mounted"):
+        ask_mount(mounted.path.parent, found.device)

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What test_misconfigurations has no row for: where keys come from, TLS that works, dead mounts."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -99,6 +101,13 @@ def test_a_store_that_only_fails(attempt: Attempt, emulator: Emulator) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_a_store_that_is_slow_again_and_again(attempt: Attempt, emulator: Emulator) -> None:
+    """No request takes longer than the deadline, and the start does."""
+    emulator.fault(op="*", count=None, delay=2.4)
+    done = kontenumfs(*attempt.words("deadline=3"), check=False)
+    attempt.check(done, Exit.DEADLINE)
+
+
 def test_something_else_than_a_store(attempt: Attempt, emulator: Emulator) -> None:
     """The CDN side as endpoint: it answers, but not as S3 does."""
     attempt.endpoint = emulator.cdn_url
@@ -115,6 +124,18 @@ def test_a_mountpoint_that_is_taken(mount: MountFactory, attempt: Attempt) -> No
     done = kontenumfs(*words, check=False)
     assert done.returncode == Exit.MOUNTPOINT
     (first.path / "still").write_text("here")
+
+
+def test_a_mountpoint_whose_daemon_hangs(mount: MountFactory, attempt: Attempt) -> None:
+    """Refused at once: whoever looked at it would wait for that daemon."""
+    first = mount()
+    os.kill(first.daemon(), signal.SIGSTOP)
+    try:
+        done = kontenumfs(*attempt.words()[:-1], first.path, check=False)
+    finally:
+        os.kill(first.daemon(), signal.SIGCONT)
+    assert done.returncode == Exit.MOUNTPOINT
+    assert "something is mounted here" in done.stderr
 
 
 def test_without_dev_fuse(attempt: Attempt) -> None:

@@ -109,7 +109,7 @@ def test_the_daemon_of_the_last_mount_still_works(
     mounted: MountedBucket, emulator: Emulator
 ) -> None:
     """Mounting again meanwhile is refused in one line, not a fault."""
-    emulator.fault(op="PutObject", count=1, delay=1.0)
+    emulator.fault(op="PutObject", count=1, delay=5.0)
     write_late(mounted)
     command = [sys.executable, "-m", "kontenumfs", "unmount", str(mounted.path)]
     pid = mounted.daemon()

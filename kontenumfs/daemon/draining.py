@@ -1,0 +1,68 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""Storing what is left when a mount ends, within one deadline; what is lost is named."""
+
+import logging
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+import trio
+
+from kontenumfs.daemon.supervision import guarded
+
+log = logging.getLogger(__name__)
+
+
+class Files(Protocol):
+    """What is open (writing.files.OpenFiles)."""
+
+    async def drain(self, lost: list[str]) -> None:
+        """Store everything; adds to `lost` what cannot be, and why."""
+
+    def unsent(self) -> list[str]:
+        """What is not stored."""
+
+
+class Stopping(Protocol):
+    """Who is told that it takes its time (daemon.service.Service)."""
+
+    def stopping(self) -> AbstractAsyncContextManager[None]:
+        """What is left is stored in the block."""
+
+
+class Draining:
+    """The last uploads of a mount.
+
+    Args:
+        deadline: seconds for all of it, from the first of its beginnings: a mount that is told to
+            end stores what is left while requests are answered, and again when none comes any more.
+        lost: gets the keys that could not be stored, each with the reason.
+    """
+
+    def __init__(self, files: Files, service: Stopping, deadline: float, lost: list[str]) -> None:
+        self._files = files
+        self._service = service
+        self._deadline = deadline
+        self._until: float | None = None
+        self._failed: list[str] = []
+        self._lost = lost
+
+    async def run(self) -> None:
+        """Store what is left; whatever happens, what could not be is named. Raises nothing."""
+        if self._until is None:
+            self._until = trio.current_time() + self._deadline
+        done = False
+        with trio.CancelScope(shield=True, deadline=self._until):
+            done = await guarded(self._store, "storing what is left")
+        # A failed file may be forgotten before it is drained a second time.
+        before, found = list(self._lost), list(dict.fromkeys(self._failed))
+        if not done:
+            found += [line for line in self._files.unsent() if line not in found]
+        self._lost[:] = found
+        for line in found:
+            if line not in before:
+                log.error("not stored: %s", line)
+
+    async def _store(self) -> None:
+        async with self._service.stopping():
+            await self._files.drain(self._failed)
