@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from typing import Protocol
 
 import trio
@@ -20,7 +21,7 @@ from kontenumfs.protocol.xml import is_text
 from kontenumfs.store.api import Attributes, ObjectInfo, Store, Written
 from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version, believed, refusal
 from kontenumfs.store.calls import multipart_etag
-from kontenumfs.store.operation import cleaning_up, copied, out_of_time
+from kontenumfs.store.operation import cleaning_up, copied, operation, out_of_time
 from kontenumfs.store.tasks import Spawner, open_flat_nursery
 from kontenumfs.writing.extents import Range, RemoteObject
 from kontenumfs.writing.journal import Journal
@@ -169,16 +170,22 @@ class PlanRunner:
             log.warning("helper object left behind: key=%r (%s)", key, reason)
 
     async def _clean_up(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Drop what was begun; whose time is over does not wait for that."""
+        """Drop what was begun; whose time is over, or who is cancelled, does not wait for that.
 
-        async def bounded() -> None:
-            with cleaning_up(CLEAN_UP_SECONDS):
+        At the end of the mount nobody does: what is left then is for the next start.
+        """
+
+        async def beside() -> None:
+            with trio.move_on_after(CLEAN_UP_SECONDS), operation():
                 await work()
 
-        if self._nursery is None or not out_of_time():
-            await bounded()
-        else:
-            self._nursery.start_soon(bounded)
+        if self._nursery is not None and (
+            out_of_time() or trio.current_effective_deadline() == -inf
+        ):
+            self._nursery.start_soon(beside)
+            return
+        with cleaning_up(CLEAN_UP_SECONDS):
+            await work()
 
     async def _make(self, step: Step, publication: Publication, run: Run) -> None:
         target, began = step.target, trio.current_time()
