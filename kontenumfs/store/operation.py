@@ -10,6 +10,7 @@ time counts from the last MiB that the store took of it, or copied. An answer al
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from math import inf
 
 import trio
 
@@ -23,12 +24,12 @@ class Operation:
     def __init__(self) -> None:
         self._since = trio.current_time()
         self._limits: dict[trio.CancelScope, float] = {}
-        self._over = False
+        self._seconds = inf
 
     @property
-    def is_over(self) -> bool:
-        """Whether the time of a request has run out."""
-        return self._over
+    def left(self) -> float:
+        """Seconds until a request of it would be out of time; inf before the first one."""
+        return max(0.0, self._since + self._seconds - trio.current_time())
 
     def progress(self) -> None:
         """A good piece of it is done: the time counts from here."""
@@ -44,12 +45,11 @@ class Operation:
     def limited(self, seconds: float) -> Iterator[trio.CancelScope]:
         """Cancel the block when the operation has gone on for `seconds` without progress."""
         with trio.CancelScope(deadline=self.until(seconds)) as scope:
-            self._limits[scope] = seconds
+            self._limits[scope] = self._seconds = seconds
             try:
                 yield scope
             finally:
                 del self._limits[scope]
-                self._over = self._over or trio.current_time() >= scope.deadline
 
 
 class Transfer:
@@ -125,10 +125,10 @@ def copied(count: int) -> None:
         progress()
 
 
-def out_of_time() -> bool:
-    """Whether the operation that is under way has used up its time."""
+def time_left(longest: float) -> float:
+    """Seconds that the operation under way has for more requests, `longest` at most."""
     current = _operation.get()
-    return current is not None and current.is_over
+    return longest if current is None else min(longest, current.left)
 
 
 def progress() -> None:

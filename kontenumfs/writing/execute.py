@@ -7,7 +7,6 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from math import inf
 from typing import Protocol
 
 import trio
@@ -21,7 +20,7 @@ from kontenumfs.protocol.xml import is_text
 from kontenumfs.store.api import Attributes, ObjectInfo, Store, Written
 from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version, believed, refusal
 from kontenumfs.store.calls import multipart_etag
-from kontenumfs.store.operation import cleaning_up, copied, operation, out_of_time
+from kontenumfs.store.operation import cleaning_up, copied, operation, time_left
 from kontenumfs.store.tasks import Spawner, open_flat_nursery
 from kontenumfs.writing.extents import Range, RemoteObject
 from kontenumfs.writing.journal import Journal
@@ -170,22 +169,26 @@ class PlanRunner:
             log.warning("helper object left behind: key=%r (%s)", key, reason)
 
     async def _clean_up(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Drop what was begun; whose time is over, or who is cancelled, does not wait for that.
+        """Drop what was begun; nobody waits for that longer than his operation may take.
 
-        At the end of the mount nobody does: what is left then is for the next start.
+        At the end of the mount nobody does at all: what is left then is for the next start.
         """
+        if self._nursery is None:
+            with cleaning_up(CLEAN_UP_SECONDS):
+                await work()
+            return
+        done = trio.Event()
 
         async def beside() -> None:
-            with trio.move_on_after(CLEAN_UP_SECONDS), operation():
-                await work()
+            try:
+                with trio.move_on_after(CLEAN_UP_SECONDS), operation():
+                    await work()
+            finally:
+                done.set()
 
-        if self._nursery is not None and (
-            out_of_time() or trio.current_effective_deadline() == -inf
-        ):
-            self._nursery.start_soon(beside)
-            return
-        with cleaning_up(CLEAN_UP_SECONDS):
-            await work()
+        self._nursery.start_soon(beside)
+        with trio.move_on_after(time_left(CLEAN_UP_SECONDS)):
+            await done.wait()
 
     async def _make(self, step: Step, publication: Publication, run: Run) -> None:
         target, began = step.target, trio.current_time()

@@ -95,7 +95,7 @@ async def test_clean_up_has_its_own_time(autojump_clock: MockClock) -> None:
     with operation.operation():
         with pytest.raises(DeadlineExceeded):
             await request(policy, 100.0)
-        assert operation.out_of_time()
+        assert not operation.time_left(5.0)
         with operation.cleaning_up(5.0) as scope:
             await request(policy, 1.0)
     assert not scope.cancelled_caught
