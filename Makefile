@@ -17,6 +17,7 @@ lint: setup
 
 bench: setup
 	.venv/bin/python -m bench.writing
+	.venv/bin/python -m bench.open_files
 	.venv/bin/python -m bench.emulator
 	.venv/bin/python -m bench.tree --large 10000 100000
 	.venv/bin/python -m bench.appenders

@@ -92,7 +92,7 @@ def assemble(
     wall_ns: Callable[[], int] = time.time_ns
     composer = Composer(prefix, lambda path: live.rules.headers_of(path))
     markers, claims = Markers(store, prefix), Claims()
-    runner = PlanRunner(store, staging.run, journal)
+    runner = PlanRunner(store, staging.run, journal, nursery=nursery)
     copier = Copier(runner, composer, capabilities.get, wall_ns=wall_ns, patience=options.deadline)
     appender = Appender(
         store,

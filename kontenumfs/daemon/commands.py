@@ -58,7 +58,7 @@ class Commands:
         try:
             at = opened.file.size if request.get("append") else 0
             for content in contents:
-                await opened.file.splice(at, content)
+                await self._files.lend(content, opened.file, at)
                 at += content.length
             await opened.file.truncate(at)
             await tell({"stage": "joining"})

@@ -32,10 +32,11 @@ from kontenumfs.daemon.service import Service, end_undisturbed
 from kontenumfs.daemon.source import Source
 from kontenumfs.daemon.supervision import Supervisor, guarded
 from kontenumfs.daemon.whereabouts import CALM_SECONDS, LOOK_SECONDS, until_gone
-from kontenumfs.fuse import copy_range
+from kontenumfs.fuse import copy_range, writes
 from kontenumfs.protocol.errors import KontenumError, UserError, reported
 from kontenumfs.protocol.incidents import Incident, report
 from kontenumfs.store.api import Store
+from kontenumfs.store.tasks import Spawner
 from kontenumfs.tree.kernel import Kernel
 from kontenumfs.writing.journal import Journal
 from kontenumfs.writing.staging import Staging
@@ -52,9 +53,14 @@ LET_GO_SECONDS = 5.0
 ROUNDS = 2
 """Deadlines that the self-check may wait: so many rounds of stuck requests may be before it."""
 LEFT_IN_PLACE = "the mount is left in its place for the next start to take over"
-REQUESTS_AT_ONCE = 48
-"""Kernel requests under way at once: a write holds two buffers of 1 MiB beside the budget,
-pyfuse3's and its own. Stalled requests of more keys than this hold up the rest."""
+REQUESTS_AT_ONCE = 4096
+"""Kernel requests under way at once, so that what memory can answer does not wait for the store.
+
+One that waits costs some 20 KiB: writes, which bring more, are counted apart (fuse.writes).
+"""
+REQUESTS_AND_WRITES = 48
+"""The same without the extension: a write holds two buffers of 1 MiB beside the budget, pyfuse3's
+and its own. Stalled requests of more keys than this hold up the rest."""
 COPIES_AT_ONCE = 32
 """copy_file_range handlers under way at once."""
 
@@ -169,11 +175,11 @@ class Mount:
             pyfuse3.init(parts.operations, device, self._fuse_options())
         self._device = service.device = self._find_device()
         try:
-            copy_range.install(parts.operations.copy_range, supervisor, at_once=COPIES_AT_ONCE)
+            at_once = self._install(parts, supervisor)
             parts.start(supervisor)
             supervisor.keep(control.serve, "control socket")
             self._start(supervisor, parts, service, report, draining)
-            await self._answer_kernel()
+            await self._answer_kernel(at_once)
             self._unmounted.set()
             # From here on systemd's or a user's signal must not cut the last uploads short.
             await draining.run()
@@ -186,6 +192,13 @@ class Mount:
             await self._close(parts.tree.kernel)
             parts.journal.close()
             self._staging.close()
+
+    def _install(self, parts: Parts, spawner: Spawner) -> int:
+        """Take what pyfuse3 does not do, or not well; returns how many requests it may have."""
+        operations = parts.operations
+        copy_range.install(operations.copy_range, spawner, at_once=COPIES_AT_ONCE)
+        taken = writes.install(operations.write, spawner, room=self._options.memory)
+        return REQUESTS_AT_ONCE if taken else REQUESTS_AND_WRITES
 
     def _start(
         self,
@@ -209,10 +222,10 @@ class Mount:
         found = uppermost(self._mountpoint)
         return found.device if found is not None and found.fstype == FSTYPE else None
 
-    async def _answer_kernel(self) -> None:
+    async def _answer_kernel(self, at_once: int) -> None:
         """Serve until the mount is gone; a defect there is noted, and what is left is stored."""
         try:
-            await pyfuse3.main(max_tasks=REQUESTS_AT_ONCE)
+            await pyfuse3.main(max_tasks=at_once)
         except Exception as error:
             self._defect = reported(error, "the kernel's requests")
             if self._device is not None:

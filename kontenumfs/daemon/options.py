@@ -98,7 +98,7 @@ OPTIONS: dict[str, Option] = {
     ),
     "ca_file": Option(text, None, "path", "certificates to trust instead of the system's", "store"),
     "deadline": Option(
-        seconds, 60.0, "seconds", "longest wait of one operation, retries included", "store"
+        seconds, 60.0, "seconds", "longest wait of one operation without progress", "store"
     ),
     "connections": Option(
         number, 16, "count", "connections to the store at most, stalled ones aside", "store"

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The kontenumfs authors
 // SPDX-License-Identifier: Apache-2.0
-/* The kernel's copy_file_range requests, for which pyfuse3 has no handler, and who calls.
+/* The kernel's copy_file_range requests, for which pyfuse3 has no handler, its writes, and who calls.
  *
  * Loaded with RTLD_GLOBAL before pyfuse3, this module stands before libfuse: pyfuse3's call to
  * fuse_session_new() arrives here, and goes on to libfuse with one more entry in its table of
@@ -42,6 +42,7 @@ typedef struct Request {
 static PyTypeObject RequestType;
 static Request *waiting;   /* the requests whose req is not NULL */
 static PyObject *callback; /* of the session; NULL: the kernel is told ENOSYS */
+static PyObject *writer;   /* takes writes; NULL: pyfuse3 has them */
 static int serving;        /* whether a session with our entry exists */
 static int knows_64;       /* whether libfuse knows COPY_FILE_RANGE_64 */
 static uint32_t caller;    /* the thread whose request is being handled; 0: unknown */
@@ -49,6 +50,10 @@ static int (*reply_err)(fuse_req_t, int);
 static int (*reply_write)(fuse_req_t, size_t);
 static void (*process)(struct fuse_session *, const struct fuse_buf *);
 static void (*next_destroy)(void *);
+static void (*next_write)(fuse_req_t, fuse_ino_t, struct fuse_bufvec *, off_t,
+                          struct fuse_file_info *);
+static size_t (*bytes_in)(const struct fuse_bufvec *);
+static ssize_t (*copy_bytes)(struct fuse_bufvec *, struct fuse_bufvec *, int);
 
 static fuse_req_t take(Request *request)
 {
@@ -84,20 +89,12 @@ static PyTypeObject RequestType = {
     .tp_dealloc = request_dealloc,
 };
 
-static void on_copy(fuse_req_t req, fuse_ino_t inode_in, off_t off_in, struct fuse_file_info *in,
-                    fuse_ino_t inode_out, off_t off_out, struct fuse_file_info *out, size_t length,
-                    int flags)
+/* A request for a Python function, which will answer it in its own time. */
+static Request *request_of(fuse_req_t req, size_t length)
 {
-    PyGILState_STATE gil = PyGILState_Ensure();
-    PyObject *called = Py_XNewRef(callback), *result;
-    Request *request = called ? PyObject_New(Request, &RequestType) : NULL;
+    Request *request = PyObject_New(Request, &RequestType);
 
-    if (!knows_64 && length > MOST_32)
-        length = MOST_32;
-    if (!request) {
-        PyErr_Clear();
-        reply_err(req, called ? ENOMEM : ENOSYS);
-    } else {
+    if (request) {
         request->req = req;
         request->length = length;
         request->answered = 0;
@@ -106,15 +103,79 @@ static void on_copy(fuse_req_t req, fuse_ino_t inode_in, off_t off_in, struct fu
         if (waiting)
             waiting->link = &request->next;
         waiting = request;
-        result = PyObject_CallFunction(
-            called, "OKLKKLKKi", request, (unsigned long long)inode_in, (long long)off_in,
-            (unsigned long long)in->fh, (unsigned long long)inode_out, (long long)off_out,
-            (unsigned long long)out->fh, (unsigned long long)length, flags);
-        if (!result) {
-            PyErr_WriteUnraisable(called);
-            give_up(request);
-        }
-        Py_XDECREF(result);
+    }
+    return request;
+}
+
+/* Hand a request over with the arguments in `args`, which are ours. */
+static void hand_over(PyObject *called, Request *request, PyObject *args)
+{
+    PyObject *result = args ? PyObject_Call(called, args, NULL) : NULL;
+
+    if (!result) {
+        PyErr_WriteUnraisable(called);
+        give_up(request);
+    }
+    Py_XDECREF(result);
+    Py_XDECREF(args);
+}
+
+/* A write that waits for memory or the store must not hold the buffer that pyfuse3 receives in, nor
+ * the task that does it: pyfuse3 has as many of both as it has requests under way.
+ */
+static void on_write(fuse_req_t req, fuse_ino_t inode, struct fuse_bufvec *data, off_t offset,
+                     struct fuse_file_info *info)
+{
+    PyGILState_STATE gil = PyGILState_Ensure();
+    PyObject *called = Py_XNewRef(writer), *bytes = NULL;
+    Request *request = NULL;
+
+    if (called) {
+        size_t length = bytes_in(data) - data->off;
+        struct fuse_bufvec copy = FUSE_BUFVEC_INIT(length);
+
+        bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)length);
+        if (bytes)
+            copy.buf[0].mem = PyBytes_AS_STRING(bytes);
+        if (bytes && copy_bytes(&copy, data, 0) == (ssize_t)length)
+            request = request_of(req, length);
+        PyErr_Clear();
+        if (request)
+            hand_over(called, request,
+                      Py_BuildValue("OKLO", request, (unsigned long long)info->fh,
+                                    (long long)offset, bytes));
+        else
+            reply_err(req, bytes ? EIO : ENOMEM);
+        Py_XDECREF((PyObject *)request);
+        Py_XDECREF(bytes);
+        Py_DECREF(called);
+        PyGILState_Release(gil);
+        return;
+    }
+    PyGILState_Release(gil);
+    next_write(req, inode, data, offset, info);
+}
+
+static void on_copy(fuse_req_t req, fuse_ino_t inode_in, off_t off_in, struct fuse_file_info *in,
+                    fuse_ino_t inode_out, off_t off_out, struct fuse_file_info *out, size_t length,
+                    int flags)
+{
+    PyGILState_STATE gil = PyGILState_Ensure();
+    PyObject *called = Py_XNewRef(callback);
+    Request *request;
+
+    if (!knows_64 && length > MOST_32)
+        length = MOST_32;
+    request = called ? request_of(req, length) : NULL;
+    if (!request) {
+        PyErr_Clear();
+        reply_err(req, called ? ENOMEM : ENOSYS);
+    } else {
+        hand_over(called, request,
+                  Py_BuildValue("OKLKKLKKi", request, (unsigned long long)inode_in,
+                                (long long)off_in, (unsigned long long)in->fh,
+                                (unsigned long long)inode_out, (long long)off_out,
+                                (unsigned long long)out->fh, (unsigned long long)length, flags));
         Py_DECREF(request);
     }
     Py_XDECREF(called);
@@ -129,6 +190,7 @@ static void on_destroy(void *userdata)
         give_up(waiting);
     serving = 0;
     Py_CLEAR(callback);
+    Py_CLEAR(writer);
     PyGILState_Release(gil);
     if (next_destroy)
         next_destroy(userdata);
@@ -170,6 +232,12 @@ static Operations *extended(void *caller, const Operations *operations, size_t *
         next_destroy = table->destroy;
     table->destroy = on_destroy;
     table->copy_file_range = on_copy;
+    bytes_in = in_libfuse_of(caller, "fuse_buf_size");
+    copy_bytes = in_libfuse_of(caller, "fuse_buf_copy");
+    if (table->write_buf != on_write)
+        next_write = table->write_buf;
+    if (next_write && bytes_in && copy_bytes)
+        table->write_buf = on_write;
     *size = room;
     return table;
 }
@@ -240,6 +308,13 @@ static PyObject *set_callback(PyObject *module, PyObject *called)
     return PyBool_FromLong(serving && callback);
 }
 
+static PyObject *set_writer(PyObject *module, PyObject *called)
+{
+    (void)module;
+    Py_XSETREF(writer, called == Py_None ? NULL : Py_NewRef(called));
+    return PyBool_FromLong(serving && writer && next_write && bytes_in && copy_bytes);
+}
+
 /* Answer a request, once: with a count of bytes, or with an errno. */
 static PyObject *reply(PyObject *args, int failed)
 {
@@ -288,6 +363,7 @@ static PyObject *told_caller(PyObject *module, PyObject *args)
 static PyMethodDef methods[] = {
     {"caller", told_caller, METH_NOARGS, "The thread whose request came last, or 0."},
     {"set_callback", set_callback, METH_O, "Have requests handed to a function, or to None."},
+    {"set_writer", set_writer, METH_O, "Have writes handed to a function, or to pyfuse3: None."},
     {"reply_written", reply_written, METH_VARARGS, "Answer that so many bytes are copied."},
     {"reply_error", reply_error, METH_VARARGS, "Answer with an errno."},
     {0},

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import pyfuse3
 
 from kontenumfs.protocol import errors as e
+from kontenumfs.store.operation import operation as one_operation
 
 ERRNO: dict[type[e.KontenumError], int] = {
     e.KontenumError: errno.EIO,
@@ -76,10 +77,12 @@ QUIET = (e.FileError,)
 async def translated(operation: str) -> AsyncIterator[None]:
     """Raise FUSEError, with its errno, from whatever the block raises.
 
-    A defect of ours is EIO to one program; pyfuse3 would end the mount of all.
+    A defect of ours is EIO to one program; pyfuse3 would end the mount of all. What the store is
+    asked for in the block is one operation, with one deadline.
     """
     try:
-        yield
+        with one_operation():
+            yield
     except pyfuse3.FUSEError:
         raise
     except Exception as error:

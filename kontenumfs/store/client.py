@@ -49,6 +49,7 @@ from kontenumfs.store.gate import (
 from kontenumfs.store.gate import request_id as id_of
 from kontenumfs.store.keys import KeyRing
 from kontenumfs.store.observer import RESENT, Attempt, NoObserver, Observer
+from kontenumfs.store.operation import progress
 from kontenumfs.store.pages import Pages, Question, judge_uploads
 from kontenumfs.store.retry import Repeat, RetryPolicy
 from kontenumfs.store.transport import CONNECT_SECONDS, OriginTransport
@@ -228,7 +229,9 @@ class HTTPStore:
         query += [("start-after", start_after)] if start_after and not token else []
         call = Call("ListObjectsV2", "GET", prefix, query=tuple(query))
         asked = Question(prefix, delimiter, max_keys, token)
-        return await self._pages.judge(await self._send(call), call, asked)
+        page = await self._pages.judge(await self._send(call), call, asked)
+        progress()
+        return page
 
     async def put(
         self,
@@ -287,6 +290,7 @@ class HTTPStore:
             call = delete_many_call(plain[start : start + dialect.MAX_DELETE_MANY])
             answer, _ = receipt_in_body(await self._send(call), call)
             failed |= failed_keys(answer, keys, call)
+            progress()
         # With a condition, what is gone already is told as an error; it is none.
         failed = {key: code for key, code in failed.items() if code != "NoSuchKey"}
         for key, belief in keys.items() if len(plain) < len(keys) else ():

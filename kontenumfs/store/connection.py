@@ -9,6 +9,7 @@ import h11
 import httpx
 import trio
 
+from kontenumfs.store import operation
 from kontenumfs.store.api import Body
 
 SMALL_BODY = 64 * 1024
@@ -229,11 +230,14 @@ class Connection:
         return answer
 
     async def _send_body(self, request: httpx.Request) -> None:
+        gone = 0
         try:
             for piece in await _slices(request):
                 for data in self._http.send_with_data_passthrough(h11.Data(data=piece)) or []:
                     await self._stream.send_all(data)
                     self.moved()
+                gone += len(piece)
+                operation.sent(gone)
             self._http.send_with_data_passthrough(h11.EndOfMessage())
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             # The store may have said why before it hung up: that is for the receiver to find.

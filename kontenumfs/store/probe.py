@@ -19,6 +19,7 @@ import trio
 from kontenumfs.protocol.errors import KontenumError
 from kontenumfs.protocol.names import RESERVED
 from kontenumfs.store.api import Store
+from kontenumfs.store.operation import cleaning_up
 from kontenumfs.store.proof import ITEMS, UNPROVEN, Capabilities, Item, Proof, Verb
 from kontenumfs.store.scratch import Findings, Scratch
 from kontenumfs.store.trials import TRIALS
@@ -129,7 +130,7 @@ async def _clean_up(store: Store, base: str, scratches: list[Scratch], seconds: 
         except KontenumError as error:
             log.warning("scratch object left behind: key=%r (%s)", key, error)
 
-    with trio.move_on_after(seconds, shield=True) as scope:
+    with cleaning_up(seconds) as scope:
         try:
             if any(scratch.has_lost_uploads for scratch in scratches):
                 left = await store.list_uploads(base)

@@ -21,6 +21,7 @@ from kontenumfs.protocol.errors import (
     Throttled,
     TLSError,
 )
+from kontenumfs.store.operation import joined, transfer
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -50,7 +51,8 @@ class RetryPolicy:
     """Exponential back-off with full jitter, shared by all requests to an endpoint.
 
     Args:
-        deadline: seconds that one operation may take, its repetitions included.
+        deadline: seconds that one operation may go on without progress, its repetitions and all
+            its other requests included (store.operation).
         base: seconds of the first wait at most.
         longest: seconds of any wait at most, unless the store asks for more.
         uniform: a random number between two others; injected by tests.
@@ -81,7 +83,7 @@ class RetryPolicy:
         is then unknown. TLSError is not repeated: a certificate does not change.
         """
         failure: KontenumError | None = None
-        with trio.move_on_after(self._deadline):
+        with joined() as operation, transfer(operation), operation.limited(self._deadline):
             for number in count():
                 await self._wait_for_others()
                 failure = None
@@ -98,7 +100,7 @@ class RetryPolicy:
                 raise failure
             finally:
                 failure = None  # its traceback holds this frame, and the frame the body
-        raise DeadlineExceeded(f"no answer within {self._deadline:g} s")
+        raise DeadlineExceeded(f"no progress within {self._deadline:g} s")
 
     async def _wait_for_others(self) -> None:
         """SlowDown is said to one request and meant for all."""

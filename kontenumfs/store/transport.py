@@ -25,7 +25,14 @@ from kontenumfs.protocol.errors import (
     TLSError,
     UnexpectedAnswer,
 )
-from kontenumfs.store.connection import Answer, Connection, ConnectionLost, Tap, TooLong
+from kontenumfs.store.connection import (
+    SMALL_BODY,
+    Answer,
+    Connection,
+    ConnectionLost,
+    Tap,
+    TooLong,
+)
 from kontenumfs.store.places import Places
 
 CONNECT_SECONDS = 10.0
@@ -92,7 +99,9 @@ class OriginTransport(httpx.AsyncBaseTransport):
         target: bytes = request.extensions.get("target") or request.url.raw_path
         length = int(request.headers.get("content-length", "0"))
         longest: int = request.extensions.get("longest_answer", LONGEST_ANSWER)
-        async with self._places.take() as place:
+        lookup, long = request.method in SAFE_METHODS, length > SMALL_BODY
+        key = target.partition(b"?")[0]
+        async with self._places.take(key, is_lookup=lookup, is_long=long) as place:
             while True:
                 connection = self._take(once=request.extensions.get("once", False))
                 reused = connection is not None

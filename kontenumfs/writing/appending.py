@@ -29,6 +29,7 @@ from kontenumfs.protocol.errors import (
 )
 from kontenumfs.store.api import Attributes, Body, Store
 from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version, found_instead
+from kontenumfs.store.operation import joined
 from kontenumfs.store.proof import Ask, Capabilities, Item, Proof, Verb
 from kontenumfs.writing.digest import Search, is_out_of_range, places
 from kontenumfs.writing.journal import Journal
@@ -114,7 +115,7 @@ class Appender:
         size = target.base.size if isinstance(target.base, Version) else 0
         with self.journal.appending(target.key, size, body, shared=target.shared):
             attempt = _Attempt(self, target, body, await self.capabilities(*_needed(target)))
-            with trio.move_on_after(self.patience):
+            with joined() as operation, operation.limited(self.patience):
                 return await attempt.run()
             raise attempt.unsettled or DeadlineExceeded(
                 f"AppendObject {target.key!r}: not settled within {self.patience:g} s"

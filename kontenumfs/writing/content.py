@@ -6,6 +6,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
+from math import inf
 from typing import Protocol
 
 import trio
@@ -26,7 +28,17 @@ from kontenumfs.writing.appending import Appender, Target
 from kontenumfs.writing.execute import PlanRunner, Publication
 from kontenumfs.writing.extents import Range, RemoteObject, Rope, whole
 from kontenumfs.writing.memory import MemoryBudget
-from kontenumfs.writing.plan import ZERO_BLOCK, Append, Bytes, Plan, Put, compile_rope, segments
+from kontenumfs.writing.plan import (
+    ZERO_BLOCK,
+    Append,
+    Bytes,
+    Plan,
+    Put,
+    segments,
+    shape,
+    short_hole,
+)
+from kontenumfs.writing.planning import planned
 from kontenumfs.writing.policy import FilePolicy, Publish
 from kontenumfs.writing.sending import Outbox, StagedUpload
 
@@ -145,7 +157,9 @@ class Content:
     def stored(self) -> bool:
         """Whether the rope is the object, byte for byte."""
         current = self.current
-        return current is not None and [*self.rope] == ([*whole(current)] if current.size else [])
+        if current is None or len(self.rope) > 1:
+            return False
+        return [*self.rope] == ([*whole(current)] if current.size else [])
 
     @property
     def replaces(self) -> bool:
@@ -153,7 +167,7 @@ class Content:
         current = self.current
         if current is None or not current.size or (self.stored and not self.staging):
             return False
-        match list(segments(self.rope, inline=False)):
+        match shape(self.rope):
             case [Range() as kept, Bytes()] if kept.source is current and kept.whole:
                 return False
         return True
@@ -166,7 +180,7 @@ class Content:
         """The object that publishing will replace, which is more than an append does."""
         if self.stored or self.current is None:
             return None
-        match list(segments(self.rope, inline=False)):
+        match shape(self.rope):
             case [Range() as kept, Bytes()] if kept.source is self.current and kept.whole:
                 if (await self._env.capabilities("append")).append:
                     return None
@@ -179,7 +193,7 @@ class Content:
         if self._upload is not None or len(self.rope) > 10_000:
             return None
         publish = self.policy.publish
-        match list(segments(self.rope, inline=False)):
+        match shape(self.rope):
             case [Bytes() as body]:
                 new = self.current is None or self._joins_empty()
                 allowed = publish is Publish.LIVE or (new and publish is Publish.AUTO)
@@ -212,7 +226,7 @@ class Content:
 
     def _is_sequential(self) -> bool:
         """Whether the file is one upload, from its first byte to its last."""
-        match list(segments(self.rope, inline=False)):
+        match shape(self.rope):
             case [Bytes()]:
                 return self._upload is None
             case [Range() as sent, Bytes()] if self._upload is not None:
@@ -280,14 +294,9 @@ class Content:
         await self._make_room_for_parts()
         upload = await self._open_upload(direct=direct)
         held = self.rope.literal
-        self.rope.fill_holes(ZERO_BLOCK)
-        runs = list(self.rope.literals())
-        body = Bytes(tuple(piece for _, run in runs for piece in run), self.rope.literal)
-        offset = upload.object.size
-        for at, run in runs:
-            length = sum(len(piece) for piece in run)
-            self.rope.splice(at, Range(upload.object, offset, length))
-            offset += length
+        self.rope.fill_holes(ZERO_BLOCK, short_hole(self.rope))
+        length = self.rope.literal
+        body = Bytes(tuple(self.rope.gather(upload.object, upload.object.size)), length)
         # Zeros take no memory, but a part that is all but zeros takes its time.
         count = max(1, body.length // max(held, self._env.chunk_size, self._env.limits.min_part))
         count = min(count, self._env.limits.max_parts - upload.parts)
@@ -381,15 +390,19 @@ class Content:
     async def _plan(self, target: RemoteObject) -> Plan:
         capabilities = await self._needed_capabilities()
         # What was gathered unseen is bytes of our own: a new name gets them with a condition, too.
-        plan = compile_rope(
-            self.rope,
-            target,
-            self.current,
-            capabilities,
-            self._env.limits,
-            appended=self.shared,
-            exclusive=bool(self._staged),
-        )
+        while True:
+            sources = self._versions()
+            plan = await planned(
+                self.rope,
+                target,
+                self.current,
+                capabilities,
+                self._env.limits,
+                appended=self.shared,
+                exclusive=bool(self._staged),
+            )
+            if sources == self._versions():
+                break  # else one of them has grown here while it was planned
         log.debug("plan key=%r bytes=%d: %s", target.key, target.size, plan)
         return plan
 
@@ -421,11 +434,15 @@ class Content:
                 raise WriterConflict(
                     f"{self._owner.key()!r} has bytes of {source.key!r}, changed meanwhile"
                 )
-        return {source: (source.size, source.etag) for source in sources}
+        return self._versions()
+
+    def _versions(self) -> dict[RemoteObject, tuple[int, str]]:
+        found = {extent.source for extent in self.rope if isinstance(extent, Range)}
+        return {source: (source.size, source.etag) for source in found}
 
     async def _needed_capabilities(self) -> Capabilities:
         """What the store is proven to do; not asked where a plain put or copy is enough."""
-        match list(segments(self.rope, inline=False)):
+        match shape(self.rope):
             case [] | [Bytes()]:
                 return UNPROVEN
             case [Range() as kept] if self.current is None and kept.whole and not self._staged:
@@ -442,7 +459,7 @@ class Content:
         upload = self._upload
         if upload is None:
             return
-        match list(segments(self.rope, inline=upload.direct)):
+        match list(islice(segments(self.rope, inf if upload.direct else None), 3)):
             case [Range() as sent] if sent.source is upload.object and sent.whole:
                 pass
             case [Range() as sent, Bytes() as body] if sent.source is upload.object and sent.whole:
@@ -472,7 +489,7 @@ class Content:
             return
         await self._finish_upload()
         helper = RemoteObject(self._env.runner.new_key(), self.rope.size, "")
-        plan = compile_rope(
+        plan = await planned(
             self.rope, helper, None, await self._env.capabilities(*JOINING), self._env.limits
         )
         await self._env.runner.run(plan, Publication(Attributes()))
@@ -484,5 +501,5 @@ class Content:
         self.rope = Rope()
         upload, self._upload = self._upload, None
         if upload is not None:
-            await upload.abort()
+            await self._env.runner.drop(upload)
         await self._retire()

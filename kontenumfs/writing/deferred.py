@@ -29,6 +29,7 @@ from kontenumfs.protocol.incidents import Incident, report
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import ObjectInfo
 from kontenumfs.store.beliefs import REFUSED
+from kontenumfs.store.operation import operation
 from kontenumfs.tree.attributes import metadata_of
 from kontenumfs.tree.node import Directory, File
 from kontenumfs.tree.tree import Tree
@@ -158,7 +159,8 @@ class DeferredMetadata:
     async def _send_logged(self, node: File | Directory) -> None:
         async with self._limit:
             try:
-                await self.send(node)
+                with operation():
+                    await self.send(node)
             except FileMissing:
                 self.carried(node)
             except PASSING as error:

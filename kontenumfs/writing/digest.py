@@ -14,6 +14,7 @@ import trio
 
 from kontenumfs.protocol.errors import KontenumError, StoreError
 from kontenumfs.store.api import Attributes, Body, Store
+from kontenumfs.store.operation import cleaning_up
 from kontenumfs.store.tasks import open_flat_nursery
 
 log = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ class Search:
                 for number, offset in enumerate(offsets, 1):
                     nursery.start_soon(look, number, offset)
         finally:
-            with trio.move_on_after(ABORT_SECONDS, shield=True):
+            with cleaning_up(ABORT_SECONDS):
                 await self._abort(helper, upload_id)
         return hits[0] if hits else None
 

@@ -25,8 +25,10 @@ from kontenumfs.protocol.errors import (
 )
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.protocol.names import MAX_KEY_BYTES
+from kontenumfs.store import operation
 from kontenumfs.store.api import Attributes, ObjectInfo, Store
 from kontenumfs.store.beliefs import ABSENT, REFUSED, UNKNOWN, Belief, believed
+from kontenumfs.store.operation import cleaning_up
 from kontenumfs.store.tasks import open_flat_nursery
 from kontenumfs.tree.attributes import metadata_of, stored_metadata
 from kontenumfs.tree.node import Directory, File, Node
@@ -189,6 +191,7 @@ class DirectoryRename:
                 async with limit:
                     await self._copy(info, progress, known.get(info.key))
                     progress.copied += 1
+                    operation.progress()
 
         try:
             async with open_flat_nursery() as nursery:
@@ -250,7 +253,7 @@ class DirectoryRename:
 
         Only those whose source is listed still: a deletion may have had its effect and no answer.
         """
-        with trio.move_on_after(CLEAN_UP_SECONDS, shield=True):
+        with cleaning_up(CLEAN_UP_SECONDS):
             try:
                 left = {info.key async for info in self._all(progress.source)}
                 made = [

@@ -4,8 +4,10 @@
 
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
 
 import trio
 
@@ -18,7 +20,8 @@ from kontenumfs.protocol.xml import is_text
 from kontenumfs.store.api import Attributes, ObjectInfo, Store, Written
 from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version, believed, refusal
 from kontenumfs.store.calls import multipart_etag
-from kontenumfs.store.tasks import open_flat_nursery
+from kontenumfs.store.operation import cleaning_up, copied, operation, time_left
+from kontenumfs.store.tasks import Spawner, open_flat_nursery
 from kontenumfs.writing.extents import Range, RemoteObject
 from kontenumfs.writing.journal import Journal
 from kontenumfs.writing.steps import Bytes, Compose, Copy, Multipart, Plan, Put, Step
@@ -69,6 +72,13 @@ class Source:
 Known = dict[RemoteObject, Source]
 
 
+class Droppable(Protocol):
+    """An upload that can be given up."""
+
+    async def abort(self) -> None:
+        """Drop its parts; never raises because of the store."""
+
+
 @dataclass(slots=True)
 class Run:
     """One plan under way.
@@ -92,6 +102,8 @@ class PlanRunner:
         journal: has what is under way.
         prefix: of the helper objects' keys; ends with a slash and belongs to this mount alone.
         parallel: requests of one plan side by side at most.
+        nursery: what is dropped because time was over is dropped here, beside who waited; else
+            he waits for that, too.
     """
 
     def __init__(
@@ -101,8 +113,10 @@ class PlanRunner:
         journal: Journal,
         *,
         parallel: int = PARALLEL_REQUESTS,
+        nursery: Spawner | None = None,
     ) -> None:
         self.store = store
+        self._nursery = nursery
         self.journal = journal
         self._prefix = prefix
         self._parallel = parallel
@@ -135,18 +149,46 @@ class PlanRunner:
         finally:
             await self.discard(plan.helpers)
 
+    async def drop(self, upload: Droppable) -> None:
+        """Abort an upload."""
+        await self._clean_up(upload.abort)
+
     async def discard(self, helpers: Sequence[RemoteObject]) -> None:
         """Delete helper objects; what fails is left to the next start, and logged."""
         keys = [helper.key for helper in helpers if helper.key]
         if not keys:
             return
-        with trio.move_on_after(CLEAN_UP_SECONDS, shield=True):
+        await self._clean_up(partial(self._delete, keys))
+
+    async def _delete(self, keys: Sequence[str]) -> None:
+        try:
+            failed = await self.store.delete_many(dict.fromkeys(keys, UNKNOWN))
+        except KontenumError as error:
+            failed = dict.fromkeys(keys, str(error))
+        for key, reason in failed.items():
+            log.warning("helper object left behind: key=%r (%s)", key, reason)
+
+    async def _clean_up(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Drop what was begun; nobody waits for that longer than his operation may take.
+
+        At the end of the mount nobody does at all: what is left then is for the next start.
+        """
+        if self._nursery is None:
+            with cleaning_up(CLEAN_UP_SECONDS):
+                await work()
+            return
+        done = trio.Event()
+
+        async def beside() -> None:
             try:
-                failed = await self.store.delete_many(dict.fromkeys(keys, UNKNOWN))
-            except KontenumError as error:
-                failed = dict.fromkeys(keys, str(error))
-            for key, reason in failed.items():
-                log.warning("helper object left behind: key=%r (%s)", key, reason)
+                with trio.move_on_after(CLEAN_UP_SECONDS), operation():
+                    await work()
+            finally:
+                done.set()
+
+        self._nursery.start_soon(beside)
+        with trio.move_on_after(time_left(CLEAN_UP_SECONDS)):
+            await done.wait()
 
     async def _make(self, step: Step, publication: Publication, run: Run) -> None:
         target, began = step.target, trio.current_time()
@@ -156,6 +198,8 @@ class PlanRunner:
             async with run.limit:
                 written = await self._make_one(step, publication, run.known)
         target.etag = written.etag
+        if isinstance(step, Copy | Compose):
+            copied(target.size)
         log.info(
             "stored key=%r bytes=%d by %s request_id=%s seconds=%.3f",
             target.key,
@@ -209,6 +253,7 @@ class PlanRunner:
                         await upload.send(number, part.pieces)
                     else:
                         await upload.copy(number, part, _asked(part.source, run.known)[1])
+                        copied(part.length)
 
         try:
             async with open_flat_nursery() as nursery:
@@ -219,8 +264,7 @@ class PlanRunner:
                 run.certain.add(step.target)
             return written
         except BaseException:
-            with trio.move_on_after(CLEAN_UP_SECONDS, shield=True):
-                await upload.abort()
+            await self._clean_up(upload.abort)
             raise
 
     async def _look_before(self, step: Step, publication: Publication) -> None:
@@ -284,7 +328,7 @@ class PlanRunner:
 
     async def _retract(self, target: RemoteObject) -> None:
         """Delete what was published wrongly, as long as it is that."""
-        with trio.move_on_after(CLEAN_UP_SECONDS, shield=True):
+        with cleaning_up(CLEAN_UP_SECONDS):
             try:
                 await self.store.delete(target.key, expected=believed(target.etag, target.size))
             except KontenumError as error:

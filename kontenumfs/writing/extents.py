@@ -3,7 +3,7 @@
 """The content of a file that cannot be read: a rope of bytes that arrived, ranges and zeros."""
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 COALESCE = 64 * 1024
@@ -111,6 +111,8 @@ class Rope:
         """Bytes, from the first to the last."""
         self.literal = 0
         """Bytes that are here only."""
+        self.holes = 0
+        """Bytes of zeros that were never written."""
         self._starts: list[int] = []
         self._extents: list[Extent] = []
         for extent in extents:
@@ -121,6 +123,13 @@ class Rope:
 
     def __iter__(self) -> Iterator[Extent]:
         return iter(self._extents)
+
+    def snapshot(self) -> "Rope":
+        """The same extents, in a rope that stays as it is."""
+        same = Rope()
+        same.size, same.literal, same.holes = self.size, self.literal, self.holes
+        same._starts, same._extents = self._starts.copy(), self._extents.copy()
+        return same
 
     @property
     def weight(self) -> int:
@@ -138,8 +147,7 @@ class Rope:
             self._starts.append(self.size)
             self._extents.append(extent)
         self.size += extent.length
-        if isinstance(extent, Literal):
-            self.literal += extent.length
+        self._count([extent], 1)
 
     def write(self, offset: int, data: bytes) -> None:
         """Put `data` at `offset` bytes; what lies between the end and there becomes zeros."""
@@ -195,7 +203,8 @@ class Rope:
         start = self._starts[first] if first < len(self._starts) else self.size
         before = sum(extent.length for extent in self._extents[first:last])
         after = sum(extent.length for extent in extents)
-        self.literal += _literal(extents) - _literal(self._extents[first:last])
+        self._count(extents, 1)
+        self._count(self._extents[first:last], -1)
         starts = []
         for extent in extents:
             starts.append(start)
@@ -220,7 +229,7 @@ class Rope:
             self._push(Zeros(size - self.size))
             return
         first = self._split(size)
-        self.literal -= _literal(self._extents[first:])
+        self._count(self._extents[first:], -1)
         del self._extents[first:], self._starts[first:]
         self.size = size
 
@@ -242,16 +251,35 @@ class Rope:
         self._starts[at : at + 1] = [start, offset]
         return at + 1
 
-    @property
-    def holes(self) -> int:
-        """Bytes of zeros that were never written."""
-        return sum(extent.length for extent in self._extents if isinstance(extent, Zeros))
+    def _count(self, extents: Iterable[Extent], sign: int) -> None:
+        for extent in extents:
+            if isinstance(extent, Literal):
+                self.literal += sign * extent.length
+            elif isinstance(extent, Zeros):
+                self.holes += sign * extent.length
 
-    def fill_holes(self, zeros: bytes) -> None:
-        """Make bytes of every hole no longer than `zeros`, for they are about to be sent."""
-        for start, extent in list(zip(self._starts, self._extents, strict=True)):
-            if isinstance(extent, Zeros) and extent.length <= len(zeros):
-                self.splice(start, Literal(memoryview(zeros)[: extent.length]))
+    def fill_holes(self, zeros: bytes, longest: int) -> None:
+        """Make bytes of every hole of at most `longest`, for they are about to be sent."""
+        for at, extent in enumerate(self._extents):
+            if isinstance(extent, Zeros) and extent.length <= longest:
+                filled = Literal(memoryview(zeros)[: extent.length])
+                self._count([extent], -1)
+                self._count([filled], 1)
+                self._extents[at] = filled
+
+    def gather(self, source: RemoteObject, offset: int) -> list[Piece]:
+        """Take all bytes that are here only out; they become those of `source` from `offset` on."""
+        taken: list[Piece] = []
+        extents, self._extents, self._starts = self._extents, [], []
+        self.size = self.literal = self.holes = 0
+        for extent in extents:
+            if isinstance(extent, Literal):
+                taken.append(extent.data)
+                self._push(Range(source, offset, extent.length))
+                offset += extent.length
+            else:
+                self._push(extent)
+        return taken
 
     def begins_with(self, source: RemoteObject, length: int) -> bool:
         """Whether the first `length` bytes are still those of `source`."""
@@ -267,25 +295,6 @@ class Rope:
         self._extents[0] = Range(first.source, first.offset, first.length + count)
         self._starts[1:] = [start + count for start in self._starts[1:]]
         self.size += count
-
-    def literals(self) -> Iterator[tuple[int, list[Piece]]]:
-        """Every run of bytes that are here only: its offset and its buffers, in order."""
-        run: list[Piece] = []
-        begin = 0
-        for start, extent in zip(self._starts, self._extents, strict=True):
-            if isinstance(extent, Literal):
-                if not run:
-                    begin = start
-                run.append(extent.data)
-            elif run:
-                yield begin, run
-                run = []
-        if run:
-            yield begin, run
-
-
-def _literal(extents: list[Extent]) -> int:
-    return sum(extent.length for extent in extents if isinstance(extent, Literal))
 
 
 def whole(source: RemoteObject) -> Rope:

@@ -15,6 +15,7 @@ from kontenumfs.protocol.incidents import Incident, report
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import Attributes, ObjectInfo
 from kontenumfs.store.beliefs import UNKNOWN, Belief
+from kontenumfs.store.operation import joined, operation
 from kontenumfs.writing.content import Content, Environment
 from kontenumfs.writing.copying import Copier
 from kontenumfs.writing.extents import Extent, RemoteObject, Rope, whole
@@ -197,6 +198,7 @@ class WritableFile:
         elif now < self._accounted:
             self._env.memory.release(self._accounted - now)
         self._accounted = now
+        self._env.memory.note(self, self.content.rope.literal, moving=self.sending)
 
     def _upload_ended(self) -> None:
         self._account()
@@ -323,7 +325,7 @@ class WritableFile:
 
     async def _send_before_full(self, *, visible: bool) -> None:
         self._waiting_since = None
-        with suppress(KontenumError):
+        with suppress(KontenumError), operation():
             async with self._changing():
                 if self.can_send_early:
                     await self._send_ahead(visible=visible)
@@ -356,8 +358,9 @@ class WritableFile:
 
     async def sync(self, *, empty: bool = True) -> None:
         """Return when the store has the file as it is, an empty one included."""
-        async with self.settled(empty=empty):
-            pass
+        with joined():
+            async with self.settled(empty=empty):
+                pass
 
     async def sync_as(self, key: str, expected: Belief = UNKNOWN) -> None:
         """Store a file that the store has not seen yet under the key that it shall have.
@@ -464,7 +467,8 @@ class WritableFile:
             self.check()
             if self._unsaved and self.handles and self.needs_close:
                 raise NotClosed("not closed by its writer, so what it has replaced stays as it was")
-        await self.sync(empty=not self.handles)  # one that is open may become something yet
+        with operation():
+            await self.sync(empty=not self.handles)  # one that is open may become something yet
 
     def is_only_of(self, unsaved: Unsaved) -> bool:
         """Whether nobody else has written what is unsaved."""

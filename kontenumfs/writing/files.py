@@ -32,10 +32,11 @@ from kontenumfs.writing.handle import Handle
 from kontenumfs.writing.identity import Composer, NodeIdentity
 from kontenumfs.writing.policy import is_temporary
 from kontenumfs.writing.remotes import Remotes
+from kontenumfs.writing.state import Unsaved
 from kontenumfs.writing.timers import Timers
 
-DRAINED_AT_ONCE = 16
-"""Files that are stored side by side at the end; one that fails slowly leaves the others time."""
+DRAINED_AT_ONCE = 1024
+"""Files that are stored side by side at the end: those that hang leave the others their time."""
 FOREVER = float("inf")
 RECENT = 1.0
 """Seconds for which what is known of an object is good enough to begin to replace it."""
@@ -75,6 +76,9 @@ class OpenFiles:
         self._name_of = name_of
         self._late_delay = late_delay
         self._files: dict[File, WritableFile] = {}
+        self._nodes: dict[WritableFile, File] = {}
+        self._borrowers: dict[WritableFile, None] = {}
+        """The files that have been given ranges of other objects than their own."""
         self._late: dict[File, float] = {}
         """Closed files that wait for a rename, and until when."""
         self._timers: Timers[object] = Timers()
@@ -196,14 +200,20 @@ class OpenFiles:
 
     def failed(self, file: object) -> None:
         """A file has failed: its name stands for what the store has, from now on."""
-        found = next(((n, known) for n, known in self._files.items() if known is file), None)
-        if found is None:
+        known = file if isinstance(file, WritableFile) else None
+        node = self._nodes.get(known) if known is not None else None
+        if node is None or known is None or self._files.get(node) is not known:
             return
-        node, known = found
-        del self._files[node]
+        self._forget(node)
         self._late.pop(node, None)
         self._failures[self._key(node)] = str(known.error)
         self._settle(node, known)
+
+    def _forget(self, node: File) -> None:
+        """Nobody writes `node` any more."""
+        file = self._files.pop(node)
+        self._nodes.pop(file, None)
+        self._borrowers.pop(file, None)
 
     def _begin(
         self,
@@ -227,6 +237,7 @@ class OpenFiles:
             file.unsent_metadata = True
             self._deferred.carried(node)
         self._files[node] = file
+        self._nodes[file] = node
         node.local = file
         return file
 
@@ -284,7 +295,7 @@ class OpenFiles:
 
     async def spare(self, remote: RemoteObject) -> None:
         """An object will change: the files that have ranges of it keep their bytes."""
-        for file in list(self._files.values()):
+        for file in list(self._borrowers):
             if file.content.current is not remote and file.content.borrows(remote):
                 await file.capture(remote)
                 remote.lost |= file.content.borrows(remote)
@@ -301,8 +312,15 @@ class OpenFiles:
         length = min(length, content.length - offset)
         if length <= 0:
             return 0
-        await file.splice(at, content.cut(offset, offset + length), by=target.unsaved)
+        await self.lend(content.cut(offset, offset + length), file, at, by=target.unsaved)
         return length
+
+    async def lend(
+        self, extent: Range | Zeros, file: WritableFile, at: int, *, by: Unsaved | None = None
+    ) -> None:
+        """Put bytes of one file at `at` in another, which keeps them come what may."""
+        self._borrowers[file] = None
+        await file.splice(at, extent, by=by)
 
     async def content_of(self, node: File) -> Range | Zeros:
         """All bytes of a file, as another file can refer to them; they are stored for that."""
@@ -442,7 +460,7 @@ class OpenFiles:
     async def _end(self, node: File, file: WritableFile) -> None:
         if file.handles or self._files.get(node) is not file:
             return  # opened again meanwhile
-        del self._files[node]
+        self._forget(node)
         self._late.pop(node, None)
         if file.content.current is not None:
             self._remotes.add(file.content.current)
@@ -538,18 +556,11 @@ class OpenFiles:
 
     def reclaim(self) -> bool:
         """Memory is short: have the fullest file send what it holds; whether bytes are moving."""
-        fullest: WritableFile | None = None
-        for file in self._files.values():
-            if file.sending:
+        memory = self._env.memory
+        if memory.is_moving:
+            return True
+        for file in memory.fullest():
+            if isinstance(file, WritableFile) and file.can_send_early:
+                self._env.nursery.start_soon(file.send_early)
                 return True
-            if file.can_send_early and (fullest is None or holds(file) > holds(fullest)):
-                fullest = file
-        if fullest is None:
-            return False
-        self._env.nursery.start_soon(fullest.send_early)
-        return True
-
-
-def holds(file: WritableFile) -> int:
-    """Bytes that are here only."""
-    return file.content.rope.literal
+        return False

@@ -3,7 +3,7 @@
 """The memory that all files of a mount share for bytes the store has not taken yet."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import trio
 
@@ -27,6 +27,9 @@ class MemoryBudget:
         self.used = 0
         self.peak = 0
         self.reclaim: Callable[[], bool] = lambda: False
+        self._levels: list[dict[object, None]] = [{} for _ in range(64)]
+        self._level: dict[object, int] = {}
+        self._moving: set[object] = set()
         self._waiting: deque[tuple[int, trio.Event]] = deque()
 
     async def reserve(self, count: int) -> None:
@@ -50,6 +53,28 @@ class MemoryBudget:
                 self._waiting.remove(entry)
                 self._grant()
             raise
+
+    def note(self, holder: object, count: int, *, moving: bool) -> None:
+        """`holder` has `count` bytes that it could send, and some are on their way or none."""
+        level = count.bit_length()
+        before = self._level.get(holder, 0)
+        if level != before:
+            self._levels[before].pop(holder, None)
+            self._level.pop(holder, None)
+        if level and level != before:
+            self._levels[level][holder] = None
+            self._level[holder] = level
+        (self._moving.add if moving else self._moving.discard)(holder)
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether anybody's bytes are on their way, so that memory comes free."""
+        return bool(self._moving)
+
+    def fullest(self) -> Iterator[object]:
+        """Who has noted most, first; within a factor of two, whoever came first."""
+        for level in reversed(self._levels):
+            yield from level
 
     def release(self, count: int) -> None:
         """Give `count` bytes back and let the next writers in."""

@@ -5,7 +5,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from itertools import pairwise
+from itertools import islice, pairwise
+from math import inf
 
 from kontenumfs.protocol.dialect import MIB, Limits
 from kontenumfs.protocol.errors import Unsupported
@@ -37,12 +38,23 @@ __all__ = [
     "Step",
     "compile_rope",
     "segments",
+    "shape",
+    "short_hole",
 ]
 
 LONGEST_INLINE = 64 * MIB
 """More zeros than these are composed wherever the store can do that."""
+SHORT_HOLE = 64 * 1024
+"""Holes up to this are always sent; in a file of little else than holes, longer ones are not."""
+DENSE = 4
+"""A file with at most so many times more holes than bytes has short ones sent up to ZERO_BLOCK."""
+FEW_HOLES = 32
+"""Of so many holes the odd ends are sent as they are; else they are composed of small blocks."""
+KIB = 1024
 MAX_REQUESTS = 10_000
 """A file in more fragments than this would take hours: refused instead."""
+REQUEST_TIME = 32 * KIB
+"""Bytes that a line sends in the time of one request among many, about."""
 
 
 class Ending(Enum):
@@ -80,22 +92,26 @@ def compile_rope(
 
     Raises Unsupported where the store has no way, which harms nothing.
     """
-    if current is not None and [*rope] == [Range(current, 0, current.size)]:
+    if current is not None and len(rope) == 1 and [*rope] == [Range(current, 0, current.size)]:
         return Plan()
     if not rope.size:
         return Plan(((Put(target, Bytes((), 0)),),))
     inlines = _inlines(rope, capabilities)
-    append = _append(rope, current, capabilities, inline=True in inlines)
+    append = _append(rope, current, capabilities, longest=inlines[0])
     if appended and append is not None:
         return append
     candidates = [append] if append is not None and current is not None and current.size else []
+    cuts = [list(segments(rope, longest)) for longest in inlines]
+    least = [_least_requests(cut) for cut in cuts]
+    cuts = [cut for cut, count in zip(cuts, least, strict=True) if count <= MAX_REQUESTS]
+    if not cuts:
+        raise Unsupported(f"the file is in too many fragments: {min(least)} requests at least")
     guarded = exclusive or current is not None
     endings = (Ending.GUARDED, Ending.VERIFIED) if guarded else (Ending.DIRECT, Ending.GUARDED)
     for ending in endings:
         if ending is Ending.VERIFIED and candidates:
             break  # only where no condition can be told
-        for inline in inlines:
-            cut = list(segments(rope, inline=inline))
+        for cut in cuts:
             for whole_first in (True, False):
                 groups = _groups(cut, limits, whole_first=whole_first)
                 plan = _Builder(target, capabilities, limits, ending).build(groups)
@@ -103,21 +119,28 @@ def compile_rope(
                     candidates.append(plan)
     if not candidates:
         raise Unsupported("this store cannot join what it has with what is new")
-    best = min(candidates, key=lambda plan: plan.cost)
+    if inlines[0] < inf:
+        best = min(candidates, key=lambda plan: plan.cost[0] + REQUEST_TIME * plan.cost[2])
+    else:
+        best = min(candidates, key=lambda plan: plan.cost)
     if best.cost[2] > MAX_REQUESTS:
         raise Unsupported(f"the file is in too many fragments: {best.cost[2]} requests")
     return best
 
 
-def segments(rope: Rope, *, inline: bool) -> Iterator[Segment]:
-    """The rope with neighbouring bytes as one; short holes are bytes, with `inline` all are."""
+def segments(rope: Rope, longest: float | None = None) -> Iterator[Segment]:
+    """The rope with neighbouring bytes as one.
+
+    Holes of at most `longest` bytes are bytes; by default, those that it takes no time to send.
+    """
+    longest = short_hole(rope) if longest is None else longest
     pieces: list[Piece] = []
     length = 0
     for extent in rope:
         if isinstance(extent, Literal):
             pieces.append(extent.data)
             length += extent.length
-        elif isinstance(extent, Zeros) and (inline or extent.length <= len(ZERO_BLOCK)):
+        elif isinstance(extent, Zeros) and extent.length <= longest:
             pieces.extend(_zero_pieces(extent.length))
             length += extent.length
         else:
@@ -134,19 +157,42 @@ def _zero_pieces(length: int) -> list[Piece]:
     return [*[ZERO_BLOCK] * blocks, *([memoryview(ZERO_BLOCK)[:rest]] if rest else [])]
 
 
-def _inlines(rope: Rope, capabilities: Capabilities) -> Sequence[bool]:
-    """Whether long holes may be sent as bytes: the ways that are worth a plan."""
+def shape(rope: Rope) -> list[Segment]:
+    """The first three segments: enough to tell an append, a put or a copy from all else."""
+    return list(islice(segments(rope), 3))
+
+
+def short_hole(rope: Rope) -> int:
+    """Bytes of a hole that is sent without a thought.
+
+    A few bytes far apart must not cost what lies between them: 1,024 of them, one a MiB, are a GiB.
+    """
+    if rope.holes <= max(LONGEST_INLINE, DENSE * rope.literal):
+        return len(ZERO_BLOCK)
+    return SHORT_HOLE
+
+
+def _inlines(rope: Rope, capabilities: Capabilities) -> Sequence[float]:
+    """Up to which length holes are sent as bytes: the ways that are worth a plan."""
     if capabilities.compose and rope.holes > LONGEST_INLINE:
-        return (False,)
-    return (True, False)
+        return tuple(dict.fromkeys((short_hole(rope), len(ZERO_BLOCK))))
+    return (inf, len(ZERO_BLOCK))
+
+
+def _least_requests(cut: Sequence[Segment]) -> int:
+    """What is in so many pieces takes at least so many requests."""
+    return sum(
+        isinstance(segment, Bytes) or (isinstance(segment, Range) and not segment.whole)
+        for segment in cut
+    )
 
 
 def _append(
-    rope: Rope, current: RemoteObject | None, capabilities: Capabilities, *, inline: bool
+    rope: Rope, current: RemoteObject | None, capabilities: Capabilities, *, longest: float
 ) -> Plan | None:
     if current is None or not capabilities.append:
         return None
-    match list(segments(rope, inline=inline)):
+    match list(islice(segments(rope, longest), 3)):
         case [Range() as kept, Bytes() as body] if kept.source is current and kept.whole:
             return Plan(((Append(current, body, current.size),),))
         case [Bytes() as body] if not current.size:
@@ -188,9 +234,12 @@ class _Builder:
     steps: list[tuple[int, Step]] = field(default_factory=list)
     depth: dict[RemoteObject, int] = field(default_factory=dict)
     zeros: list[RemoteObject] = field(default_factory=list)
+    ends: dict[int, RemoteObject] = field(default_factory=dict)
+    few_holes: bool = True
 
     def build(self, groups: Sequence[Sequence[Segment]]) -> Plan | None:
         """The plan for these groups, or None where the store cannot do it."""
+        self.few_holes = sum(isinstance(group[0], Zeros) for group in groups) <= FEW_HOLES
         if len(groups) > 1 or isinstance(groups[0][0], Zeros):
             self._join(groups)
         else:
@@ -311,9 +360,21 @@ class _Builder:
                 out.extend([self._zero_object(level)] * digit)
             level += 1
         if rest:
-            body = Bytes(tuple(_zero_pieces(rest)), rest)
-            out.append(self._add(Put(RemoteObject("", rest, ""), body)))
+            out.append(self._end_of_hole(rest))
         return out
+
+    def _end_of_hole(self, length: int) -> RemoteObject:
+        """An object of less than ZERO_BLOCK; of one length there is one."""
+        if length not in self.ends:
+            made = self.ends[length] = RemoteObject("", length, "")
+            unit = next((u for u in (SHORT_HOLE // 2, KIB) if length > u), length)
+            if self.few_holes or unit == length:
+                self._add(Put(made, Bytes(tuple(_zero_pieces(length)), length)))
+            else:
+                count, rest = divmod(length, unit)
+                parts = [self._end_of_hole(unit)] * count
+                self._compose(parts + ([self._end_of_hole(rest)] if rest else []), made)
+        return self.ends[length]
 
     def _zero_object(self, level: int) -> RemoteObject:
         while len(self.zeros) <= level:

@@ -10,6 +10,7 @@ import trio
 from kontenumfs.protocol.errors import KontenumError, reported
 from kontenumfs.store.api import Attributes, Store
 from kontenumfs.store.beliefs import Belief
+from kontenumfs.store.operation import operation
 from kontenumfs.store.tasks import Spawner
 from kontenumfs.writing.extents import RemoteObject
 from kontenumfs.writing.journal import Journal
@@ -55,7 +56,8 @@ class Outbox:
     ) -> None:
         try:
             if not self.closed:
-                await upload(body)
+                with operation():
+                    await upload(body)
         except Exception as error:
             self.closed = True
             await self._failed(reported(error, "an upload"))

@@ -91,7 +91,7 @@ async def test_the_target_is_sent_as_it_stands() -> None:
     assert heads[0].startswith(b"PUT /b/a/../%20?append HTTP/1.1\r\n")
 
 
-async def test_connections_are_bounded_and_the_last_used_is_first() -> None:
+async def test_connections_are_bounded_and_the_last_used_is_first(mock_clock: MockClock) -> None:
     release, three = trio.Event(), trio.Event()
     arrived = 0
 

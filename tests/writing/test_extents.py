@@ -59,21 +59,17 @@ def test_a_rope_is_the_bytes_it_stands_for(program: list[tuple[str, int, object]
         assert content(rope) == model
         assert rope.size == len(model)
         assert rope.literal == sum(len(e.data) for e in rope if isinstance(e, Literal))
-        assert dict(rope.literals()) == literal_runs(rope)
-
-
-def literal_runs(rope: Rope) -> dict[int, list[object]]:
-    """The runs of literals, found the slow way."""
-    runs: dict[int, list[object]] = {}
-    at, begin = 0, None
-    for extent in rope:
-        if isinstance(extent, Literal):
-            begin = at if begin is None else begin
-            runs.setdefault(begin, []).append(extent.data)
-        else:
-            begin = None
-        at += extent.length
-    return runs
+        assert rope.holes == sum(e.length for e in rope if isinstance(e, Zeros))
+    before = content(rope)
+    rope.fill_holes(bytes(1000), 100)
+    assert content(rope) == before
+    assert all(e.length > 100 for e in rope if isinstance(e, Zeros))
+    assert rope.holes == sum(e.length for e in rope if isinstance(e, Zeros))
+    sent, literal = RemoteObject("sent", 1 << 20, "etag"), rope.literal
+    assert len(b"".join(bytes(piece) for piece in rope.gather(sent, 7))) == literal
+    assert rope.literal == 0
+    assert rope.size == len(model)
+    assert sum(e.length for e in rope if isinstance(e, Range) and e.source is sent) == literal
 
 
 def test_pieces_of_one_object_are_one_range_again() -> None:
@@ -116,4 +112,4 @@ def test_another_writers_bytes_move_ours() -> None:
     rope = Rope(Range(grown, 0, 10), Literal(b"ours"))
     rope.lengthen_first(5)
     assert rope.size == 19
-    assert dict(rope.literals()) == {15: [b"ours"]}
+    assert list(rope) == [Range(grown, 0, 15), Literal(b"ours")]

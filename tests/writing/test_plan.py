@@ -233,3 +233,35 @@ def test_parts_grow_with_the_file() -> None:
     (((step,),),) = (compile_rope(rope, target, OLD, KONTENUM, Limits()).stages,)
     assert isinstance(step, Multipart)
     assert len(step.parts) == 1024
+
+
+@pytest.mark.parametrize("every", [MIB, MIB + 77], ids=["even", "odd"])
+@pytest.mark.parametrize("old", [False, True], ids=["new", "in an object"])
+def test_a_few_bytes_far_apart_do_not_cost_what_lies_between(every: int, old: bool) -> None:
+    """1,024 single bytes, one a MiB, were one PutObject of a GiB."""
+    current = RemoteObject("t", 2 * GIB, "etag") if old else None
+    rope = Rope(whole(current)) if current is not None else Rope()
+    for number in range(1024):
+        rope.write(number * every, b"x")
+    target = RemoteObject("t", rope.size, "")
+    plan = compile_rope(rope, target, current, CAPABLE, Limits())
+    assert sum(step.wire for step in plan.steps) < 2 * MIB
+    assert plan.cost[2] < 5 * 1024
+
+
+def test_a_file_that_is_mostly_bytes_is_sent_with_its_short_holes() -> None:
+    """A sparse copy costs no request for each of them."""
+    rope = Rope()
+    for _ in range(200):
+        rope.write(rope.size + MIB // 2, bytes(MIB))
+    plan = compile_rope(rope, RemoteObject("t", rope.size, ""), None, CAPABLE, Limits())
+    assert [str(step) for step in plan.steps] == [f"put {rope.size}"]
+
+
+def test_too_many_fragments_are_refused_before_they_are_planned() -> None:
+    """The reason says how many requests it would take."""
+    rope = Rope(whole(HUGE))
+    for number in range(20_000):
+        rope.write(number * 50_000, b"x")
+    with pytest.raises(Unsupported, match=r"too many fragments: 4000\d requests at least"):
+        compile_rope(rope, RemoteObject("t", rope.size, ""), HUGE, CAPABLE, Limits())
