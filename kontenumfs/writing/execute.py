@@ -324,7 +324,7 @@ class PlanRunner:
             return  # published, and others have changed it since
         if info.size != target.size:
             wrong.append(target.key)
-        target.etag = info.etag
+        target.etag, target.size = info.etag, info.size  # what a retraction may delete
 
     async def _retract(self, target: RemoteObject) -> None:
         """Delete what was published wrongly, as long as it is that."""
