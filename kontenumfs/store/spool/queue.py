@@ -1,0 +1,385 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""What is queued, in which order it may run, and what may run now. It does no I/O.
+
+1. Two entries that touch the same key, one of which changes it, keep their order.
+2. A key that names others waits until all that was acknowledged before it is stored.
+3. So does a deletion. Neither waits for deletions of other keys, which stand together.
+4. What is parked holds up what touches its keys, and what waits for everything in its directory.
+"""
+
+import bisect
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from heapq import heappop, heappush
+
+from kontenumfs.store.beliefs import ABSENT, Belief
+from kontenumfs.store.spool.collapse import Change, collapse
+from kontenumfs.store.spool.entries import After, Entry, Kind, Link, State
+from kontenumfs.store.spool.order import are_related, directory
+from kontenumfs.store.spool.slots import Phase, Slot, forget, touch
+
+LINGER = 0.2
+"""Seconds after the last deletion in which another one may join it."""
+LONGEST_LINGER = 1.0
+MOST_DELETIONS = 1000
+"""Keys of one DeleteObjects (AWS)."""
+
+
+class Queue:
+    """The entries that are not stored, by number.
+
+    Args:
+        is_last: whether a key names others.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, is_last: Callable[[str], bool], *, clock: Callable[[], float]) -> None:
+        self._is_last = is_last
+        self._clock = clock
+        self._slots: dict[int, Slot] = {}
+        self._writers: dict[str, list[int]] = {}
+        self._readers: dict[str, set[int]] = {}
+        self._plain: list[int] = []
+        """A heap of those that may run, once they are looked at again."""
+        self._barriers: list[int] = []
+        """Those that wait for everything, in order."""
+        self._writes: list[int] = []
+        """A heap of all that is no deletion: the first of them that is active ends what may run."""
+        self._stuck: dict[int, str] = {}
+        """What is parked, and what waits for that: numbers and directories."""
+        self._last_deletion = 0.0
+        self._deletions_since: float | None = None
+        """When the first of the deletions that linger came."""
+        self.hurry = 0
+        """How many wait for everything to be sent: nothing lingers then."""
+        self.bytes = 0
+        """Of all bodies."""
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return (slot.entry for slot in self._slots.values())
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._slots
+
+    @property
+    def parked(self) -> list[Entry]:
+        """What the store has refused for good."""
+        slots = (self._slots[number] for number in self._stuck)
+        return [slot.entry for slot in slots if slot.phase is Phase.PARKED]
+
+    def is_stuck(self, number: int) -> bool:
+        """Whether an entry is parked, or waits for one that is."""
+        return number in self._stuck
+
+    @property
+    def keys(self) -> "dict[str, list[int]]":
+        """The keys that are changed, each with the entries that do it."""
+        return self._writers
+
+    def oldest(self) -> Entry | None:
+        """The entry that has waited longest."""
+        return next((slot.entry for slot in self._slots.values()), None)
+
+    def phase(self, number: int) -> Phase:
+        """How far an entry is; raises KeyError for one that is not here."""
+        return self._slots[number].phase
+
+    def doubtful(self, number: int) -> bool:
+        """Whether an entry may have reached the store already."""
+        return self._slots[number].doubtful
+
+    def get(self, number: int) -> Entry | None:
+        """An entry, while it is not stored."""
+        slot = self._slots.get(number)
+        return None if slot is None else slot.entry
+
+    def last(self, key: str) -> Entry | None:
+        """The last entry that changes a key."""
+        writers = self._writers.get(key)
+        return self._slots[writers[-1]].entry if writers else None
+
+    def touching(self, key: str) -> list[int]:
+        """The entries that change or read a key."""
+        return sorted({*self._writers.get(key, ()), *self._readers.get(key, ())})
+
+    def state(self, key: str) -> State | None:
+        """What a key will have; None where nothing is queued that changes it."""
+        writers = self._writers.get(key)
+        if not writers:
+            return None
+        last = self._slots[writers[-1]].entry
+        if last.kind is Kind.DELETE:
+            return State(last, None)
+        made = last
+        for number in reversed(writers):
+            made = self._slots[number].entry
+            if made.kind is not Kind.APPEND or made.expected is ABSENT:
+                return State(last, last.size, made.attributes)
+        return State(last, last.size, None)
+
+    # What comes
+
+    def push(self, entry: Entry, *, durable: bool = False, doubtful: bool = False) -> Change:
+        """Queue what was just acknowledged, or what the disk had; returns what that changes.
+
+        Args:
+            durable: whether it is on the disk, so that it may run.
+            doubtful: whether it may have reached the store; then nothing is taken back for it.
+        """
+        change = Change(entry)
+        if not doubtful:
+            last = self.last(entry.key)
+            readers = [] if last is None else self._reading(last)
+            change = collapse(entry, last, readers, self._is_idle)
+        for changed in change.changed:
+            self._replace(changed)
+        for number in change.dropped:
+            self._remove(number)
+        if change.added is not None:
+            self._add(change.added, durable=durable, doubtful=doubtful)
+        return change
+
+    def _reading(self, writer: Entry) -> list[Entry]:
+        readers = self._readers.get(writer.key, set())
+        numbers = sorted(self._slots[writer.number].needed_by & readers)
+        return [self._slots[number].entry for number in numbers]
+
+    def _is_idle(self, entry: Entry) -> bool:
+        slot = self._slots[entry.number]
+        if slot.phase not in (Phase.NEW, Phase.WAITING, Phase.RESTING):
+            return False
+        if slot.doubtful or entry.promised:
+            return False
+        return not self._barriers or self._barriers[-1] <= entry.number
+
+    def _add(self, entry: Entry, *, durable: bool, doubtful: bool) -> None:
+        slot = Slot(entry, Phase.WAITING if durable else Phase.NEW, doubtful)
+        number = entry.number
+        for key in {entry.key, *entry.sources}:
+            writers = self._writers.get(key)
+            if writers:
+                slot.needs.add(writers[-1])
+        slot.needs |= self._readers.get(entry.key, set())
+        for needed in slot.needs:
+            self._slots[needed].needed_by.add(number)
+        self._slots[number] = slot
+        self._writers.setdefault(entry.key, []).append(number)
+        for source in entry.sources:
+            self._readers.setdefault(source, set()).add(number)
+        self.bytes += entry.length
+        if self._waits_for_all(entry):
+            bisect.insort(self._barriers, number)
+        if entry.kind is Kind.DELETE:
+            self._last_deletion = self._clock()
+            if self._deletions_since is None:
+                self._deletions_since = self._last_deletion
+        else:
+            heappush(self._writes, number)
+        if entry.parked:
+            slot.phase = Phase.PARKED
+        if self._stuck or entry.parked:
+            self._stick(slot)
+        if not slot.needs:
+            self._offer(slot)
+
+    def _waits_for_all(self, entry: Entry) -> bool:
+        return entry.kind is Kind.DELETE or self._is_last(entry.key)
+
+    def _offer(self, slot: Slot) -> None:
+        if not self._waits_for_all(slot.entry):
+            heappush(self._plain, slot.entry.number)
+
+    def _replace(self, entry: Entry) -> None:
+        """Put another entry in the place of the one with its number; it reads no more than that."""
+        slot = self._slots[entry.number]
+        self.bytes += entry.length - slot.entry.length
+        gone = set(slot.entry.sources) - set(entry.sources)
+        slot.entry = entry
+        for source in gone:
+            forget(self._readers, source, entry.number)
+        for needed in list(slot.needs):
+            if not touch(self._slots[needed].entry, entry):
+                slot.needs.discard(needed)
+                self._slots[needed].needed_by.discard(entry.number)
+        if self._stuck:
+            self._stick_anew()
+        if not slot.needs:
+            self._offer(slot)
+
+    def confirm(self, number: int) -> None:
+        """An entry is on the disk: it may run."""
+        slot = self._slots.get(number)
+        if slot is not None and slot.phase is Phase.NEW:
+            slot.phase = Phase.WAITING
+            if not slot.needs:
+                self._offer(slot)
+
+    def promise(self, number: int) -> None:
+        """Somebody waits for just this version to be stored: it is not taken back any more."""
+        slot = self._slots.get(number)
+        if slot is not None and not slot.entry.promised:
+            slot.entry = replace(slot.entry, promised=True)
+
+    # What may run
+
+    def take(self, most: int) -> list[list[Entry]]:
+        """What may run now, at most so many requests; deletions of one list go together."""
+        taken: list[list[Entry]] = []
+        while len(taken) < most and (entry := self._next_plain()) is not None:
+            taken.append([self._start(entry)])
+        if len(taken) < most:
+            taken += self._take_barriers(most - len(taken))
+        return taken
+
+    def _start(self, entry: Entry) -> Entry:
+        self._slots[entry.number].phase = Phase.RUNNING
+        return entry
+
+    def _next_plain(self) -> Entry | None:
+        while self._plain:
+            slot = self._slots.get(self._plain[0])
+            if slot is None or slot.phase is not Phase.WAITING or slot.needs:
+                heappop(self._plain)
+                continue
+            heappop(self._plain)
+            return slot.entry
+        return None
+
+    def _first_write(self) -> int | None:
+        """The first entry that is no deletion, and neither stored nor held up."""
+        while self._writes:
+            number = self._writes[0]
+            if number in self._slots and number not in self._stuck:
+                return number
+            heappop(self._writes)
+        return None
+
+    def _take_barriers(self, most: int) -> list[list[Entry]]:
+        first = self._first_write()
+        taken: list[list[Entry]] = []
+        deletions: list[Entry] = []
+        lingers = bool(self.lingers())
+        for number in self._barriers:
+            if (first is not None and number > first) or len(taken) >= most:
+                break
+            slot = self._slots[number]
+            if slot.phase is not Phase.WAITING or slot.needs or number in self._stuck:
+                continue
+            if slot.entry.kind is not Kind.DELETE:
+                taken.append([self._start(slot.entry)])
+            elif not lingers and len(deletions) < MOST_DELETIONS:
+                deletions.append(self._start(slot.entry))
+        if deletions:
+            taken.append(deletions)
+            self._deletions_since = None
+        return taken
+
+    def _stick(self, slot: Slot) -> None:
+        """Note whether an entry is held up by what is parked; those before it are known."""
+        entry = slot.entry
+        is_stuck = slot.phase is Phase.PARKED or any(number in self._stuck for number in slot.needs)
+        if not is_stuck and self._waits_for_all(entry) and slot.phase is not Phase.RUNNING:
+            is_stuck = any(
+                number < entry.number and are_related(where, directory(entry.key))
+                for number, where in self._stuck.items()
+            )
+        if is_stuck:
+            self._stuck[entry.number] = directory(entry.key)
+
+    def _stick_anew(self) -> None:
+        self._stuck = {}
+        for slot in self._slots.values():
+            self._stick(slot)
+        self._writes = [n for n, s in self._slots.items() if s.entry.kind is not Kind.DELETE]
+
+    def lingers(self) -> float:
+        """Seconds for which deletions wait for others to join them; 0 where they need not."""
+        if self.hurry or self._deletions_since is None:
+            return 0.0
+        until = min(self._last_deletion + LINGER, self._deletions_since + LONGEST_LINGER)
+        return max(0.0, until - self._clock())
+
+    # What becomes of it
+
+    def rest(self, number: int, *, doubtful: bool) -> None:
+        """A request has failed in passing; `doubtful`: it may have reached the store."""
+        slot = self._slots[number]
+        slot.phase = Phase.RESTING
+        slot.doubtful = slot.doubtful or doubtful
+
+    def resume(self, number: int) -> Entry | None:
+        """Run an entry again; None where it was taken back meanwhile."""
+        slot = self._slots.get(number)
+        if slot is None or slot.phase is not Phase.RESTING:
+            return None
+        return self._start(slot.entry)
+
+    def done(self, number: int, made: Belief) -> list[Entry]:
+        """An entry is stored; returns those that believed in what it makes, as they are now."""
+        return self._leave(number, made)
+
+    def drop(self, number: int) -> list[Entry]:
+        """An entry is not to be sent at all; returns as `done` does."""
+        slot = self._slots[number]
+        for dependent in slot.needed_by:
+            for needed in slot.needs:
+                self._slots[dependent].needs.add(needed)
+                self._slots[needed].needed_by.add(dependent)
+        changed = self._leave(number, slot.entry.expected)
+        self._stick_anew()
+        return changed
+
+    def _leave(self, number: int, made: Link) -> list[Entry]:
+        link, changed = After(number), []
+        for dependent in sorted(self._slots[number].needed_by):
+            entry = self._slots[dependent].entry
+            now = replace(
+                entry,
+                expected=made if entry.expected == link else entry.expected,
+                source_expected=made if entry.source_expected == link else entry.source_expected,
+            )
+            if now != entry:
+                self._slots[dependent].entry = now
+                changed.append(now)
+        self._remove(number)
+        return changed
+
+    def _remove(self, number: int) -> None:
+        slot = self._slots.pop(number)
+        entry = slot.entry
+        self.bytes -= entry.length
+        self._stuck.pop(number, None)
+        forget(self._writers, entry.key, number)
+        for source in set(entry.sources):
+            forget(self._readers, source, number)
+        if self._waits_for_all(entry):
+            del self._barriers[bisect.bisect_left(self._barriers, number)]
+        for needed in slot.needs:
+            self._slots[needed].needed_by.discard(number)
+        for dependent in slot.needed_by:
+            other = self._slots[dependent]
+            other.needs.discard(number)
+            if not other.needs:
+                self._offer(other)
+
+    def park(self, number: int, why: str) -> Entry:
+        """The store has refused an entry for good; returns it as it is now."""
+        slot = self._slots[number]
+        slot.entry = replace(slot.entry, parked=why)
+        slot.phase = Phase.PARKED
+        self._stick_anew()
+        return slot.entry
+
+    def retry(self, number: int) -> Entry:
+        """Try again what was parked; returns it as it is now."""
+        slot = self._slots[number]
+        slot.entry = replace(slot.entry, parked="")
+        slot.phase, slot.doubtful = Phase.WAITING, True
+        self._stick_anew()
+        if not slot.needs:
+            self._offer(slot)
+        return slot.entry
