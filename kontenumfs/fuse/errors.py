@@ -49,6 +49,9 @@ ERRNO: dict[type[e.KontenumError], int] = {
     e.NotClosed: errno.EIO,
     e.Unsupported: errno.EOPNOTSUPP,
     e.FileTooLarge: errno.EFBIG,
+    e.SpoolFull: errno.ENOSPC,
+    e.SpoolFailed: errno.EIO,
+    e.Parked: errno.EIO,
     e.FileError: errno.EIO,
     e.FileMissing: errno.ENOENT,
     e.FileAlreadyExists: errno.EEXIST,
@@ -66,6 +69,7 @@ ERRNO: dict[type[e.KontenumError], int] = {
     e.StaleInode: errno.ESTALE,
     e.UserError: errno.EINVAL,
     e.ConfigurationError: errno.EINVAL,
+    e.SpoolRefused: errno.EINVAL,
 }
 """Every class of the tree, so that a new one is a decision and not an accident."""
 

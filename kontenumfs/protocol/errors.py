@@ -39,7 +39,10 @@
     │   ├── OutcomeUnknown            a lost answer that cannot be decided
     │   ├── NotClosed                 what replaces an object waits for its writer's close
     │   ├── Unsupported               this store or version cannot do that
-    │   └── FileTooLarge
+    │   ├── FileTooLarge
+    │   ├── SpoolFull                 the spool has no room, and got none in time
+    │   ├── SpoolFailed               the local disk cannot keep a promise
+    │   └── Parked                    the store has refused what was acknowledged before
     ├── FileError                     what POSIX says of a name or a handle
     │   ├── FileMissing
     │   ├── FileAlreadyExists
@@ -56,7 +59,8 @@
     │   ├── ReadDenied                reading is disabled by design
     │   └── StaleInode
     └── UserError                     a user's mistake: one line and an exit code, no traceback
-        └── ConfigurationError        an option, a file of settings or a key that cannot be used
+        ├── ConfigurationError        an option, a file of settings or a key that cannot be used
+        └── SpoolRefused              a spool that is not this mount's, or cannot be used
 
 ``fuse.errors`` maps each class to an errno, and a test proves that none is missing.
 """
@@ -295,6 +299,18 @@ class FileTooLarge(WriteError):
     """The object would be larger than the store allows."""
 
 
+class SpoolFull(WriteError):
+    """The spool has no room, and the store has taken nothing out of it within the deadline."""
+
+
+class SpoolFailed(WriteError):
+    """The local disk has failed: nothing can be acknowledged; what was, is kept."""
+
+
+class Parked(WriteError):
+    """The store has refused what was acknowledged for this name before: an operator must decide."""
+
+
 class FileError(KontenumError):
     """What POSIX says of a name or a handle."""
 
@@ -370,3 +386,7 @@ class UserError(KontenumError):
 
 class ConfigurationError(UserError):
     """An option, a file of settings or a key that cannot be used."""
+
+
+class SpoolRefused(UserError):
+    """A spool that is not this mount's, or that cannot be used: missing, open to others, newer."""
