@@ -248,7 +248,7 @@ class _Request:
         reserved = 0.0
         if self._intent.done is not None:
             left = trio.current_effective_deadline() - trio.current_time()
-            reserved = min(RESERVED_SECONDS, left * RESERVED_SHARE)
+            reserved = max(0.0, min(RESERVED_SECONDS, left * RESERVED_SHARE))
         with trio.CancelScope(deadline=trio.current_effective_deadline() - reserved):
             return await self._send(belief)
         self._is_late = True

@@ -5,6 +5,7 @@
 import secrets
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -17,8 +18,10 @@ from kontenumfs.store.fake import FakeStore
 from kontenumfs.store.faulty import FaultyStore
 from kontenumfs.store.keys import KeyRing
 from kontenumfs.store.proof import Verb
+from kontenumfs.store.spool.store import SpoolStore
 from kontenumfs.store.wire import Endpoint
 from tests.harness.emulator import ACCESS, BUCKET, SECRET, Emulator
+from tests.store.spool.harness import content, drained, open_spool
 
 KEYS = KeyPair(ACCESS, SECRET)
 
@@ -54,10 +57,31 @@ async def believing(inner: Store) -> ConditionalStore:
     return ConditionalStore(inner, capabilities, deadline=30)
 
 
-@pytest.fixture(params=["fake", "faulty", "v4", "v2", "plain", "conditional", "conditional-v4"])
-async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
+class Spooled(Subject):
+    """A spool of which nothing is sent but what others read from the store behind it."""
+
+    async def put(self, name: str, data: bytes, **headers: str) -> str:
+        """Store `data` below the prefix, and see that it gets there; returns the key."""
+        assert isinstance(self.store, SpoolStore)
+        key = await super().put(name, data, **headers)
+        assert not await drained(self.store.spool)
+        return key
+
+
+KINDS = ["fake", "faulty", "v4", "v2", "plain", "conditional", "conditional-v4", "spool"]
+
+
+@pytest.fixture(params=KINDS)
+async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Subject]:
     """Every implementation of Store, the client in each way of signing."""
     prefix = f"contract-{secrets.token_hex(6)}/"
+    if request.param == "spool":
+        fake = FakeStore(BUCKET)
+        spool = open_spool(await believing(fake), tmp_path / "spool")
+        yield Spooled(SpoolStore(spool), prefix, lambda key: content(spool, fake, key))
+        assert not await drained(spool)
+        spool.close()
+        return
     if request.param == "conditional":
         fake = FakeStore(BUCKET)
         yield Subject(await believing(fake), prefix, fake.data)

@@ -209,6 +209,14 @@ class Journal:
         segment, offset = self._put(BODY, data)
         return (Piece(segment.name, offset, len(data), zlib.crc32(data)),)
 
+    def moved(self, pieces: Sequence[Piece], bodies: Sequence[bytes]) -> tuple[Piece, ...]:
+        """The same bytes, those that were in segments at the end of the last one."""
+        out: list[Piece] = []
+        for piece, body in zip(pieces, bodies, strict=True):
+            is_file = BODY_NAME.fullmatch(piece.file)
+            out.extend([piece] if is_file else self.add_body([body]))
+        return tuple(out)
+
     def forget(self, pieces: Iterable[Piece]) -> None:
         """Bodies that no entry came to have."""
         for piece in pieces:

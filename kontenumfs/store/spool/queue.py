@@ -16,8 +16,7 @@ from heapq import heappop, heappush
 from kontenumfs.store.beliefs import ABSENT, Belief
 from kontenumfs.store.spool.collapse import Change, collapse
 from kontenumfs.store.spool.entries import After, Entry, Kind, Link, State
-from kontenumfs.store.spool.order import are_related, directory
-from kontenumfs.store.spool.slots import Phase, Slot, forget, touch
+from kontenumfs.store.spool.slots import Phase, Slot, Stuck, forget, touch
 
 LINGER = 0.2
 """Seconds after the last deletion in which another one may join it."""
@@ -46,8 +45,7 @@ class Queue:
         """Those that wait for everything, in order."""
         self._writes: list[int] = []
         """A heap of all that is no deletion: the first of them that is active ends what may run."""
-        self._stuck: dict[int, str] = {}
-        """What is parked, and what waits for that: numbers and directories."""
+        self._stuck = Stuck()
         self._last_deletion = 0.0
         self._deletions_since: float | None = None
         """When the first of the deletions that linger came."""
@@ -123,15 +121,23 @@ class Queue:
 
     # What comes
 
-    def push(self, entry: Entry, *, durable: bool = False, doubtful: bool = False) -> Change:
+    def push(
+        self,
+        entry: Entry,
+        *,
+        durable: bool = False,
+        doubtful: bool = False,
+        alone: bool = False,
+    ) -> Change:
         """Queue what was just acknowledged, or what the disk had; returns what that changes.
 
         Args:
-            durable: whether it is on the disk, so that it may run.
-            doubtful: whether it may have reached the store; then nothing is taken back for it.
+            durable: whether it may run at once: it is on the disk, or will never be.
+            doubtful: whether it may have reached the store.
+            alone: whether nothing is taken back for it.
         """
         change = Change(entry)
-        if not doubtful:
+        if not (doubtful or alone):
             last = self.last(entry.key)
             readers = [] if last is None else self._reading(last)
             change = collapse(entry, last, readers, self._is_idle)
@@ -182,7 +188,7 @@ class Queue:
         if entry.parked:
             slot.phase = Phase.PARKED
         if self._stuck or entry.parked:
-            self._stick(slot)
+            self._stuck.note(slot, is_barrier=self._waits_for_all(entry))
         if not slot.needs:
             self._offer(slot)
 
@@ -278,22 +284,8 @@ class Queue:
             self._deletions_since = None
         return taken
 
-    def _stick(self, slot: Slot) -> None:
-        """Note whether an entry is held up by what is parked; those before it are known."""
-        entry = slot.entry
-        is_stuck = slot.phase is Phase.PARKED or any(number in self._stuck for number in slot.needs)
-        if not is_stuck and self._waits_for_all(entry) and slot.phase is not Phase.RUNNING:
-            is_stuck = any(
-                number < entry.number and are_related(where, directory(entry.key))
-                for number, where in self._stuck.items()
-            )
-        if is_stuck:
-            self._stuck[entry.number] = directory(entry.key)
-
     def _stick_anew(self) -> None:
-        self._stuck = {}
-        for slot in self._slots.values():
-            self._stick(slot)
+        self._stuck.anew(self._slots.values(), self._waits_for_all)
         self._writes = [n for n, s in self._slots.items() if s.entry.kind is not Kind.DELETE]
 
     def lingers(self) -> float:
@@ -318,22 +310,35 @@ class Queue:
             return None
         return self._start(slot.entry)
 
-    def done(self, number: int, made: Belief) -> list[Entry]:
-        """An entry is stored; returns those that believed in what it makes, as they are now."""
-        return self._leave(number, made)
+    def resolve(self, number: int, made: Belief) -> list[Entry]:
+        """It is known what an entry has made; returns those that believe in that, as they are now.
+
+        What is queued until it is `done` finds it by `made`.
+        """
+        self._slots[number].made = made
+        return self._resolve(number, made)
+
+    def made(self, number: int) -> Belief | None:
+        """What an entry has made, from when that is known until it is done."""
+        return self._slots[number].made
+
+    def done(self, number: int) -> None:
+        """An entry is stored, and the disk knows."""
+        self._remove(number)
 
     def drop(self, number: int) -> list[Entry]:
-        """An entry is not to be sent at all; returns as `done` does."""
+        """An entry is not to be sent at all; returns those that believed in it, as they are now."""
         slot = self._slots[number]
         for dependent in slot.needed_by:
             for needed in slot.needs:
                 self._slots[dependent].needs.add(needed)
                 self._slots[needed].needed_by.add(dependent)
-        changed = self._leave(number, slot.entry.expected)
+        changed = self._resolve(number, slot.entry.expected)
+        self._remove(number)
         self._stick_anew()
         return changed
 
-    def _leave(self, number: int, made: Link) -> list[Entry]:
+    def _resolve(self, number: int, made: Link) -> list[Entry]:
         link, changed = After(number), []
         for dependent in sorted(self._slots[number].needed_by):
             entry = self._slots[dependent].entry
@@ -345,14 +350,37 @@ class Queue:
             if now != entry:
                 self._slots[dependent].entry = now
                 changed.append(now)
-        self._remove(number)
         return changed
+
+    def update(self, entry: Entry) -> None:
+        """The same request, which rests on something else now, or whose bytes lie elsewhere."""
+        self._slots[entry.number].entry = entry
+
+    def withdraw(self, number: int) -> bool:
+        """Take back an entry that was not begun; returns whether that was so."""
+        slot = self._slots.get(number)
+        if slot is None or slot.phase is not Phase.WAITING:
+            return False
+        self.drop(number)
+        return True
+
+    def is_at_rest(self, number: int) -> bool:
+        """Whether an entry is neither new nor with the store."""
+        return self._slots[number].phase in (Phase.WAITING, Phase.PARKED)
+
+    def interrupted(self) -> None:
+        """Nothing runs any more: what did may run again, and may have reached the store."""
+        for slot in self._slots.values():
+            if slot.phase in (Phase.RUNNING, Phase.RESTING):
+                slot.doubtful = slot.doubtful or slot.phase is Phase.RUNNING
+                slot.phase = Phase.WAITING
+                self._offer(slot)
 
     def _remove(self, number: int) -> None:
         slot = self._slots.pop(number)
         entry = slot.entry
         self.bytes -= entry.length
-        self._stuck.pop(number, None)
+        self._stuck.discard(number)
         forget(self._writers, entry.key, number)
         for source in set(entry.sources):
             forget(self._readers, source, number)

@@ -50,6 +50,9 @@ class _Recovery:
         self._spool = spool
         self._bodies: dict[str, dict[int, int]] = {}
         """Of each segment: the length of each body that is whole, by its offset."""
+        self._ended: set[int] = set()
+        self._unsure: list[tuple[list[int], str]] = []
+        """Records that were perhaps acknowledged to nobody, and that are not whole."""
         self.found = Recovered()
 
     def run(self) -> Recovered:
@@ -62,9 +65,15 @@ class _Recovery:
             # Whole, where a later one was on the disk: they get there one after another.
             is_whole = any(_horizon(later) for _, later in scanned[at + 1 :])
             self._read(f"segment-{number}", frames, is_whole=is_whole)
+        for numbers, told in self._unsure:
+            if not self._ended.issuperset(numbers):
+                self.found.problems.append(f"{told} bytes were not written whole")
         entries = self.found.entries
         for number in sorted(entries):
             entry = entries[number]
+            if not self._is_whole(entry):
+                self.found.problems.append(f"{entry.key!r}: {DAMAGED}")
+                entry = entries[number] = replace(entry, parked=DAMAGED)
             links = (entry.expected, entry.source_expected)
             if any(isinstance(link, After) and link.number not in entries for link in links):
                 entries[number] = replace(entry, parked=entry.parked or ORPHANED)
@@ -107,28 +116,24 @@ class _Recovery:
             return
         for number in (*ended, *(entry.number for entry in added)):
             self._next_after(number)
-        checked = [self._checked(entry) for entry in added]
-        if not is_sure and any(entry.parked == DAMAGED for entry in checked):
-            self.found.problems.append(
-                f"{name}: the record at {frame.offset} is cut, for its bytes were not written whole"
-            )
-            self.found.cut += [entry.number for entry in added]
+        self._ended.update(ended)
+        if not is_sure and not all(self._is_whole(entry) for entry in added):
+            numbers = [entry.number for entry in added]
+            self._unsure.append((numbers, f"{name}: the record at {frame.offset} is cut, for its"))
+            self.found.cut += numbers
             return
         for number in ended:
             self.found.entries.pop(number, None)
-        for entry in checked:
-            if entry.parked == DAMAGED:
-                self.found.problems.append(f"{entry.key!r}: {DAMAGED}")
+        for entry in added:
             self.found.entries[entry.number] = entry
 
     def _next_after(self, number: int) -> None:
         self.found.next_number = max(self.found.next_number, number + 1)
 
-    def _checked(self, entry: Entry) -> Entry:
-        is_whole = all(self._is_whole(piece) for piece in entry.pieces)
-        return entry if is_whole else replace(entry, parked=DAMAGED)
+    def _is_whole(self, entry: Entry) -> bool:
+        return all(self._is_there(piece) for piece in entry.pieces)
 
-    def _is_whole(self, piece: Piece) -> bool:
+    def _is_there(self, piece: Piece) -> bool:
         if (match := BODY_NAME.fullmatch(piece.file)) is None:
             return self._bodies.get(piece.file, {}).get(piece.offset) == piece.length
         try:

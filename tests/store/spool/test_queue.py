@@ -166,8 +166,9 @@ class Oracle:
             self.store[entry.key] = Stored(content, attributes, self.versions)
             made = Version(str(self.versions), len(content))
         del self.active[entry.number]
-        for changed in self.queue.done(entry.number, made):
+        for changed in self.queue.resolve(entry.number, made):
             self.active[changed.number] = changed
+        self.queue.done(entry.number)
         self.no_hole()
 
     def holds(self, key: str, link: Link) -> None:
