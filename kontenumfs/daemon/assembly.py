@@ -105,7 +105,7 @@ def assemble(
     deferred = DeferredMetadata(
         tree, markers, composer, claims, copier, delay=options.metadata_delay, wall_ns=wall_ns
     )
-    memory = MemoryBudget(options.memory)
+    memory = MemoryBudget(options.memory, patience=options.deadline)
     files = _open_files(nursery, runner, appender, live, tree, deferred, composer, claims, memory)
     namespace = Namespace(
         store, tree, files, deferred, markers, composer, claims, copier, wall_ns=wall_ns

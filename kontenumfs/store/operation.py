@@ -64,8 +64,10 @@ class Transfer:
         if count - self._furthest >= STRIDE:
             self._furthest = count
             self._operation.progress()
+            _last_sent.set(trio.current_time())
 
 
+_last_sent: trio.lowlevel.RunVar[float] = trio.lowlevel.RunVar("last_sent", -inf)
 _operation: ContextVar[Operation | None] = ContextVar("operation", default=None)
 _transfer: ContextVar[Transfer | None] = ContextVar("transfer", default=None)
 
@@ -117,6 +119,11 @@ def sent(count: int) -> None:
     current = _transfer.get()
     if current is not None:
         current.sent(count)
+
+
+def last_sent() -> float:
+    """When a MiB of any operation's body has gone out for the first time, on trio's clock."""
+    return _last_sent.get()
 
 
 def copied(count: int) -> None:

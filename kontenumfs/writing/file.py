@@ -196,6 +196,8 @@ class WritableFile:
         if now > self._accounted:
             self._env.memory.take(now - self._accounted)
         elif now < self._accounted:
+            if self.error is None:
+                self._env.memory.stored()
             self._env.memory.release(self._accounted - now)
         self._accounted = now
         self._env.memory.note(self, self.content.rope.literal, moving=self.sending)
@@ -211,8 +213,9 @@ class WritableFile:
     ) -> int:
         """Take `data` at `offset` (or at the end, with `append`); returns its length in bytes.
 
-        `by` has it until it is stored. Waits while the mount's memory is full. Raises what an
-        earlier upload failed with, and FileTooLarge past what an object can hold.
+        `by` has it until it is stored. Waits while the mount's memory is full, and raises
+        DeadlineExceeded, with nothing taken, where the store stands still meanwhile. Raises what
+        an earlier upload failed with, and FileTooLarge past what an object can hold.
         """
         self.check()
         self._require_room((self.size if append else offset) + len(data))

@@ -4,8 +4,12 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from math import inf
 
 import trio
+
+from kontenumfs.protocol.errors import DeadlineExceeded
+from kontenumfs.store.operation import last_sent
 
 
 class MemoryBudget:
@@ -13,6 +17,7 @@ class MemoryBudget:
 
     Args:
         limit: bytes.
+        patience: seconds that a writer waits while the store takes nothing from anybody.
 
     `reclaim` is called when a writer has to wait: it asks the files to send early what they hold,
     and returns whether anything is under way that will release bytes.
@@ -22,8 +27,10 @@ class MemoryBudget:
     wait would never end, and the request is granted over the limit instead.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, patience: float = inf) -> None:
         self.limit = limit
+        self._patience = patience
+        self._stored = -inf
         self.used = 0
         self.peak = 0
         self.reclaim: Callable[[], bool] = lambda: False
@@ -35,6 +42,8 @@ class MemoryBudget:
     async def reserve(self, count: int) -> None:
         """Wait until `count` bytes are free and take them.
 
+        Raises DeadlineExceeded when the store has taken nothing for as long as one waits for it:
+        what stalls gives its memory back once a deadline, and many writers would wait for many.
         A cancelled wait takes nothing.
         """
         if not self._waiting and (self.used + count <= self.limit or not self.reclaim()):
@@ -45,7 +54,7 @@ class MemoryBudget:
         self._waiting.append(entry)
         self._grant()  # behind others too: it has the first of them ask for memory again
         try:
-            await granted.wait()
+            await self._turn(granted)
         except BaseException:
             if granted.is_set():
                 self.release(count)
@@ -53,6 +62,19 @@ class MemoryBudget:
                 self._waiting.remove(entry)
                 self._grant()
             raise
+
+    async def _turn(self, granted: trio.Event) -> None:
+        began = trio.current_time()
+        while not granted.is_set():
+            until = max(began, self._stored, last_sent()) + self._patience
+            if trio.current_time() >= until:
+                raise DeadlineExceeded(f"no memory has come free within {self._patience:g} s")
+            with trio.CancelScope(deadline=until):
+                await granted.wait()
+
+    def stored(self) -> None:
+        """The store has taken something: who waits may wait on."""
+        self._stored = trio.current_time()
 
     def note(self, holder: object, count: int, *, moving: bool) -> None:
         """`holder` has `count` bytes that it could send, and some are on their way or none."""

@@ -8,7 +8,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from kontenumfs.protocol.errors import DeadlineExceeded
 from kontenumfs.store.fake import FakeStore
+from kontenumfs.store.operation import operation, sent, transfer
 from kontenumfs.writing.memory import MemoryBudget
 from tests.writing.harness import workbench
 
@@ -107,3 +109,77 @@ async def test_first_come_first_served(autojump_clock: MockClock) -> None:
         assert sorted(order) == [1, 9]
         budget.release(9)
     assert order[2:] == [2]
+
+
+PATIENCE = 60.0
+
+
+async def after(seconds: float, budget: MemoryBudget, *, stored: bool) -> None:
+    """A file that held ten bytes ends, stored or failed."""
+    await trio.sleep(seconds)
+    if stored:
+        budget.stored()
+    budget.release(10)
+
+
+async def test_who_waits_for_a_store_that_stands_still_waits_one_deadline(
+    autojump_clock: MockClock,
+) -> None:
+    """Not one for each of those before him, who hold the memory a deadline long."""
+    budget = MemoryBudget(10, patience=PATIENCE)
+    budget.reclaim = lambda: True
+    await budget.reserve(10)
+    ended: list[float] = []
+
+    async def stalled_writer() -> None:
+        try:
+            await budget.reserve(10)
+        except DeadlineExceeded:
+            ended.append(trio.current_time())
+        else:
+            await after(PATIENCE, budget, stored=False)
+
+    began = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        for _ in range(12):
+            nursery.start_soon(stalled_writer)
+        await after(PATIENCE - 1, budget, stored=False)
+    assert len(ended) == 11
+    assert set(ended) == {began + PATIENCE}
+    assert budget.used == 0
+
+
+async def test_who_waits_for_a_slow_store_waits_his_turn(autojump_clock: MockClock) -> None:
+    """However many are before him: each of them gets on."""
+    budget = MemoryBudget(10, patience=PATIENCE)
+    budget.reclaim = lambda: True
+    await budget.reserve(10)
+
+    async def slow_writer() -> None:
+        await budget.reserve(10)
+        await after(PATIENCE - 1, budget, stored=True)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(12):
+            nursery.start_soon(slow_writer)
+        await after(PATIENCE - 1, budget, stored=True)
+    assert budget.used == 0
+
+
+async def test_a_long_upload_that_gets_on_is_waited_for(autojump_clock: MockClock) -> None:
+    """A MiB is progress, though nothing is free yet."""
+    budget = MemoryBudget(10, patience=PATIENCE)
+    budget.reclaim = lambda: True
+    await budget.reserve(10)
+
+    async def long_upload() -> None:
+        with operation() as current, transfer(current):
+            for mib in range(1, 10):
+                await trio.sleep(PATIENCE - 1)
+                sent(mib * MIB)
+        budget.release(10)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(long_upload)
+        await budget.reserve(10)
+    assert budget.used == 10
