@@ -9,8 +9,8 @@ from itertools import islice, pairwise
 from math import inf
 
 from kontenumfs.protocol.dialect import MIB, Limits
-from kontenumfs.protocol.errors import Unsupported
-from kontenumfs.store.proof import Capabilities
+from kontenumfs.protocol.errors import DeadlineExceeded, Unsupported
+from kontenumfs.store.proof import JOINING, Capabilities
 from kontenumfs.writing.extents import Literal, Piece, Range, RemoteObject, Rope, Zeros
 from kontenumfs.writing.steps import (
     ZERO_BLOCK,
@@ -90,7 +90,8 @@ def compile_rope(
         appended: other hosts append to it too, so an append is the only right way where it is one.
         exclusive: the object must not be there yet, which a condition has to say too.
 
-    Raises Unsupported where the store has no way, which harms nothing.
+    Raises Unsupported where the store has no way, which harms nothing, and DeadlineExceeded where
+    it is not known whether it has.
     """
     if current is not None and len(rope) == 1 and [*rope] == [Range(current, 0, current.size)]:
         return Plan()
@@ -118,6 +119,8 @@ def compile_rope(
                 if plan is not None:
                     candidates.append(plan)
     if not candidates:
+        if capabilities.open(JOINING):
+            raise DeadlineExceeded("the store has not shown yet that it can join what it has")
         raise Unsupported("this store cannot join what it has with what is new")
     if inlines[0] < inf:
         best = min(candidates, key=lambda plan: plan.cost[0] + REQUEST_TIME * plan.cost[2])

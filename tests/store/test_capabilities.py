@@ -109,6 +109,19 @@ async def test_questions_come_more_and_more_seldom(autojump_clock: MockClock) ->
     assert rounds <= 20
 
 
+async def test_after_a_long_outage_questions_come_at_once(autojump_clock: MockClock) -> None:
+    """However often they were put in vain: who appends or joins must not wait for minutes more."""
+    store = FaultyStore(FakeStore(), Fault("*", e.NotSent("refused"), count=-1))
+    capabilities = ProvenCapabilities(store, "")
+    for _ in range(60):
+        assert not (await capabilities.get("append")).append
+        await trio.sleep(10)
+    await capabilities.get("append")
+    store.clear()
+    await trio.sleep(6)
+    assert (await capabilities.get("append")).append
+
+
 async def test_what_a_request_disproves_stays_so(autojump_clock: MockClock) -> None:
     capabilities = ProvenCapabilities(FakeStore(), "")
     capabilities.disprove(Verb.PUT_MATCH)

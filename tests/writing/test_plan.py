@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kontenumfs.protocol.dialect import GIB, MIB, Limits
-from kontenumfs.protocol.errors import Unsupported
+from kontenumfs.protocol.errors import DeadlineExceeded, Unsupported
 from kontenumfs.store.api import Attributes
 from kontenumfs.store.beliefs import believed
 from kontenumfs.store.fake import FakeStore
@@ -22,8 +22,8 @@ from kontenumfs.writing.plan import compile_rope
 from kontenumfs.writing.steps import Append, Multipart
 
 KONTENUM = CAPABLE
-PLAIN = UNPROVEN
-APPEND_ONLY = Capabilities(append=Proof.PROVEN, part_copy=Proof.PROVEN)
+PLAIN = Capabilities(Proof.DISPROVEN, Proof.DISPROVEN, Proof.DISPROVEN)
+APPEND_ONLY = Capabilities(Proof.PROVEN, Proof.DISPROVEN, Proof.PROVEN)
 
 OLD = RemoteObject("target", 100 * MIB, "etag")
 HUGE = RemoteObject("huge", 12 * GIB, "etag")
@@ -141,6 +141,13 @@ def test_what_is_refused(extents: list[Extent], capabilities: Capabilities) -> N
     """S3.4: No plan is better than one that harms the object, or takes hours."""
     with pytest.raises(Unsupported):
         planned(*extents, capabilities=capabilities)
+
+
+@pytest.mark.parametrize("extents", [[whole(OLD), literal(10)], [Range(OLD, 0, 60 * MIB)]])
+def test_what_is_not_known_is_not_refused(extents: list[Extent]) -> None:
+    """A store that was silent when it was asked what it can is out of time, and not unable."""
+    with pytest.raises(DeadlineExceeded):
+        planned(*extents, capabilities=UNPROVEN)
 
 
 @pytest.mark.parametrize("size", [200 * GIB, 5 * 1024 * GIB])
