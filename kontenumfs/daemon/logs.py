@@ -45,7 +45,7 @@ def set_up_logging(level: str, file: str | None, *, foreground: bool) -> None:
             lines = os.fdopen(open_log(Path(file)), "a", encoding="utf-8")
         except OSError as error:
             raise UserError(f"log_file {file}: {error.strerror}", 2) from None
-        handler = _File(lines)
+        handler = _File(lines, file)
     elif foreground:
         handler = logging.StreamHandler()
         if is_journal(sys.stderr.fileno(), os.environ):
@@ -79,6 +79,20 @@ def is_journal(descriptor: int, environment: Mapping[str, str]) -> bool:
 
 class _File(logging.StreamHandler[TextIO]):
     """Lines into a file, which is closed with it."""
+
+    def __init__(self, stream: TextIO, name: str) -> None:
+        super().__init__(stream)
+        self._name = name
+        self._has_failed = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say once that the disk is full; a traceback for each line would fill the next one."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self._has_failed:
+            self._has_failed = True
+            complain(f"kontenumfs: log_file {self._name}: {error.strerror}: lines are lost")
 
     def close(self) -> None:
         """Let go of the file."""
