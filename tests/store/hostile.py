@@ -637,6 +637,12 @@ KINDS = [
     ),
     Kind(
         ERRORS,
+        "NoSuchKey for a listing",
+        listing,
+        [answer(b"404 Not Found", body=b"<Error><Code>NoSuchKey</Code></Error>")],
+    ),
+    Kind(
+        ERRORS,
         "SlowDown to an append",
         append,
         [answer(b"503 Slow", body=b"<Error><Code>SlowDown</Code></Error>")],
