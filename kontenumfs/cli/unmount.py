@@ -40,9 +40,12 @@ def main(argv: Sequence[str]) -> int:
     mountpoint = Path(os.path.abspath(arguments.mountpoint))
     if not is_mountpoint(mountpoint, FSTYPE):
         raise UserError(f"{mountpoint}: no kontenumfs is mounted here", Exit.MOUNTPOINT)
+    found = uppermost(mountpoint)
+    if found is not None and found.fstype != FSTYPE:
+        over = f"{found.fstype} is mounted over it: unmount that first"
+        raise UserError(f"{mountpoint}: {over}", Exit.MOUNTPOINT)
     daemon = Running(mountpoint)
-    pid, found = daemon.pid(), uppermost(mountpoint)
-    device = None if found is None else found.device
+    pid, device = daemon.pid(), None if found is None else found.device
     until = time.monotonic() + arguments.timeout
     with closing(_Progress(mountpoint, arguments.timeout)) as progress:
         if arguments.force:

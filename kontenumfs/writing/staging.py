@@ -52,7 +52,8 @@ class Staging:
     @classmethod
     def of(cls, prefix: str, host: str, mountpoint: str) -> "Staging":
         """The staging area below the mount's `prefix`."""
-        return cls(prefix, hashlib.sha256(f"{host}\0{mountpoint}".encode()).hexdigest()[:12])
+        place = f"{host}\0{mountpoint}".encode(errors="surrogateescape")
+        return cls(prefix, hashlib.sha256(place).hexdigest()[:12])
 
     @property
     def mount(self) -> str:
