@@ -113,8 +113,10 @@ class RetryPolicy:
         if isinstance(error, StoreError) and (
             isinstance(error, Throttled) or error.status in THROTTLING
         ):
-            # An hour's Retry-After ends this request, and must not silence all others.
-            shared = trio.current_time() + min(self._wait(number, error), self._longest)
+            # An hour's Retry-After ends this request, and must not silence all others: each has
+            # the time left for an attempt of its own.
+            longest = min(self._longest, self._deadline / 2)
+            shared = trio.current_time() + min(self._wait(number, error), longest)
             self._not_before = max(self._not_before, shared)
 
     def _wait(self, number: int, error: KontenumError) -> float:
