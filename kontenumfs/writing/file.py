@@ -10,7 +10,13 @@ from typing import Protocol
 
 import trio
 
-from kontenumfs.protocol.errors import FileTooLarge, KontenumError, NotClosed, reported
+from kontenumfs.protocol.errors import (
+    DeadlineExceeded,
+    FileTooLarge,
+    KontenumError,
+    NotClosed,
+    reported,
+)
 from kontenumfs.protocol.incidents import Incident, report
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import Attributes, ObjectInfo
@@ -213,13 +219,13 @@ class WritableFile:
     ) -> int:
         """Take `data` at `offset` (or at the end, with `append`); returns its length in bytes.
 
-        `by` has it until it is stored. Waits while the mount's memory is full, and raises
-        DeadlineExceeded, with nothing taken, where the store stands still meanwhile. Raises what
-        an earlier upload failed with, and FileTooLarge past what an object can hold.
+        `by` has it until it is stored. Waits while the mount's memory is full. Raises what an
+        earlier upload failed with, DeadlineExceeded where the store stands still while it waits,
+        and FileTooLarge past what an object can hold.
         """
         self.check()
         self._require_room((self.size if append else offset) + len(data))
-        await self._env.memory.reserve(len(data))
+        await self._reserve(len(data), append=append, by=by)
         self._accounted += len(data)
         try:
             async with self._changing():
@@ -236,6 +242,21 @@ class WritableFile:
         finally:
             self._account()
         return len(data)
+
+    async def _reserve(self, count: int, *, append: bool, by: Unsaved | None) -> None:
+        """Take memory for `count` bytes, which are refused where the store stands still.
+
+        That ends the file like a failed upload, or a close would publish it without them, over an
+        old object perhaps. What is appended stands behind no gap.
+        """
+        try:
+            await self._env.memory.reserve(count)
+        except DeadlineExceeded as error:
+            if not append and self.state is not State.ABANDONED:
+                if by is not None:
+                    self._unsaved.add(by)
+                await self._fail(error)
+            raise
 
     @asynccontextmanager
     async def _changing(self) -> AsyncIterator[None]:

@@ -5,6 +5,7 @@
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from math import inf
 
 import trio
 
@@ -42,6 +43,7 @@ class Workbench:
         *,
         chunk_size: int = 64,
         memory: int = 1 << 20,
+        patience: float = inf,
         limits: Limits | None = None,
         policy: FilePolicy | None = None,
         rules: Mapping[str, str] | None = None,
@@ -51,7 +53,7 @@ class Workbench:
         store = ConditionalStore(store, capabilities)
         self.tree = Tree(store)
         self.now = 1_000_000_000.0
-        self.memory = MemoryBudget(memory)
+        self.memory = MemoryBudget(memory, patience=patience)
         markers = Markers(store, "")
         limits = limits or Limits()
         journal = Journal()

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many writers and little memory: back-pressure, and never a standstill."""
 
+import os
 import random
 
 import pytest
@@ -9,6 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from kontenumfs.protocol.errors import DeadlineExceeded
+from kontenumfs.store.api import Attributes
 from kontenumfs.store.fake import FakeStore
 from kontenumfs.store.operation import operation, sent, transfer
 from kontenumfs.writing.memory import MemoryBudget
@@ -183,3 +185,42 @@ async def test_a_long_upload_that_gets_on_is_waited_for(autojump_clock: MockCloc
         nursery.start_soon(long_upload)
         await budget.reserve(10)
     assert budget.used == 10
+
+
+async def test_a_refused_write_publishes_no_half_of_a_file(autojump_clock: MockClock) -> None:
+    """S12.4: It stands behind a gap: close says so, and the old object is as it was."""
+    store = FakeStore()
+    await store.put("old", [b"old content"], Attributes())
+    async with workbench(store, patience=PATIENCE) as bench:
+        handle = await bench.open("old", os.O_WRONLY | os.O_TRUNC)
+        other = await bench.open("new")
+        await handle.write(0, b"half")
+        bench.memory.reclaim = lambda: True
+        bench.memory.take(bench.memory.limit)
+        for refused, offset in ((handle, 4), (other, 0)):
+            with pytest.raises(DeadlineExceeded):
+                await refused.write(offset, b"the rest")
+        bench.memory.release(bench.memory.limit)
+        for refused in (handle, other):
+            with pytest.raises(DeadlineExceeded):
+                await bench.close(refused)
+        assert bench.memory.used == 0
+    assert store.data("old") == b"old content"
+    assert "new" not in store.objects
+
+
+async def test_a_refused_append_leaves_what_was_appended_before(autojump_clock: MockClock) -> None:
+    """S1.4: Its end is wherever the end is: the handle goes on."""
+    store = FakeStore()
+    await store.put("log", [b"one\n"], Attributes())
+    async with workbench(store, patience=PATIENCE) as bench:
+        handle = await bench.open("log", os.O_WRONLY | os.O_APPEND)
+        await handle.write(0, b"two\n")
+        bench.memory.reclaim = lambda: True
+        bench.memory.take(bench.memory.limit)
+        with pytest.raises(DeadlineExceeded):
+            await handle.write(0, b"three\n")
+        bench.memory.release(bench.memory.limit)
+        await handle.write(0, b"four\n")
+        await bench.close(handle)
+    assert store.data("log") == b"one\ntwo\nfour\n"
