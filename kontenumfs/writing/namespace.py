@@ -145,7 +145,10 @@ class Namespace:
             raise DirectoryNotEmpty(key)
         # The marker itself is one of the two, so a second key means that something is inside.
         page = await self._store.list_page(key, max_keys=2)
-        if any(info.key != key for info in page.objects) or page.prefixes:
+        inside = [*(info.key for info in page.objects if info.key != key), *page.prefixes]
+        if inside:
+            # Others may have put it there: who is refused shall see why.
+            self._tree.doubt(node, inside[0].removeprefix(key).partition("/")[0])
             raise DirectoryNotEmpty(key)
 
     async def unlink(self, parent: Directory, name: str) -> None:

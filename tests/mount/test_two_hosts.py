@@ -418,6 +418,22 @@ def test_a_lock_has_one_owner(
     assert [sum(pair) for pair in owned] == [1] * 12
 
 
+def test_who_may_not_remove_a_directory_sees_what_is_in_it(
+    mounted: MountedBucket, store: ObjectStore
+) -> None:
+    """S9.8: what another host has put there within the ttl; so `rm -r` can be repeated."""
+    directory = mounted.path / "jobs"
+    directory.mkdir()
+    assert list(directory.iterdir()) == []
+    store.put("jobs/1", b"theirs")
+    store.put("jobs/2/3", b"theirs")
+    with pytest.raises(OSError, match="not empty"):
+        directory.rmdir()
+    assert sorted(path.name for path in directory.iterdir()) == ["1", "2"]
+    shell("rm -r jobs", mounted.path)
+    assert store.keys() == []
+
+
 def test_rm_deletes_what_has_the_name_by_then(mounted: MountedBucket, store: ObjectStore) -> None:
     """S7.6: as on a disk, whoever has put it there; and the name is free for both."""
     shell("echo ours > f; stat f", mounted.path)
