@@ -36,6 +36,7 @@
     │   └── DeadlineExceeded
     ├── WriteError                    the write path's own verdicts
     │   ├── WriterConflict            another writer changed the object
+    │   ├── RenameConflict            the same, of what was being renamed
     │   ├── OutcomeUnknown            a lost answer that cannot be decided
     │   ├── NotClosed                 what replaces an object waits for its writer's close
     │   ├── Unsupported               this store or version cannot do that
@@ -277,6 +278,14 @@ class WriteError(KontenumError):
 
 class WriterConflict(WriteError):
     """Another writer changed the object that this one was writing."""
+
+
+class RenameConflict(WriteError):
+    """Others have changed what was being renamed, or what has the new name; both names are there.
+
+    It is no WriterConflict, for Linux repeats a rename that is told ESTALE, and would then put the
+    old name over what others have added to the new one.
+    """
 
 
 class OutcomeUnknown(WriteError):

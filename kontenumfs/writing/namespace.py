@@ -15,6 +15,7 @@ from kontenumfs.protocol.errors import (
     KontenumError,
     NotDirectory,
     PreconditionFailed,
+    RenameConflict,
     WriterConflict,
 )
 from kontenumfs.protocol.metadata import FileMetadata
@@ -144,7 +145,10 @@ class Namespace:
             raise DirectoryNotEmpty(key)
         # The marker itself is one of the two, so a second key means that something is inside.
         page = await self._store.list_page(key, max_keys=2)
-        if any(info.key != key for info in page.objects) or page.prefixes:
+        inside = [*(info.key for info in page.objects if info.key != key), *page.prefixes]
+        if inside:
+            # Others may have put it there: who is refused shall see why.
+            self._tree.doubt(node, inside[0].removeprefix(key).partition("/")[0])
             raise DirectoryNotEmpty(key)
 
     async def unlink(self, parent: Directory, name: str) -> None:
@@ -175,7 +179,8 @@ class Namespace:
         """Give a file or directory another name: copied first, deleted after, never nowhere.
 
         Everything written so far is stored when this returns. With `overwrite` false, raises
-        FileAlreadyExists when the new name is taken.
+        FileAlreadyExists when the new name is taken. Raises RenameConflict where others go on
+        changing what is renamed, or have changed what it was renamed to.
         """
         node = await self._tree.lookup(parent, name)
         target = await self._find(new_parent, new_name)
@@ -188,8 +193,10 @@ class Namespace:
         async with self._claims.hold(*held, within=(parent, new_parent)):
             try:
                 await self._rename(node, target, new_parent, new_name, belief)
-            except KontenumError:
+            except KontenumError as error:
                 self._tree.doubt(new_parent, new_name)  # it may be under both names
+                if isinstance(error, PreconditionFailed | WriterConflict):
+                    raise RenameConflict(str(error)) from error
                 raise
 
     async def _rename(

@@ -17,7 +17,7 @@ from kontenumfs.protocol.errors import (
     FileMissing,
     NameTooLong,
     NoSuchKey,
-    PreconditionFailed,
+    RenameConflict,
     UnexpectedAnswer,
     Unsupported,
 )
@@ -109,7 +109,7 @@ async def test_a_log_whose_appenders_never_pause(autojump_clock: MockClock) -> N
     async with workbench(store) as bench:
         await store_file(bench, "log", b"one\n")
         store.before("CopyObject", "log.1", more)
-        with pytest.raises(PreconditionFailed):
+        with pytest.raises(RenameConflict):
             await rename(bench, "log", "log.1")
         assert trio.current_time() > 50
         assert (await bench.find("log")).info is not None
