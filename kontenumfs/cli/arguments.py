@@ -7,10 +7,10 @@ import os
 from functools import partial
 from typing import NoReturn
 
-from kontenumfs.daemon.live import LiveSettings
-from kontenumfs.daemon.preflight import Exit
-from kontenumfs.daemon.settings import Settings, read_settings
+from kontenumfs.config.live import LiveSettings
+from kontenumfs.config.settings import Settings, read_settings
 from kontenumfs.protocol.errors import UserError
+from kontenumfs.protocol.exits import Exit
 from kontenumfs.store.wire import Endpoint
 
 

@@ -10,10 +10,11 @@ from typing import TypeVar
 
 import trio
 
+from kontenumfs.admin.preflight import verdict
 from kontenumfs.cli import arguments as given
-from kontenumfs.daemon.preflight import Exit, verdict
-from kontenumfs.daemon.source import Source
+from kontenumfs.config.source import Source
 from kontenumfs.protocol.errors import BucketNotEmpty, Conflict, KontenumError, UserError
+from kontenumfs.protocol.exits import Exit
 from kontenumfs.store.account import Account
 
 T = TypeVar("T")

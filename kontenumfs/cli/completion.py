@@ -10,7 +10,7 @@ import shtab
 from kontenumfs.cli import COMMANDS, module
 from kontenumfs.cli import arguments as given
 from kontenumfs.cli import parser as outer
-from kontenumfs.daemon.preflight import Exit
+from kontenumfs.protocol.exits import Exit
 
 DIRECTORIES = ("mountpoint", "place", "target", "sources", "source")
 """Arguments that are paths; a bucket's name cannot be completed without asking the store."""

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kontenumfs.admin.client import follow
+from kontenumfs.admin.mounts import FSTYPE, mounts
 from kontenumfs.cli import arguments as given
-from kontenumfs.daemon.control import follow
-from kontenumfs.daemon.kernel import FSTYPE, mounts
-from kontenumfs.daemon.preflight import Exit
 from kontenumfs.protocol.errors import UserError
+from kontenumfs.protocol.exits import Exit
 
 BAR = 40
 """Columns of the progress bar."""

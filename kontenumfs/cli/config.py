@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from kontenumfs.cli import arguments as given
-from kontenumfs.daemon.credentials import find_keys
-from kontenumfs.daemon.options import OPTIONS, SECTIONS
-from kontenumfs.daemon.preflight import Exit
-from kontenumfs.daemon.settings import RULES, Setting, Settings, read_settings
-from kontenumfs.daemon.values import plainly
+from kontenumfs.config.credentials import find_keys
+from kontenumfs.config.options import OPTIONS, SECTIONS
+from kontenumfs.config.settings import RULES, Setting, Settings, read_settings
+from kontenumfs.config.values import plainly
 from kontenumfs.protocol.errors import ConfigurationError
+from kontenumfs.protocol.exits import Exit
 
 MASK = "********"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from kontenumfs.cli import COMMANDS, module
 from kontenumfs.cli import arguments as given
-from kontenumfs.daemon.options import OPTIONS, SECTIONS, Option, default_of, mount_options
-from kontenumfs.daemon.preflight import MEANINGS, Exit
+from kontenumfs.config.options import OPTIONS, SECTIONS, Option, default_of, mount_options
+from kontenumfs.protocol.exits import Exit
 
 REFERENCE = ("<!-- options: made by kontenumfs manual --write docs -->", "<!-- end of options -->")
 """What the generated part of docs/configuration.md stands between."""
@@ -36,9 +36,7 @@ def files(docs: Path) -> dict[Path, str]:
     after = rest.partition(REFERENCE[1])[2]
     made[reference] = f"{before}{REFERENCE[0]}\n{_reference()}{REFERENCE[1]}{after}"
     codes = docs / "exit-codes.md"
-    rows = "".join(
-        f"| {code:d} | {meaning} | {cure} |\n" for code, (meaning, cure) in MEANINGS.items()
-    )
+    rows = "".join(f"| {code:d} | {code.meaning} | {code.cure} |\n" for code in Exit)
     before, head, _ = codes.read_text().partition("| code | meaning | cure |\n|---|---|---|\n")
     made[codes] = before + head + rows
     return made
@@ -81,8 +79,9 @@ def _kontenumfs() -> str:
     )
     lines += _entry("KONTENUM_CONFIG_DIR", "Where NAME.toml is, instead of /etc/kontenumfs.")
     lines += [".SH EXIT STATUS"]
-    for code, (meaning, cure) in MEANINGS.items():
-        lines += _entry(str(int(code)), f"{meaning}{f': {cure}' if cure else ''}".replace("`", ""))
+    for code in Exit:
+        cure = f": {code.cure}" if code.cure else ""
+        lines += _entry(str(int(code)), f"{code.meaning}{cure}".replace("`", ""))
     return _page(lines, "kontenumfs.toml(5), mount.kontenumfs(8)")
 
 

@@ -10,18 +10,20 @@ from pathlib import Path
 
 import trio
 
+from kontenumfs.admin.preflight import check_fuse, check_mountpoint
+from kontenumfs.admin.premount import handed_over
+from kontenumfs.admin.runtime import Running, remember_mountpoint
 from kontenumfs.cli import arguments as given
-from kontenumfs.daemon.background import Running, remember_mountpoint, run_in_background
+from kontenumfs.config.live import LiveSettings
+from kontenumfs.config.options import options_help
+from kontenumfs.config.source import Source
+from kontenumfs.daemon.background import run_in_background
 from kontenumfs.daemon.hardening import keep_memory_private
-from kontenumfs.daemon.live import LiveSettings
 from kontenumfs.daemon.logs import set_up_logging
 from kontenumfs.daemon.metrics import Metrics
 from kontenumfs.daemon.mount import Mount
-from kontenumfs.daemon.options import options_help
-from kontenumfs.daemon.preflight import Exit, check_fuse, check_mountpoint
-from kontenumfs.daemon.premount import handed_over
-from kontenumfs.daemon.source import Source
 from kontenumfs.protocol.errors import UserError
+from kontenumfs.protocol.exits import Exit
 from kontenumfs.store.client import open_store
 
 

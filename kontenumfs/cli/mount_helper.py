@@ -12,18 +12,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from kontenumfs.admin.journal import complain
+from kontenumfs.admin.mounts import FSTYPE
+from kontenumfs.admin.preflight import check_fuse, check_mountpoint
 from kontenumfs.cli import arguments as given
 from kontenumfs.cli.mount import serve_mount
-from kontenumfs.daemon.kernel import FSTYPE
-from kontenumfs.daemon.live import LiveSettings
-from kontenumfs.daemon.logs import complain
-from kontenumfs.daemon.options import parse_words
-from kontenumfs.daemon.preflight import check_fuse, check_mountpoint
-from kontenumfs.daemon.settings import read_settings
+from kontenumfs.config.live import LiveSettings
+from kontenumfs.config.options import parse_words
+from kontenumfs.config.settings import read_settings
 from kontenumfs.protocol.errors import ConfigurationError, UserError
+from kontenumfs.protocol.exits import Exit
 
-NOT_MOUNTED = 32
-"""mount(8): mount failure."""
 TYPES = ("kontenumfs", FSTYPE)
 
 
@@ -39,20 +38,20 @@ class Call:
 
 
 def main() -> int:
-    """Returns 0 when the mount answers, 32 otherwise, with the reason on stderr."""
+    """Mount; return 0 when the mount answers, else 32, with the reason on stderr."""
     name = os.path.basename(sys.argv[0])
     try:
         _run(name, parse(sys.argv[1:]))
     except UserError as error:
         complain(f"{name}: {error}")
-        return NOT_MOUNTED
+        return Exit.NOT_MOUNTED
     except KeyboardInterrupt:
-        return NOT_MOUNTED
+        return Exit.NOT_MOUNTED
     except Exception as error:
         # mount(8) knows no other code, and shows a user what stands here.
         complain(f"{name}: internal error: {error!r}")
-        return NOT_MOUNTED
-    return 0
+        return Exit.NOT_MOUNTED
+    return Exit.OK
 
 
 def _run(name: str, call: Call) -> None:

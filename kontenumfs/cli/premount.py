@@ -6,12 +6,12 @@ import argparse
 import os
 from collections.abc import Mapping, Sequence
 
+from kontenumfs.admin.notify import Notifier
+from kontenumfs.admin.premount import clear, premount
+from kontenumfs.admin.runtime import remember_mountpoint, remembered_mountpoint
 from kontenumfs.cli import arguments as given
-from kontenumfs.daemon.background import remember_mountpoint, remembered_mountpoint
-from kontenumfs.daemon.notify import Notifier
-from kontenumfs.daemon.preflight import Exit
-from kontenumfs.daemon.premount import clear, premount
-from kontenumfs.daemon.settings import read_settings
+from kontenumfs.config.settings import read_settings
+from kontenumfs.protocol.exits import Exit
 
 
 def main(argv: Sequence[str]) -> int:

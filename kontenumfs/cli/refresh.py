@@ -5,10 +5,10 @@
 import argparse
 from collections.abc import Sequence
 
+from kontenumfs.admin.client import follow
 from kontenumfs.cli import arguments as given
 from kontenumfs.cli.concat import inside, mount_of
-from kontenumfs.daemon.control import follow
-from kontenumfs.daemon.preflight import Exit
+from kontenumfs.protocol.exits import Exit
 
 
 def main(argv: Sequence[str]) -> int:

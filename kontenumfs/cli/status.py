@@ -11,13 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from kontenumfs.admin.client import ask
+from kontenumfs.admin.mounts import FSTYPE, mounts
 from kontenumfs.cli import arguments as given
 from kontenumfs.cli.concat import mount_of
 from kontenumfs.cli.text import amount, printable
-from kontenumfs.daemon.control import ask
-from kontenumfs.daemon.kernel import FSTYPE, mounts
-from kontenumfs.daemon.preflight import Exit
 from kontenumfs.protocol.errors import UserError
+from kontenumfs.protocol.exits import Exit
 
 PATIENCE = 3.0
 """Seconds after which a daemon that does not answer hangs."""

@@ -12,10 +12,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from kontenumfs.cli import arguments as given
-from kontenumfs.daemon.background import Running
-from kontenumfs.daemon.control import ask
-from kontenumfs.daemon.kernel import (
+from kontenumfs.admin.client import ask
+from kontenumfs.admin.mounts import (
     FSTYPE,
     clear_dead,
     detach,
@@ -25,8 +23,10 @@ from kontenumfs.daemon.kernel import (
     unmount,
     uppermost,
 )
-from kontenumfs.daemon.preflight import Exit
+from kontenumfs.admin.runtime import Running
+from kontenumfs.cli import arguments as given
 from kontenumfs.protocol.errors import UserError
+from kontenumfs.protocol.exits import Exit
 
 SILENT_SECONDS = 10.0
 """A daemon that says nothing for so long is not listened to any more."""

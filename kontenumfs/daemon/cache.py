@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from kontenumfs.daemon.safe_files import SafeDirectory
+from kontenumfs.admin.safe_files import SafeDirectory
 
 log = logging.getLogger(__name__)
 

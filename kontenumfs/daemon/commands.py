@@ -45,7 +45,7 @@ class Commands:
         """Make `target` of `sources`, in order, or add them to it with `append`."""
         target, sources = request.get("target"), request.get("sources")
         if not isinstance(target, str) or not isinstance(sources, list):
-            raise UserError("concat takes a target and sources", 2)
+            raise UserError("concat takes a target and sources")
         # All are looked up first: a name that is wrong must not leave half a file, and the target
         # may be among them, as it is now.
         contents = []
@@ -70,7 +70,7 @@ class Commands:
     async def _parent(self, path: str) -> tuple[Directory, str]:
         *parts, name = path.split("/")
         if not name:
-            raise UserError(f"{path!r} names no file", 2)
+            raise UserError(f"{path!r} names no file")
         at: Directory = self._tree.root
         for part in parts:
             found = await self._tree.lookup(at, component_from_bytes(os.fsencode(part)))

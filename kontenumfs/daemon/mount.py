@@ -13,27 +13,30 @@ from pathlib import Path
 import pyfuse3
 import trio
 
+from kontenumfs.admin.mounts import FSTYPE, abort, end_connection, holders, uppermost
+from kontenumfs.admin.notify import Notifier
+from kontenumfs.admin.preflight import check_store
+from kontenumfs.config.live import LiveSettings
+from kontenumfs.config.source import Source
 from kontenumfs.daemon.assembly import Parts, assemble
 from kontenumfs.daemon.commands import Commands
 from kontenumfs.daemon.control import Control
 from kontenumfs.daemon.draining import Draining
 from kontenumfs.daemon.dump import log_state
 from kontenumfs.daemon.ending import Ending
-from kontenumfs.daemon.kernel import FSTYPE, abort, end_connection, holders, refusals, uppermost
 from kontenumfs.daemon.listing import Listing
-from kontenumfs.daemon.live import LiveSettings
 from kontenumfs.daemon.logs import LastError
 from kontenumfs.daemon.metrics import Metrics
-from kontenumfs.daemon.notify import Notifier
-from kontenumfs.daemon.preflight import Exit, check_store
+from kontenumfs.daemon.refusals import refusals
 from kontenumfs.daemon.report import Report
 from kontenumfs.daemon.scraping import Scraping
 from kontenumfs.daemon.service import Service, end_undisturbed
-from kontenumfs.daemon.source import Source
 from kontenumfs.daemon.supervision import Supervisor, guarded
+from kontenumfs.daemon.watching import watch_keys
 from kontenumfs.daemon.whereabouts import CALM_SECONDS, LOOK_SECONDS, until_gone
 from kontenumfs.fuse import copy_range, writes
 from kontenumfs.protocol.errors import KontenumError, UserError, reported
+from kontenumfs.protocol.exits import Exit
 from kontenumfs.protocol.incidents import Incident, report
 from kontenumfs.store.api import Store
 from kontenumfs.store.tasks import Spawner
@@ -212,7 +215,7 @@ class Mount:
         obey = partial(self._obey_signals, parts, service, report, draining)
         supervisor.keep(obey, "signals")
         supervisor.keep(partial(self._clear_up, parts.journal), "what was left behind")
-        supervisor.keep(self._live.watch_keys, "key files")
+        supervisor.keep(partial(watch_keys, self._live.keys), "key files")
         supervisor.keep(service.run, "service manager")
         supervisor.keep(partial(self._follow, draining, service, report), "whereabouts")
         supervisor.keep(partial(self._announce, service), "self-check", may_end=True)

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from kontenumfs import __version__
+from kontenumfs.config.live import LiveSettings
+from kontenumfs.config.source import Source
 from kontenumfs.daemon.assembly import Parts
 from kontenumfs.daemon.control import Tell
-from kontenumfs.daemon.live import LiveSettings
 from kontenumfs.daemon.logs import LastError
 from kontenumfs.daemon.metrics import Metrics, State
-from kontenumfs.daemon.source import Source
 
 MOST_FILES = 20
 """Open files that are named, those with the most pending bytes."""

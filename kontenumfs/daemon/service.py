@@ -11,9 +11,9 @@ from typing import Any
 
 import trio
 
-from kontenumfs.daemon.kernel import ask_mount
+from kontenumfs.admin.mounts import ask_mount
+from kontenumfs.admin.notify import Notifier
 from kontenumfs.daemon.logs import LastError
-from kontenumfs.daemon.notify import Notifier
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import trio
 
-from kontenumfs.daemon.kernel import is_mounted
+from kontenumfs.admin.mounts import is_mounted
 
 CALM_SECONDS = 0.2
 """The end of an ordinary unmount follows so soon: there is nothing to be said then."""

@@ -12,12 +12,11 @@ from functools import partial
 from pathlib import Path
 
 from kontenumfs.protocol.errors import ConfigurationError
+from kontenumfs.protocol.exits import Exit
 from kontenumfs.protocol.signing import KeyPair
 
 log = logging.getLogger(__name__)
 
-CREDENTIALS_EXIT = 5
-"""The exit code for keys that are missing or must not be used."""
 SYSTEMD = "systemd's credentials"
 ABSENT = "#absent"
 """What our units have systemd put there where there is no file of keys (SetCredential=)."""
@@ -194,7 +193,7 @@ def find_pairs(
         raise ConfigurationError(
             "no key pair: put ACCESS:SECRET into a file (chmod 600) and name it with "
             "-o credentials_file=, or set KONTENUM_ACCESS_KEY and KONTENUM_SECRET_KEY",
-            CREDENTIALS_EXIT,
+            Exit.CREDENTIALS,
         )
     return found
 
@@ -228,7 +227,7 @@ def _one_or_two(pairs: Sequence[KeyPair], origin: str) -> list[KeyPair]:
     if not 1 <= len(pairs) <= 2:
         raise ConfigurationError(
             f"{where}{len(pairs)} key pairs were given; an account has one or two",
-            CREDENTIALS_EXIT,
+            Exit.CREDENTIALS,
         )
     for number, pair in enumerate(pairs, 1):
         for name, key in (("access", pair.access_key), ("secret", pair.secret_key)):
@@ -237,7 +236,7 @@ def _one_or_two(pairs: Sequence[KeyPair], origin: str) -> list[KeyPair]:
                 raise ConfigurationError(
                     f"{where}the {name} key of pair {number} has a character that no key has "
                     "(not printable ASCII): copy it anew",
-                    CREDENTIALS_EXIT,
+                    Exit.CREDENTIALS,
                 )
     return list(pairs)
 
@@ -255,7 +254,7 @@ def _from_environment(environment: Mapping[str, str], access: str, secret: str) 
             pairs.append(KeyPair(key, value))
         elif key or value:
             missing = secret if key else access
-            raise ConfigurationError(f"{missing}{suffix} is not set", CREDENTIALS_EXIT)
+            raise ConfigurationError(f"{missing}{suffix} is not set", Exit.CREDENTIALS)
     return pairs
 
 
@@ -282,25 +281,25 @@ def read_credentials(file: Path, *, private: bool = True) -> list[KeyPair]:
         elif named["name"].lower() == "access":
             if access:
                 raise ConfigurationError(
-                    f"{where}: secret_key= is missing before", CREDENTIALS_EXIT
+                    f"{where}: secret_key= is missing before", Exit.CREDENTIALS
                 )
             access = named["value"]
         elif not access:
-            raise ConfigurationError(f"{where}: access_key= must come before", CREDENTIALS_EXIT)
+            raise ConfigurationError(f"{where}: access_key= must come before", Exit.CREDENTIALS)
         else:
             pairs.append(KeyPair(access, named["value"]))
             access = ""
     if access:
-        raise ConfigurationError(f"{file}: secret_key= is missing", CREDENTIALS_EXIT)
+        raise ConfigurationError(f"{file}: secret_key= is missing", Exit.CREDENTIALS)
     if not pairs:
-        raise ConfigurationError(f"{file}: has no ACCESS:SECRET line", CREDENTIALS_EXIT)
+        raise ConfigurationError(f"{file}: has no ACCESS:SECRET line", Exit.CREDENTIALS)
     return pairs
 
 
 def _pair_of(text: str, where: str) -> KeyPair:
     access, colon, secret = text.partition(":")
     if not (access and colon and secret):
-        raise ConfigurationError(f"{where}: must be ACCESS:SECRET", CREDENTIALS_EXIT)
+        raise ConfigurationError(f"{where}: must be ACCESS:SECRET", Exit.CREDENTIALS)
     return KeyPair(access, secret)
 
 
@@ -312,15 +311,15 @@ def _read(file: Path, *, private: bool) -> str:
             if private and status.st_uid not in (0, os.geteuid()):
                 raise ConfigurationError(
                     f"{file}: belongs to user {status.st_uid}, who may change it: chown it",
-                    CREDENTIALS_EXIT,
+                    Exit.CREDENTIALS,
                 )
             if private and mode & 0o077:
                 raise ConfigurationError(
                     f"{file}: others can read it (mode {mode:04o}): chmod 600 {file}",
-                    CREDENTIALS_EXIT,
+                    Exit.CREDENTIALS,
                 )
             return opened.read()
     except OSError as error:
-        raise ConfigurationError(f"{file}: {error.strerror}", CREDENTIALS_EXIT) from None
+        raise ConfigurationError(f"{file}: {error.strerror}", Exit.CREDENTIALS) from None
     except UnicodeDecodeError:
-        raise ConfigurationError(f"{file}: is not a text file", CREDENTIALS_EXIT) from None
+        raise ConfigurationError(f"{file}: is not a text file", Exit.CREDENTIALS) from None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kontenumfs.daemon.kernel import ask_mount, is_mountpoint, mount_table, uppermost
+from kontenumfs.admin.mounts import ask_mount, is_mountpoint, mount_table, uppermost
 from tests.harness.emulator import Emulator
 from tests.harness.mounts import MountedBucket, MountFactory, await_end, kontenumfs, run, wait_until
 

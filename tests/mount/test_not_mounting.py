@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from kontenumfs.daemon.kernel import is_mountpoint
-from kontenumfs.daemon.options import mount_options
-from kontenumfs.daemon.preflight import Exit
+from kontenumfs.admin.mounts import is_mountpoint
+from kontenumfs.config.options import mount_options
+from kontenumfs.protocol.exits import Exit
 from tests.harness.emulator import ACCESS, BUCKET, SECRET, Emulator, running_emulator
 from tests.harness.mounts import MountFactory, kontenumfs, run, wait_until
 from tests.harness.tls import certificate

@@ -8,8 +8,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from kontenumfs.store.fake import FakeStore
 from kontenumfs.writing.memory import MemoryBudget
+from tests.doubles.fake import FakeStore
 from tests.writing.harness import workbench
 
 MIB = 1 << 20

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from fnmatch import translate
 from typing import Any
 
-from kontenumfs.daemon.options import OPTIONS, MountOptions, nearest
-from kontenumfs.daemon.toml_file import Place, TOMLFile
+from kontenumfs.config.options import OPTIONS, MountOptions, nearest
+from kontenumfs.config.toml_file import Place, TOMLFile
 from kontenumfs.protocol.headers import name_fault, value_fault
 from kontenumfs.writing.policy import FilePolicy, Publish, is_temporary
 

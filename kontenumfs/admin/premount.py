@@ -11,12 +11,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from kontenumfs.daemon.background import Running
-from kontenumfs.daemon.kernel import FSTYPE, clear_dead, detach, is_mountpoint
-from kontenumfs.daemon.notify import Notifier
-from kontenumfs.daemon.preflight import Exit, check_mountpoint
-from kontenumfs.daemon.source import Source
+from kontenumfs.admin.mounts import FSTYPE, clear_dead, detach, is_mountpoint
+from kontenumfs.admin.notify import Notifier
+from kontenumfs.admin.preflight import check_mountpoint
+from kontenumfs.admin.runtime import Running
+from kontenumfs.config.source import Source
 from kontenumfs.protocol.errors import UserError
+from kontenumfs.protocol.exits import Exit
 
 NAME = "fuse"
 """What the descriptor is called (FDNAME, LISTEN_FDNAMES)."""

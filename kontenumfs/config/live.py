@@ -5,19 +5,15 @@
 import logging
 from collections.abc import Callable, Mapping
 
-import trio
-
-from kontenumfs.daemon.configuration import Rules
-from kontenumfs.daemon.credentials import find_keys
-from kontenumfs.daemon.settings import Settings
+from kontenumfs.config.credentials import find_keys
+from kontenumfs.config.rules import Rules
+from kontenumfs.config.settings import Settings
 from kontenumfs.protocol.errors import ConfigurationError
 from kontenumfs.store.auth import Clock
 from kontenumfs.store.keys import Found, KeyRing
 
 log = logging.getLogger(__name__)
 
-WATCH_SECONDS = 2.0
-"""Between two looks at the files of keys: one stat(2) each. A refused key looks at once."""
 WRONG_CLOCK_SECONDS = 60.0
 AT_ONCE = frozenset({"publish", "append_interval", "temporary", "log_level"})
 """What a reload changes in a running mount, with the rules and the keys; the rest at its start."""
@@ -83,9 +79,3 @@ class LiveSettings:
         skew = self.clock.measured
         if skew is not None and abs(skew.total_seconds()) > WRONG_CLOCK_SECONDS:
             log.warning("this machine's clock is wrong: the store's differs by %s", skew)
-
-    async def watch_keys(self) -> None:
-        """Read the keys anew whenever their file changes, until cancelled."""
-        while True:
-            await trio.sleep(WATCH_SECONDS)
-            self.keys.reload_if_changed()

@@ -7,14 +7,12 @@ import errno
 import os
 import re
 import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from kontenumfs.protocol.errors import UserError
+from kontenumfs.protocol.exits import Exit
 
 FSTYPE = "fuse.kontenumfs"
 CONNECTIONS = Path("/sys/fs/fuse/connections")
@@ -143,35 +141,6 @@ def _device_of(descriptor: int) -> int | None:
     return next((at.device for at in mount_table() if at.number == number), None)
 
 
-@contextmanager
-def refusals(path: Path) -> Iterator[None]:
-    """Turn a refused mount into a UserError that says why: libfuse says it on stderr only."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with tempfile.TemporaryFile() as said:
-            os.dup2(said.fileno(), 2)
-            try:
-                yield
-            except RuntimeError as error:
-                said.seek(0)
-                lines = said.read().decode(errors="replace").splitlines()
-                reason = lines[-1].removeprefix("fusermount3: ") if lines else str(error)
-                raise UserError(f"{path}: {reason}: {_cure(reason)}", 4) from None
-            finally:
-                os.dup2(kept, 2)
-    finally:
-        os.close(kept)
-
-
-def _cure(reason: str) -> str:
-    if "allow_other" in reason:
-        return "write user_allow_other into /etc/fuse.conf, or mount as root"
-    if "write access" in reason:
-        return "mount on a directory of your own, or as root"
-    return "a mount needs root, or fusermount3 with its set-user-id bit (in a container SYS_ADMIN)"
-
-
 def detach(path: Path) -> None:
     """Take the mount at `path` out of the tree at once; raises UserError where that is refused."""
     libc = ctypes.CDLL(None, use_errno=True)
@@ -244,7 +213,7 @@ def _fusermount(path: Path, *options: str) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        raise UserError("fusermount3 is not installed: apt-get install fuse3", 4) from None
+        raise UserError("fusermount3 is not installed: apt-get install fuse3", Exit.FUSE) from None
     if done.returncode:
         said = done.stderr.strip().removeprefix("fusermount3: ")
-        raise UserError(f"{path}: {said}", 3)
+        raise UserError(f"{path}: {said}", Exit.MOUNTPOINT)

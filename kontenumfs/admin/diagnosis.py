@@ -10,9 +10,10 @@ from typing import Literal
 
 import trio
 
-from kontenumfs.daemon.live import WRONG_CLOCK_SECONDS
-from kontenumfs.daemon.preflight import Exit, verdict
+from kontenumfs.admin.preflight import verdict
+from kontenumfs.config.live import WRONG_CLOCK_SECONDS
 from kontenumfs.protocol import errors as e
+from kontenumfs.protocol.exits import Exit
 from kontenumfs.protocol.signing import KeyPair
 from kontenumfs.store.api import Attributes, Store
 from kontenumfs.store.auth import Clock
@@ -104,7 +105,7 @@ class Diagnosis:
 
     def _failed(self, name: str, error: e.KontenumError) -> Finding:
         said = verdict(error, self._bucket, self._endpoint.url)
-        return Finding(name, "failed", str(said), Exit(said.exit_code))
+        return Finding(name, "failed", str(said), said.exit_code)
 
     @property
     def _origin(self) -> tuple[str, int]:

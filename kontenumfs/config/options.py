@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from kontenumfs.daemon.values import (
+from kontenumfs.config.values import (
     address,
     endpoint,
     number,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from kontenumfs.daemon.options import OPTIONS, MountOptions
-from kontenumfs.daemon.settings import Settings, read_settings
-from kontenumfs.daemon.source import Source
+from kontenumfs.config.options import OPTIONS, MountOptions
+from kontenumfs.config.settings import Settings, read_settings
+from kontenumfs.config.source import Source
 from kontenumfs.protocol.errors import UserError
 
 FILE = """\

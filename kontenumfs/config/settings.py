@@ -9,8 +9,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from kontenumfs.daemon.configuration import Rules, read_rules
-from kontenumfs.daemon.options import (
+from kontenumfs.config.options import (
     OPTIONS,
     PREFIX,
     SECTIONS,
@@ -19,9 +18,10 @@ from kontenumfs.daemon.options import (
     nearest,
     parse_words,
 )
-from kontenumfs.daemon.source import Source
-from kontenumfs.daemon.toml_file import TOMLFile
-from kontenumfs.daemon.values import octal, switch
+from kontenumfs.config.rules import Rules, read_rules
+from kontenumfs.config.source import Source
+from kontenumfs.config.toml_file import TOMLFile
+from kontenumfs.config.values import octal, switch
 from kontenumfs.protocol.dialect import MIN_PART
 from kontenumfs.protocol.errors import ConfigurationError, UserError
 

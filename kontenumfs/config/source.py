@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from kontenumfs.daemon.preflight import Exit
 from kontenumfs.protocol.errors import UserError
+from kontenumfs.protocol.exits import Exit
 from kontenumfs.protocol.names import MAX_KEY_BYTES, RESERVED, is_mappable
 
 SHOWN = "".join(sorted(set(map(chr, range(32, 127))) - set(",\\%")))
