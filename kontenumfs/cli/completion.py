@@ -10,6 +10,7 @@ import shtab
 from kontenumfs.cli import COMMANDS, module
 from kontenumfs.cli import arguments as given
 from kontenumfs.cli import parser as outer
+from kontenumfs.config.options import mount_options
 from kontenumfs.protocol.exits import Exit
 
 DIRECTORIES = ("mountpoint", "place", "target", "sources", "source")
@@ -32,10 +33,19 @@ def whole_parser() -> argparse.ArgumentParser:
         for action in one._actions:
             if not action.option_strings and action.dest in DIRECTORIES:
                 action.complete = shtab.FILE
+            elif action.option_strings == ["-o"]:
+                action.choices = _words()
         commands.add_parser(
             name, parents=[one], add_help=False, help=text, description=one.description
         )
     return made
+
+
+def _words() -> list[str]:
+    """Return the beginnings of the mount options: a name, and ``=`` where a value follows."""
+    return [
+        name if option.kind.is_switch else f"{name}=" for name, option in mount_options().items()
+    ]
 
 
 def parser() -> argparse.ArgumentParser:

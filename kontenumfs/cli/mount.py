@@ -15,7 +15,7 @@ from kontenumfs.admin.premount import handed_over
 from kontenumfs.admin.runtime import Running, remember_mountpoint
 from kontenumfs.cli import arguments as given
 from kontenumfs.config.live import LiveSettings
-from kontenumfs.config.options import options_help
+from kontenumfs.config.options import mount_options
 from kontenumfs.config.source import Source
 from kontenumfs.daemon.background import run_in_background
 from kontenumfs.daemon.hardening import keep_memory_private
@@ -95,12 +95,22 @@ def serve_mount(
         run_in_background(serve)
 
 
+def _options_help() -> str:
+    """Return a line for each mount option: value, text and default."""
+    lines = []
+    for option in mount_options().values():
+        default = "" if option.kind.is_switch else option.shown_default
+        shown = f" (default {default})" if default else ""
+        lines.append(f"  {option.word:<32} {option.text}{shown}")
+    return "\n".join(lines)
+
+
 def parser() -> argparse.ArgumentParser:
     """What ``kontenumfs mount`` takes."""
     made = given.parser(
         "mount",
         "Mount a bucket, or the keys below a prefix of it, write-only.",
-        "mount options:\n" + options_help(),
+        "mount options:\n" + _options_help(),
     )
     made.add_argument("-f", "--foreground", action="store_true", help="stay in the foreground")
     given.add_settings(made)

@@ -18,8 +18,8 @@ from kontenumfs.admin.preflight import check_fuse, check_mountpoint
 from kontenumfs.cli import arguments as given
 from kontenumfs.cli.mount import serve_mount
 from kontenumfs.config.live import LiveSettings
-from kontenumfs.config.options import parse_words
 from kontenumfs.config.settings import read_settings
+from kontenumfs.config.words import parse_words
 from kontenumfs.protocol.errors import ConfigurationError, UserError
 from kontenumfs.protocol.exits import Exit
 

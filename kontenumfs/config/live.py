@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from kontenumfs.config.credentials import find_keys
+from kontenumfs.config.options import OPTIONS
 from kontenumfs.config.rules import Rules
 from kontenumfs.config.settings import Settings
 from kontenumfs.protocol.errors import ConfigurationError
@@ -15,8 +16,6 @@ from kontenumfs.store.keys import Found, KeyRing
 log = logging.getLogger(__name__)
 
 WRONG_CLOCK_SECONDS = 60.0
-AT_ONCE = frozenset({"publish", "append_interval", "temporary", "log_level"})
-"""What a reload changes in a running mount, with the rules and the keys; the rest at its start."""
 
 
 class LiveSettings:
@@ -64,9 +63,7 @@ class LiveSettings:
         late = sorted(
             name
             for name, setting in self.settings.values.items()
-            if setting.value != before.values[name].value
-            and name not in AT_ONCE
-            and not name.startswith(("credentials_file", "access_key", "secret_key"))
+            if setting.value != before.values[name].value and not OPTIONS[name].reload
         )
         said = "settings and keys were read anew"
         if late:

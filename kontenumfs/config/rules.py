@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""The configuration file: rules by file name, for what one mount option cannot say."""
+"""The rules of the configuration file: by file name, for what one mount option cannot say."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,13 +8,11 @@ from dataclasses import dataclass, replace
 from fnmatch import translate
 from typing import Any
 
-from kontenumfs.config.options import OPTIONS, MountOptions, nearest
+from kontenumfs.config.options import MountOptions, options_by_file
 from kontenumfs.config.toml_file import Place, TOMLFile
+from kontenumfs.config.words import nearest
 from kontenumfs.protocol.headers import name_fault, value_fault
-from kontenumfs.writing.policy import FilePolicy, Publish, is_temporary
-
-FILE_RULES = ("match", "publish", "append_interval")
-"""The keys of [[files]]."""
+from kontenumfs.writing.policy import FilePolicy, is_temporary
 
 
 class Globs:
@@ -68,7 +66,7 @@ class Rules:
 
 def read_rules(options: MountOptions, file: TOMLFile | None) -> Rules:
     """The rules of a mount; raises ConfigurationError, which names the file and the line."""
-    default = FilePolicy(Publish(options.publish), options.append_interval)
+    default = FilePolicy(options.publish, options.append_interval)
     temporary = Globs(options.temporary.split(":") if options.temporary else ())
     files: list[tuple[Globs, Mapping[str, Any]]] = []
     headers: list[tuple[Globs, Mapping[str, str]]] = []
@@ -102,19 +100,17 @@ def _globs(file: TOMLFile, at: Place, rule: dict[str, Any]) -> Globs:
 
 def _file_rule(file: TOMLFile, at: Place, rule: dict[str, Any]) -> tuple[Globs, dict[str, Any]]:
     globs = _globs(file, at, rule)
+    options = options_by_file()
     changes: dict[str, Any] = {}
     for name, value in rule.items():
-        if name not in FILE_RULES:
-            hint = nearest(name, FILE_RULES, f"there are {', '.join(FILE_RULES)}")
+        if name not in options:
+            keys = ("match", *options)
+            hint = nearest(name, keys, f"there are {', '.join(keys)}")
             raise file.error((*at, name), f"unknown key {name!r} in [[files]]; {hint}")
-        parse = OPTIONS[name].parse
-        assert parse is not None
         try:
-            changes[name] = parse(str(value))
+            changes[name] = options[name].kind.parse(str(value))
         except ValueError as error:
             raise file.error((*at, name), f"{name} = {value!r} {error}") from None
-    if "publish" in changes:
-        changes["publish"] = Publish(changes["publish"])
     return globs, changes
 
 

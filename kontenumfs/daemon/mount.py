@@ -17,6 +17,7 @@ from kontenumfs.admin.mounts import FSTYPE, abort, end_connection, holders, uppe
 from kontenumfs.admin.notify import Notifier
 from kontenumfs.admin.preflight import check_store
 from kontenumfs.config.live import LiveSettings
+from kontenumfs.config.options import OPTIONS
 from kontenumfs.config.source import Source
 from kontenumfs.daemon.assembly import Parts, assemble
 from kontenumfs.daemon.commands import Commands
@@ -277,10 +278,8 @@ class Mount:
         words = set(pyfuse3.default_options)
         words.add(f"fsname={self._source.fsname}")
         words.add(f"subtype={FSTYPE.removeprefix('fuse.')}")
-        for name in ("ro", "allow_other", "nosuid", "nodev"):
-            if getattr(self._options, name):
-                words.add(name)
-        return words
+        switches = (name for name, option in OPTIONS.items() if option.kernel)
+        return words | {name for name in switches if getattr(self._options, name)}
 
     async def _announce(self, service: Service) -> None:
         """Prove the mount by a stat through the kernel, and say so."""

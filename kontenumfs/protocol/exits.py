@@ -75,4 +75,4 @@ class Exit(IntEnum):
         "the line says why",
     )
     INTERRUPTED = 130, "interrupted (Ctrl-C)"
-    READER_GONE = 141, "whoever read the output has gone, as in `kontenumfs ls BUCKET | head`"
+    READER_GONE = 141, "whoever read the output has gone, such as a pager"

@@ -53,6 +53,8 @@ def test_pages_print(page: str) -> None:
         ("bucket cr", "create"),
         ("bucket delete --for", "--force"),
         ("completion ba", "bash"),
+        ("mount -o symli", "symlinks="),
+        ("mount -o deny", "deny_open"),
     ],
 )
 def test_bash_completes(tmp_path: Path, words: str, expected: str) -> None:

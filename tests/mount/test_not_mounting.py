@@ -163,8 +163,8 @@ def test_help_shows_every_option() -> None:
     said = kontenumfs("mount", "--help").stdout
     for name, option in mount_options().items():
         line = next(line for line in said.splitlines() if line.strip().startswith(name))
-        assert option.unit in line
-        assert option.help in line
+        assert option.kind.unit in line
+        assert option.text in line
 
 
 def test_unmounting_what_is_not_mounted(tmp_path: Path) -> None:
