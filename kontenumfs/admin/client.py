@@ -32,14 +32,14 @@ class Connected(Protocol):
 
 def peer(connected: Connected) -> int:
     """Return the user at the other end of a local socket (SO_PEERCRED, unix(7))."""
-    told = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
-    return int(CREDENTIALS.unpack(told)[1])
+    raw = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
+    return int(CREDENTIALS.unpack(raw)[1])
 
 
 def ask(
     mountpoint: Path, request: dict[str, Any], *, timeout: float | None = None
 ) -> Generator[dict[str, Any], None, None]:
-    """The lines that a mount answers with; raises UserError where no daemon answers.
+    """Send a request and yield the lines of the answer; raises UserError where no daemon answers.
 
     Args:
         timeout: seconds without a line after which TimeoutError is raised; None for no limit.
@@ -70,7 +70,7 @@ def _answer_in(line: bytes, mountpoint: Path) -> dict[str, Any]:
 
 
 def _connect(client: socket.socket, path: Path, *, is_own: bool) -> None:
-    """Raises OSError, also where somebody else than the directory's user answers."""
+    """Connect; raises OSError, also where somebody else than the directory's user answers."""
     owner = None if is_own else os.stat(path.parent).st_uid
     with SafeDirectory(path.parent, owner=owner) as directory:
         client.connect(directory.at(path.name))
@@ -80,7 +80,7 @@ def _connect(client: socket.socket, path: Path, *, is_own: bool) -> None:
 
 
 def follow(mountpoint: Path, request: dict[str, Any], about: str) -> Iterator[dict[str, Any]]:
-    """The lines that a command answers with, up to the one with its ``result``.
+    """Send a command and yield the lines of the answer, up to the one with its ``result``.
 
     Args:
         about: what the command is to change or show, for messages.

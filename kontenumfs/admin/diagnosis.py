@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a mount needs of the network, the store and its keys, tried one after the other."""
+"""Diagnosis: the network, the store and the keys, tried one after the other."""
 
 import secrets
 import time
@@ -68,7 +68,7 @@ class Diagnosis:
         self._scratch = f"{prefix}{STAGING_PREFIX}check-{secrets.token_hex(6)}"
 
     async def run(self) -> AsyncIterator[Finding]:
-        """Every finding as soon as it is made; what rests on a failed step is skipped."""
+        """Yield each finding as soon as it is made; what rests on a failed step is skipped."""
         steps: list[tuple[str, Callable[[], Awaitable[Finding | str]]]] = [
             ("name", self._name),
             ("connection", self._connection),
@@ -162,7 +162,7 @@ class Diagnosis:
         )
 
     async def _keys(self) -> Finding | str:
-        """Each pair by itself: that the second one works is known before it is needed."""
+        """Try each pair by itself, so that the second is known to work before it is needed."""
         good: list[KeyPair] = []
         refused: list[tuple[KeyPair, e.StoreError]] = []
         for pair in self._pairs:
@@ -198,7 +198,7 @@ class Diagnosis:
         )
 
     async def _rights(self) -> AsyncIterator[Finding]:
-        """One of each verb, on scratch keys that are gone afterwards."""
+        """Try one of each verb, on scratch keys that are gone afterwards."""
         store = self._open(self._pairs)
         rights = _Rights(store, self._scratch, self._prefix)
         try:

@@ -38,6 +38,6 @@ class JournalFormatter(logging.Formatter):
     """Begins every line with its priority, as sd-daemon(3) has it; a traceback has many lines."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record's lines."""
+        """Return the record's lines, each with the priority."""
         prefix = f"<{next((p for level, p in PRIORITIES if record.levelno >= level), 7)}>"
         return "\n".join(prefix + line for line in super().format(record).split("\n"))

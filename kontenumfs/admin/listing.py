@@ -14,7 +14,7 @@ where it is hidden."""
 
 
 async def entries(store: Store, prefix: str) -> AsyncIterator[Entry]:
-    """The objects and prefixes right below `prefix`, as the bucket has them."""
+    """Yield the objects and prefixes right below `prefix`, as the bucket has them."""
     token: str | None = None
     while True:
         page = await store.list_page(prefix, delimiter="/", token=token)
@@ -28,7 +28,7 @@ async def entries(store: Store, prefix: str) -> AsyncIterator[Entry]:
 
 
 async def hidden(store: Store, prefix: str, root: str) -> AsyncIterator[Entry]:
-    """The keys below `prefix`, however deep, that cannot be files of a mount of `root`."""
+    """Yield the keys below `prefix`, however deep, that cannot be files of a mount of `root`."""
     token: str | None = None
     above: list[ObjectInfo] = []
     """Earlier keys that the current one begins with: one of them may be shadowed by it."""
@@ -51,7 +51,7 @@ async def hidden(store: Store, prefix: str, root: str) -> AsyncIterator[Entry]:
 
 
 def reason(path: str) -> str:
-    """Why a key cannot be a file name; empty where it can."""
+    """Return why a key cannot be a file name; empty where it can."""
     for part in path.removesuffix("/").split("/") if path else ():
         if part == RESERVED:
             return "belongs to mounts"

@@ -14,7 +14,7 @@ from kontenumfs.protocol.exits import Exit
 from kontenumfs.store.api import Store
 
 STUCK_SECONDS = 10.0
-"""How long a killed daemon may take to end when nothing holds it any more."""
+"""The time for a killed daemon to end when nothing holds it any more."""
 
 
 VERDICTS: tuple[tuple[type[e.KontenumError], Exit, str], ...] = (
@@ -49,7 +49,7 @@ async def check_store(store: Store, prefix: str, endpoint: str) -> None:
 
 
 def verdict(error: e.KontenumError, bucket: str, endpoint: str) -> e.UserError:
-    """The one line and the exit code for a store that cannot be used."""
+    """Turn a failed request into the one line and the exit code for the user."""
     if isinstance(error, e.UserError):
         return error
     code, cure = next((code, cure) for kind, code, cure in VERDICTS if isinstance(error, kind))
@@ -96,7 +96,7 @@ def check_mountpoint(path: Path, *, nonempty: bool) -> None:
 
 
 def _is_guarded(path: Path) -> bool:
-    """Whether nobody may enter the bare directory, so that nothing is written there unmounted.
+    """Tell whether nobody may enter the bare directory, so that none writes there unmounted.
 
     Root without root's right to read everything, as in our unit, cannot look into it either.
     """

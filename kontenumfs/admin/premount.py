@@ -20,7 +20,7 @@ from kontenumfs.protocol.errors import UserError
 from kontenumfs.protocol.exits import Exit
 
 NAME = "fuse"
-"""What the descriptor is called (FDNAME, LISTEN_FDNAMES)."""
+"""The descriptor's name (FDNAME, LISTEN_FDNAMES)."""
 FIRST_DESCRIPTOR = 3
 """SD_LISTEN_FDS_START, sd_listen_fds(3)."""
 MS_RDONLY, MS_NOSUID, MS_NODEV = 1, 2, 4
@@ -78,7 +78,7 @@ def clear(mountpoint: Path, notifier: Notifier) -> None:
 
 
 def handed_over(environment: Mapping[str, str]) -> int | None:
-    """The descriptor of the mount that systemd has passed to this process, or None."""
+    """Return the descriptor of the mount that systemd has passed to this process, or None."""
     if environment.get("LISTEN_PID") != str(os.getpid()):
         return None
     names = environment.get("LISTEN_FDNAMES", "").split(":")

@@ -16,7 +16,7 @@ from kontenumfs.protocol.exits import Exit
 RUNTIME = Path("/run/kontenumfs")
 """Of root's daemons."""
 SANDBOXES = Path("/run/kontenumfs-sandbox")
-"""Where kontenumfs-sandbox@.service has its RuntimeDirectory=, one for each name."""
+"""The RuntimeDirectory= of kontenumfs-sandbox@.service, one for each name."""
 
 LONGEST_NUMBER = 16
 """Bytes that a process's number may have in a lock."""
@@ -63,12 +63,12 @@ class Running:
         os.write(descriptor, f"{os.getpid()}\n".encode())
 
     def pid(self) -> int | None:
-        """The living process that holds the lock, or None."""
+        """Return the living process that holds the lock, or None."""
         holder = self._holder()
         return None if holder is None or _has_ended(holder) else holder
 
     def is_stuck(self) -> bool:
-        """Whether the daemon was killed, and something in the kernel keeps it from ending."""
+        """Tell whether the daemon was killed, and something in the kernel keeps it from ending."""
         holder = self._holder()
         return holder is not None and _has_ended(holder)
 
@@ -86,7 +86,7 @@ class Running:
         return None
 
     def _open_as_found(self) -> int | None:
-        """The lock's descriptor, to read; None where there is none that we may believe.
+        """Open the lock to read it; None where there is none that we may believe.
 
         A sandboxed daemon's directory is its user's, who could put anything there for root to
         open: links, pipes and devices are passed over.
@@ -99,7 +99,7 @@ class Running:
             return None
 
     def wait_for_end(self, deadline: float) -> bool:
-        """Whether the daemon has ended within `deadline` seconds."""
+        """Wait for the daemon's end; False where it has not come within `deadline` seconds."""
         descriptor = self._open_as_found()
         if descriptor is None:
             return True
@@ -125,7 +125,7 @@ class Running:
 
 
 def _owner(pid: int) -> int | None:
-    """The user whose process that is; who writes a file may write another's number into it."""
+    """Return a process's user, for whoever writes a lock may write another's number into it."""
     try:
         # Not the owner of /proc/PID: that is root for a process that cannot be dumped.
         said = Path(f"/proc/{pid}/status").read_text(errors="replace")
@@ -135,7 +135,7 @@ def _owner(pid: int) -> int | None:
 
 
 def _has_ended(pid: int) -> bool:
-    """Whether the first thread has, perhaps not all (proc(5))."""
+    """Tell whether a process's first thread has ended, perhaps not all (proc(5))."""
     try:
         said = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:
@@ -151,13 +151,13 @@ def _owner_of_directory(path: Path) -> int | None:
 
 
 def own_runtime_file(mountpoint: Path, kind: str) -> Path:
-    """Where a daemon of ours for a mountpoint keeps its lock or its socket."""
+    """Return the path at which a daemon of ours keeps its lock or its socket."""
     digest = hashlib.sha256(os.fsencode(os.path.abspath(mountpoint))).hexdigest()[:16]
     return _runtime_directory() / f"{digest}.{kind}"
 
 
 def runtime_file(mountpoint: Path, kind: str) -> Path:
-    """Where to look for a daemon's lock or socket; in a sandbox it is another user's."""
+    """Return the path at which to look for a daemon's; in a sandbox it is another user's."""
     own = own_runtime_file(mountpoint, kind)
     if os.getuid() == 0 and not own.exists():
         for name in _names_at(mountpoint):
@@ -168,14 +168,14 @@ def runtime_file(mountpoint: Path, kind: str) -> Path:
 
 
 def _names_at(mountpoint: Path) -> list[str]:
-    """The mounts by name that root has put there: no sandbox can say that it is one of them."""
+    """List the mounts by name that root has put there; no sandbox can add itself to them."""
     at = Path(os.path.abspath(mountpoint))
     names = [path.stem for path in RUNTIME.glob("*.mountpoint")]
     return [name for name in sorted(names) if remembered_mountpoint(name) == at]
 
 
 def remember_mountpoint(name: str, mountpoint: Path) -> None:
-    """Keep where a mount by name is, for who clears it up: the file of settings may change."""
+    """Keep the mountpoint of a mount by name for clean-up: the file of settings may change."""
     try:
         with SafeDirectory(RUNTIME, create=True, mode=0o755) as directory:
             directory.replace(f"{name}.mountpoint", os.fsencode(mountpoint), 0o644)
@@ -185,7 +185,7 @@ def remember_mountpoint(name: str, mountpoint: Path) -> None:
 
 
 def remembered_mountpoint(name: str) -> Path | None:
-    """Where the last mount of a name was, since the machine was booted."""
+    """Return the mountpoint of the last mount of a name since the machine was booted."""
     try:
         with SafeDirectory(RUNTIME) as directory:
             said = directory.read(f"{name}.mountpoint", LONGEST_PATH)

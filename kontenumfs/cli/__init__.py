@@ -70,12 +70,12 @@ def _command(words: Sequence[str]) -> Any:
 
 
 def module(command: str) -> Any:
-    """The module of a subcommand."""
+    """Import the module of a subcommand."""
     return importlib.import_module(f"kontenumfs.cli.{command.replace('-', '_')}")
 
 
 def parser() -> argparse.ArgumentParser:
-    """What ``kontenumfs`` takes before a command."""
+    """Make the parser of what comes before a command."""
     made = argparse.ArgumentParser(
         prog="kontenumfs",
         usage="kontenumfs [-h] [--version] COMMAND ...",

@@ -106,7 +106,7 @@ def _collected(diagnosis: Diagnosis) -> list[Finding]:
 
 
 def parser() -> argparse.ArgumentParser:
-    """What ``kontenumfs check`` takes."""
+    """Make the parser of ``kontenumfs check``."""
     made = given.parser(
         "check",
         "Find out what keeps a bucket from being mounted: name, connection, TLS, clock, keys, and\n"

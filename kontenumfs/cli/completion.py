@@ -25,7 +25,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def whole_parser() -> argparse.ArgumentParser:
-    """All commands in one parser."""
+    """Put all commands into one parser."""
     made = outer()
     commands = made.add_subparsers(dest="command")
     for name, text in COMMANDS.items():
@@ -49,7 +49,7 @@ def _words() -> list[str]:
 
 
 def parser() -> argparse.ArgumentParser:
-    """What ``kontenumfs completion`` takes."""
+    """Make the parser of ``kontenumfs completion``."""
     made = given.parser(
         "completion",
         "Print what makes a shell complete the commands, for bash:\n"

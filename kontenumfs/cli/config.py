@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def describe(settings: Settings) -> dict[str, Any]:
-    """The settings as JSON has them; secrets are masked."""
+    """Return the settings as JSON has them; secrets are masked."""
     keys: dict[str, Any]
     try:
         found = find_keys(settings, os.environ)
@@ -89,7 +89,7 @@ def _print(settings: Settings, shown: dict[str, Any]) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """What ``kontenumfs config`` takes."""
+    """Make the parser of ``kontenumfs config``."""
     made = given.parser(
         "config",
         "Show the settings of a mount, and where each comes from: an option, the environment,\n"

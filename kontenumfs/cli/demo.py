@@ -36,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """What ``kontenumfs demo`` takes."""
+    """Make the parser of ``kontenumfs demo``."""
     made = given.parser(
         "demo", "Mount an emulator of Kontenum, write real files, and fetch them back."
     )
@@ -56,7 +56,7 @@ class Demo:
         self._cdn = ""
 
     def run(self) -> int:
-        """Returns 0 when every byte came back as it went in."""
+        """Show it all; returns 0 when every byte came back as it went in."""
         emulator = subprocess.Popen(
             [
                 *(sys.executable, "-m", "kontenumfs", "emulator", f"--bucket={BUCKET}"),

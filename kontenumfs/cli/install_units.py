@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """What ``kontenumfs install-units`` takes."""
+    """Make the parser of ``kontenumfs install-units``."""
     made = given.parser(
         "install-units",
         "Put the systemd units kontenumfs@.service and kontenumfs-sandbox@.service below\n"

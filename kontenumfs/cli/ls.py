@@ -87,7 +87,7 @@ def _print(entry: dict[str, Any]) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """What ``kontenumfs ls`` takes."""
+    """Make the parser of ``kontenumfs ls``."""
     made = given.parser(
         "ls",
         "List keys as the bucket has them: one level of a bucket, or of a directory in a mount\n"

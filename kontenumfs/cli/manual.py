@@ -19,7 +19,7 @@ from kontenumfs.config.options import (
 from kontenumfs.protocol.exits import Exit
 
 REFERENCE = ("<!-- options: made by kontenumfs manual --write docs -->", "<!-- end of options -->")
-"""What the generated part of docs/configuration.md stands between."""
+"""The lines around the generated part of docs/configuration.md."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def files(docs: Path) -> dict[Path, str]:
-    """Everything that is generated below the directory of the documentation, as it should be."""
+    """Generate every file below the directory of the documentation, as it should be."""
     made = {docs / "man" / name: page() for name, page in PAGES.items()}
     reference = docs / "configuration.md"
     before, _, rest = reference.read_text().partition(REFERENCE[0])
@@ -49,7 +49,7 @@ def files(docs: Path) -> dict[Path, str]:
 
 
 def _reference() -> str:
-    """The tables of docs/configuration.md."""
+    """Make the tables of docs/configuration.md."""
     lines = []
     for section in SECTIONS:
         lines += [f"### [{section}]", ""]
@@ -203,7 +203,7 @@ PAGES: dict[str, Callable[[], str]] = {
 
 
 def parser() -> argparse.ArgumentParser:
-    """What ``kontenumfs manual`` takes."""
+    """Make the parser of ``kontenumfs manual``."""
     made = given.parser(
         "manual", "Print a manual page: kontenumfs manual kontenumfs.toml.5 | man -l -"
     )

@@ -106,7 +106,7 @@ def _options_help() -> str:
 
 
 def parser() -> argparse.ArgumentParser:
-    """What ``kontenumfs mount`` takes."""
+    """Make the parser of ``kontenumfs mount``."""
     made = given.parser(
         "mount",
         "Mount a bucket, or the keys below a prefix of it, write-only.",

@@ -28,7 +28,7 @@ TYPES = ("kontenumfs", FSTYPE)
 
 @dataclass(slots=True)
 class Call:
-    """What mount(8) asks for."""
+    """One call of mount(8)."""
 
     arguments: list[str] = field(default_factory=list)
     options: list[str] = field(default_factory=list)
@@ -126,7 +126,7 @@ _VALUES: dict[str, Callable[[Call, str], None]] = {
 
 
 def _known(name: str, options: Sequence[str]) -> list[str]:
-    """The options that can be used; the others are named and left out, as -s asks."""
+    """Keep the options that can be used; the others are named and left out, as -s asks."""
     kept = []
     for word in options:
         try:

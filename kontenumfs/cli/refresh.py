@@ -26,7 +26,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """What ``kontenumfs refresh`` takes."""
+    """Make the parser of ``kontenumfs refresh``."""
     made = given.parser(
         "refresh",
         "Forget what is remembered of a file or directory, so that what others have changed is\n"

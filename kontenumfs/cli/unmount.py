@@ -31,7 +31,7 @@ from kontenumfs.protocol.exits import Exit
 SILENT_SECONDS = 10.0
 """A daemon that says nothing for so long is not listened to any more."""
 KILLED_SECONDS = 10.0
-"""How long a killed process takes at most to be gone."""
+"""The longest that a killed process takes to be gone."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -80,7 +80,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 class _Progress:
-    """What the daemon says of what is pending, from before the unmount to its end.
+    """The daemon's lines of pending data, from before the unmount to its end.
 
     Args:
         patience: seconds after which a daemon that says nothing is given up, at most.
@@ -91,7 +91,7 @@ class _Progress:
         self._lines = ask(mountpoint, {"command": "end"}, timeout=silent)
         self._show = sys.stderr.isatty()
         self.left = ""
-        """What was pending when it was last heard of, for messages."""
+        """The pending data of the last line, for messages."""
         # A dead mount and one of another user have no control socket for us: only the lock tells.
         self._hear()
 
@@ -108,7 +108,7 @@ class _Progress:
         return line
 
     def until_the_end(self, until: float) -> list[str]:
-        """What could not be stored; empty where the daemon does not say."""
+        """Listen to the end; returns the keys that could not be stored, if the daemon says."""
         lost: list[str] = []
         while time.monotonic() < until and (line := self._hear()) is not None:
             if "lost" in line:
@@ -143,7 +143,7 @@ def _signal(pid: int | None, number: signal.Signals) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """What ``kontenumfs unmount`` takes."""
+    """Make the parser of ``kontenumfs unmount``."""
     made = given.parser(
         "unmount",
         "Unmount, and wait until everything is stored.\n"

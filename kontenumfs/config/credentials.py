@@ -15,7 +15,7 @@ from kontenumfs.store.keys import Configured, Found, find_pairs
 
 
 def find_keys(settings: Settings, environment: Mapping[str, str]) -> Found:
-    """One or two key pairs; raises ConfigurationError, which never shows a secret."""
+    """Find one or two key pairs; raises ConfigurationError, which never shows a secret."""
     named = settings.values["credentials_file"]
     explicit = named.value if named.layer in ("option", "environment") else None
     return find_pairs(explicit, environment, _configured(settings, explicit is not None))

@@ -34,11 +34,11 @@ class LiveSettings:
         self.settings = read()
         self.keys = KeyRing.of(self._find_keys)
         self.clock = Clock()
-        """What the store's answers say of this machine's clock."""
+        """This machine's clock, as the store's answers show it."""
 
     @property
     def rules(self) -> Rules:
-        """What the mount does with files by name, as last read."""
+        """Return the rules by file name, as last read."""
         return self.settings.rules
 
     def _find_keys(self) -> Found:

@@ -23,14 +23,14 @@ class Globs:
         self._paths = [re.compile(translate(p.lstrip("/"))) for p in patterns if "/" in p]
 
     def match(self, path: str) -> bool:
-        """Whether a path below the mount matches one of them."""
+        """Tell whether a path below the mount matches one of them."""
         name = path.rpartition("/")[2]
         return any(p.match(name) for p in self._names) or any(p.match(path) for p in self._paths)
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the mount does with files, by their names.
+    """The treatment of files by their names.
 
     Args:
         default: how files are published that no rule names.
@@ -45,14 +45,14 @@ class Rules:
     temporary: Globs
 
     def policy(self, path: str) -> FilePolicy:
-        """How a file is published."""
+        """Return how a file is published."""
         for globs, changes in self.files:
             if globs.match(path):
                 return replace(self.default, **changes)
         return self.default
 
     def headers_of(self, path: str) -> dict[str, str]:
-        """The headers that its object has."""
+        """Return the headers for a file's object, by lower-case name."""
         found: dict[str, str] = {}
         for globs, headers in self.headers:
             if globs.match(path):
@@ -60,12 +60,12 @@ class Rules:
         return found
 
     def is_temporary(self, name: str, creator: str) -> bool:
-        """Whether a new file of this name will be renamed when it is whole."""
+        """Tell whether a new file of this name will be renamed when it is whole."""
         return is_temporary(name, creator) or self.temporary.match(name)
 
 
 def read_rules(options: MountOptions, file: TOMLFile | None) -> Rules:
-    """The rules of a mount; raises ConfigurationError, which names the file and the line."""
+    """Read the rules of a mount; raises ConfigurationError, which names the file and the line."""
     default = FilePolicy(options.publish, options.append_interval)
     temporary = Globs(options.temporary.split(":") if options.temporary else ())
     files: list[tuple[Globs, Mapping[str, Any]]] = []

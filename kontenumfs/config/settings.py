@@ -37,7 +37,7 @@ class Setting:
 
     @property
     def origin(self) -> str:
-        """Where it is from, for people."""
+        """Return its place as people read it."""
         return self.place or self.layer
 
 
@@ -58,7 +58,7 @@ class Settings:
     file: TOMLFile | None
 
     def source(self, given: str | None = None) -> Source:
-        """What is to be mounted: the argument, else what the file says; raises UserError."""
+        """Return what to mount: the argument, else what the file says; raises UserError."""
         if given is not None:
             return Source.parse(given)
         bucket, prefix = self.values["bucket"], self.values["prefix"]
@@ -72,7 +72,7 @@ class Settings:
             raise UserError(f"{wrong.origin}: {error}") from None
 
     def mountpoint(self, given: str | None = None) -> Path:
-        """Where it is to be mounted: the argument, else what the file says; raises UserError."""
+        """Return where to mount it: the argument, else what the file says; raises UserError."""
         place = self.values["mountpoint"].value if given is None else given
         if place is None:
             where = f"[mount] in {self.file.path} has no mountpoint" if self.file else "where?"
@@ -83,7 +83,7 @@ class Settings:
 
 
 def configuration_path(name: str, environment: Mapping[str, str]) -> Path:
-    """The configuration file of a named mount; raises UserError where the name cannot be one."""
+    """Return the path of a named mount's file; raises UserError where the name cannot be one."""
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.@:-]*", name):
         raise UserError(f"{name!r} cannot be the name of a mount: letters, digits, . _ - @ :")
     return Path(environment.get("KONTENUM_CONFIG_DIR", DIRECTORY)) / f"{name}.toml"
@@ -96,7 +96,7 @@ def read_settings(
     name: str | None = None,
     directory: str = "",
 ) -> Settings:
-    """The settings of one mount; raises ConfigurationError, which names what is wrong and where.
+    """Read the settings of one mount; raises ConfigurationError, which says what is wrong where.
 
     Args:
         given: the values of ``-o``, each a comma-separated list.

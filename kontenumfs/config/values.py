@@ -144,7 +144,7 @@ def _path_or_none(directory: str, value: str) -> str:
 
 
 ADDRESS = Kind(_address, "HOST:PORT|unix:PATH")
-"""Where to listen."""
+"""An address to listen at."""
 DURATION = Kind(_seconds, "seconds", "{:g}".format)
 """Seconds; ms, s, m and h may follow the number."""
 ENDPOINT = Kind(_endpoint, "URL")

@@ -42,7 +42,7 @@ IGNORED = frozenset(
         "nofail",
     ]
 )
-"""What mount(8) and fstab pass along and no file system acts upon here."""
+"""Words that mount(8) and fstab pass along, and that no file system acts upon here."""
 
 
 def parse_words(given: Iterable[str]) -> dict[str, Any]:

@@ -26,26 +26,26 @@ def run_in_background(serve: Callable[[Callable[[], None]], None]) -> None:
         os.close(writing)
         with os.fdopen(reading, "rb") as pipe:
             said = pipe.read()
-        _hear(said, pid)
+        _raise_reported(said, pid)
         return
     os.close(reading)
     status = Exit.FAILED
     try:
-        serve(lambda: _let_go(writing))
+        serve(lambda: _daemonize(writing))
         status = Exit.OK
     except UserError as error:
-        _tell(writing, {"message": str(error), "exit_code": error.exit_code})
+        _report(writing, {"message": str(error), "exit_code": error.exit_code})
         status = error.exit_code
     except Exception as error:
         # A fault of ours: the whole story goes to the log, the one line to the user.
         log.exception("the mount ended")
         message = f"internal error: {error!r}: see the log"
-        _tell(writing, {"message": message, "exit_code": Exit.FAILED})
+        _report(writing, {"message": message, "exit_code": Exit.FAILED})
     finally:
         os._exit(status)
 
 
-def _hear(said: bytes, pid: int) -> None:
+def _raise_reported(said: bytes, pid: int) -> None:
     if not said:
         _, status = os.waitpid(pid, 0)
         code = os.waitstatus_to_exitcode(status)
@@ -56,7 +56,7 @@ def _hear(said: bytes, pid: int) -> None:
         raise UserError(report["message"], Exit(report["exit_code"]))
 
 
-def _tell(pipe: int, report: dict[str, object]) -> None:
+def _report(pipe: int, report: dict[str, object]) -> None:
     try:
         os.write(pipe, json.dumps(report).encode())
         os.close(pipe)
@@ -64,12 +64,12 @@ def _tell(pipe: int, report: dict[str, object]) -> None:
         pass  # ready was said already, and the pipe is closed
 
 
-def _let_go(pipe: int) -> None:
-    """The mount answers: leave the terminal, and tell the parent."""
+def _daemonize(pipe: int) -> None:
+    """Leave the terminal and tell the parent, when the mount answers."""
     os.setsid()
     os.chdir("/")
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
     os.close(null)
-    _tell(pipe, {})
+    _report(pipe, {})

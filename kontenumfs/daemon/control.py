@@ -27,11 +27,11 @@ log = logging.getLogger(__name__)
 LONGEST_REQUEST = 64 << 20
 """Bytes: a concat of a million names."""
 REQUEST_SECONDS = 30.0
-"""How long a client may take to say what it wants."""
+"""The time for a client to send its request."""
 
-Tell = Callable[[dict[str, Any]], Awaitable[None]]
-Command = Callable[[dict[str, Any], Tell], Awaitable[Any]]
-"""``command(request, tell)`` returns the result; `tell` sends a line of progress."""
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Command = Callable[[dict[str, Any], Send], Awaitable[Any]]
+"""``command(request, send)`` returns the result; `send` sends a line of progress."""
 
 
 class Control:
@@ -86,7 +86,7 @@ class Control:
                 log.exception("a control command failed")
 
     async def _serve_one(self, stream: trio.SocketStream) -> None:
-        async def tell(line: dict[str, Any]) -> None:
+        async def send(line: dict[str, Any]) -> None:
             await stream.send_all(json.dumps(line).encode() + b"\n")
 
         request = None
@@ -96,16 +96,16 @@ class Control:
             return
         command = self._commands.get(str(request.get("command")))
         if command is None:
-            await tell({"error": f"unknown command {request.get('command')!r}"})
+            await send({"error": f"unknown command {request.get('command')!r}"})
             return
         try:
-            await tell({"result": await command(request, tell)})
+            await send({"result": await command(request, send)})
         except KontenumError as error:
-            await tell({"error": str(error) or type(error).__name__})
+            await send({"error": str(error) or type(error).__name__})
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             raise  # the client has gone
         except Exception:
-            await tell({"error": "a defect of kontenumfs: see the daemon's log"})
+            await send({"error": "a defect of kontenumfs: see the daemon's log"})
             raise
 
 

@@ -5,7 +5,7 @@
 from typing import Any
 
 from kontenumfs.admin.listing import Entry, entries, hidden
-from kontenumfs.daemon.control import Tell
+from kontenumfs.daemon.control import Send
 from kontenumfs.protocol.errors import UserError
 from kontenumfs.protocol.names import check_text
 from kontenumfs.store.api import Store
@@ -25,8 +25,8 @@ class Listing:
         self._store = store
         self._root = root
 
-    async def command(self, request: dict[str, Any], tell: Tell) -> dict[str, Any]:
-        """Entries below ``path`` in lines of many; only hidden ones with ``hidden``."""
+    async def command(self, request: dict[str, Any], send: Send) -> dict[str, Any]:
+        """Send the entries below ``path`` in lines of many; only hidden ones with ``hidden``."""
         path = request.get("path")
         if not isinstance(path, str):
             raise UserError("ls takes a path")
@@ -43,7 +43,7 @@ class Listing:
             batch.append(entry)
             count += 1
             if len(batch) == BATCH:
-                await tell({"entries": batch})
+                await send({"entries": batch})
                 batch = []
-        await tell({"entries": batch})
+        await send({"entries": batch})
         return {"count": count, "prefix": prefix}

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where a daemon's log lines go: a file, the terminal, systemd's journal, or syslog."""
+"""A daemon's log: a file, the terminal, systemd's journal, or syslog."""
 
 import logging
 import logging.handlers
@@ -19,7 +19,7 @@ from kontenumfs.protocol.incidents import CARRIED
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 SHORT_FORMAT = "%(name)s: %(message)s"
-"""Where time and priority are kept beside the line."""
+"""For logs that keep time and priority beside the line."""
 LONGEST_ERROR = 200
 """Characters of an error in a status."""
 

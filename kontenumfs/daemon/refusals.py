@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""Why the kernel or fusermount3 refuses a mount: libfuse says it on stderr only."""
+"""The reason for which a mount is refused, which libfuse prints on stderr only."""
 
 import os
 import sys

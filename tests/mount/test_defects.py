@@ -37,7 +37,7 @@ LASTING = (
     "signals",
     "control socket",
     "key files",
-    "whereabouts",
+    "mount table",
     "metrics",
 )
 """Background tasks, by the names that the supervisor knows them by."""
