@@ -7,11 +7,12 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from kontenumfs.config.key_files import Configured, find_pairs
 from kontenumfs.config.settings import Settings
 from kontenumfs.protocol.errors import ConfigurationError
 from kontenumfs.protocol.exits import Exit
 from kontenumfs.protocol.signing import KeyPair
-from kontenumfs.store.keys import Configured, Found, find_pairs
+from kontenumfs.store.keys import Found
 
 
 def find_keys(settings: Settings, environment: Mapping[str, str]) -> Found:

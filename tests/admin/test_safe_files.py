@@ -17,10 +17,10 @@ from kontenumfs.admin import runtime
 from kontenumfs.admin.client import ask
 from kontenumfs.admin.runtime import Running, own_runtime_file, remember_mountpoint
 from kontenumfs.admin.safe_files import SafeDirectory, UnsafePlaceError, open_safely
+from kontenumfs.config.key_files import Configured, find_pairs
 from kontenumfs.daemon.cache import safe
 from kontenumfs.daemon.logs import set_up_logging
 from kontenumfs.protocol.errors import ConfigurationError, UserError
-from kontenumfs.store.keys import Configured, find_pairs
 
 OTHER = 12345
 MAKE = os.O_RDWR | os.O_CREAT | os.O_TRUNC
