@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where key pairs come from: files, the environment, systemd's credentials."""
+"""The sources of key pairs: files, the environment, systemd's credentials."""
 
 import os
 import re

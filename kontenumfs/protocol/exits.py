@@ -10,7 +10,7 @@ from typing import Self
 
 
 class Exit(IntEnum):
-    """What a process of kontenumfs ends with; the docstring of each code says when.
+    """The exit codes of kontenumfs; the docstring of each says when a process ends with it.
 
     Args:
         code: the number; systemd's units and scripts rely on it, so it never changes.
