@@ -15,8 +15,10 @@ ALLOWED = {
     "tree": {"protocol", "store"},
     "writing": {"protocol", "store", "tree"},
     "fuse": {"protocol", "store", "tree", "writing"},
-    "daemon": {"protocol", "store", "tree", "writing", "fuse"},
-    "cli": {"protocol", "store", "tree", "writing", "fuse", "daemon", "emulator"},
+    "config": {"protocol", "store", "writing"},
+    "admin": {"protocol", "store", "config"},
+    "daemon": {"protocol", "store", "tree", "writing", "fuse", "config", "admin"},
+    "cli": {"protocol", "store", "config", "admin", "daemon", "emulator"},
     "emulator": {"protocol"},
     "": {"cli"},
 }
@@ -28,6 +30,8 @@ FORBIDDEN = {
     "tree": {"pyfuse3", "httpx", "h11", "socket", "asyncio"},
     "writing": {"pyfuse3", "httpx", "h11", "socket", "asyncio"},
     "fuse": {"httpx", "h11", "socket", "asyncio"},
+    "config": {"pyfuse3", "trio", "httpx", "h11", "socket", "asyncio"},
+    "admin": {"pyfuse3", "httpx", "h11", "asyncio"},
     "emulator": {"trio", "httpx", "pyfuse3"},
 }
 """Ring -> what it must not import from outside: I/O in the pure ring, the kernel in the others."""

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from kontenumfs.admin.safe_files import open_safely
+from kontenumfs.config.live import LiveSettings
+from kontenumfs.config.options import MountOptions
 from kontenumfs.daemon.cache import cache_file, identity_file, journal_file, safe
 from kontenumfs.daemon.commands import Commands
-from kontenumfs.daemon.live import LiveSettings
-from kontenumfs.daemon.options import MountOptions
-from kontenumfs.daemon.safe_files import open_safely
 from kontenumfs.daemon.supervision import Supervisor
 from kontenumfs.fuse.guarding import guard
 from kontenumfs.fuse.kernel import FuseKernel

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a mount is doing, for ``kontenumfs status``, systemd's status and the metrics."""
+"""The state of a mount, for ``kontenumfs status``, systemd's status and the metrics."""
 
 import os
 import time
@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from kontenumfs import __version__
+from kontenumfs.config.live import LiveSettings
+from kontenumfs.config.source import Source
 from kontenumfs.daemon.assembly import Parts
-from kontenumfs.daemon.control import Tell
-from kontenumfs.daemon.live import LiveSettings
+from kontenumfs.daemon.control import Send
 from kontenumfs.daemon.logs import LastError
 from kontenumfs.daemon.metrics import Metrics, State
-from kontenumfs.daemon.source import Source
 
 MOST_FILES = 20
 """Open files that are named, those with the most pending bytes."""
@@ -40,12 +40,12 @@ class Report:
         self._began = time.monotonic()
 
     def pending(self) -> dict[str, Any]:
-        """What is not stored yet."""
+        """Return what is not stored yet."""
         files = self._parts.files
         return {"pending_bytes": files.pending, "open_files": files.count}
 
     def state(self) -> State:
-        """Every number, by the names of metrics.STATE."""
+        """Return every number, by the names of metrics.STATE."""
         tree, journal = self._parts.tree, self._parts.journal
         return {
             **self.pending(),
@@ -60,12 +60,12 @@ class Report:
             "errors": self._errors.count,
         }
 
-    async def command(self, request: dict[str, Any], tell: Tell) -> dict[str, Any]:
-        """The control command ``status``."""
+    async def command(self, request: dict[str, Any], send: Send) -> dict[str, Any]:
+        """Answer the control command ``status``."""
         return self.status()
 
     def status(self) -> dict[str, Any]:
-        """All of it, in the shape that ``kontenumfs status --json`` prints."""
+        """Return all of it, in the shape that ``kontenumfs status --json`` prints."""
         parts, skew = self._parts, self._live.clock.measured
         state = self.state()
         return {

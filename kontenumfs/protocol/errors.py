@@ -62,6 +62,7 @@
 ``fuse.errors`` maps each class to an errno, and a test proves that none is missing.
 """
 
+from kontenumfs.protocol.exits import Exit
 from kontenumfs.protocol.incidents import Incident, report
 
 MESSAGE_LENGTH = 200
@@ -369,10 +370,10 @@ class UserError(KontenumError):
 
     Args:
         message: one line for stderr, without a secret.
-        exit_code: what the process ends with.
+        exit_code: the code that the process ends with.
     """
 
-    def __init__(self, message: str, exit_code: int = 2) -> None:
+    def __init__(self, message: str, exit_code: Exit = Exit.USAGE) -> None:
         super().__init__(message)
         self.exit_code = exit_code
 

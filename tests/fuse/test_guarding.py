@@ -11,8 +11,8 @@ import pytest
 
 from kontenumfs.fuse.guarding import guard
 from kontenumfs.protocol.errors import DeadlineExceeded, FileMissing
-from kontenumfs.store.fake import FakeStore
 from kontenumfs.tree.tree import Tree
+from tests.doubles.fake import FakeStore
 
 
 class Failing(pyfuse3.Operations):

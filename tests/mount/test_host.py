@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from kontenumfs.daemon.kernel import ask_mount, is_mountpoint, mount_table, uppermost
-from kontenumfs.daemon.preflight import Exit
+from kontenumfs.admin.mounts import ask_mount, is_mountpoint, mount_table, uppermost
+from kontenumfs.protocol.exits import Exit
 from tests.harness.emulator import Emulator
 from tests.harness.mounts import MountedBucket, MountFactory, await_end, kontenumfs, run, wait_until
 

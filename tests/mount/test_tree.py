@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kontenumfs.daemon.control import ask
+from kontenumfs.admin.client import ask
 from tests.harness.emulator import Emulator
 from tests.harness.mounts import MountedBucket, kontenumfs, shell
 

@@ -8,9 +8,9 @@ from trio.testing import MockClock
 
 from kontenumfs.protocol import errors as e
 from kontenumfs.store.capabilities import ProvenCapabilities
-from kontenumfs.store.fake import FakeStore
-from kontenumfs.store.faulty import Fault, FaultyStore
 from kontenumfs.store.proof import CAPABLE, UNPROVEN, Capabilities, Proof, Verb
+from tests.doubles.fake import FakeStore
+from tests.doubles.faulty import Fault, FaultyStore
 
 
 async def test_twelve_waiters_of_a_probe_that_stalls_wait_once(autojump_clock: MockClock) -> None:

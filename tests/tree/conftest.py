@@ -11,8 +11,8 @@ import trio
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import Attributes, ListPage, ObjectInfo
 from kontenumfs.store.beliefs import UNKNOWN
-from kontenumfs.store.fake import FakeStore
 from kontenumfs.tree.tree import Tree
+from tests.doubles.fake import FakeStore
 
 TTL = 60.0
 EPOCH = 1_700_000_000

@@ -7,9 +7,9 @@ import trio
 from trio.testing import MockClock
 
 from kontenumfs.protocol import errors as e
-from kontenumfs.store.faulty import Fault, FaultyStore
 from kontenumfs.tree.node import Directory, File, Node
 from kontenumfs.tree.tree import Tree
+from tests.doubles.faulty import Fault, FaultyStore
 from tests.tree.conftest import LIST, TTL, StagedStore, Written
 
 

@@ -10,10 +10,10 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from kontenumfs.protocol import errors as e
-from kontenumfs.store.faulty import Fault, FaultyStore
 from kontenumfs.tree.describe import AHEAD
 from kontenumfs.tree.node import Directory, File, Node
 from kontenumfs.tree.tree import Tree
+from tests.doubles.faulty import Fault, FaultyStore
 from tests.tree.conftest import HEAD, TTL, StagedStore
 
 HEADS = 16

@@ -13,8 +13,8 @@ from kontenumfs.protocol.dialect import Limits
 from kontenumfs.protocol.errors import AccessDenied, DeadlineExceeded
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import Attributes
-from kontenumfs.store.fake import FakeStore
-from kontenumfs.store.faulty import Fault, FaultyStore
+from tests.doubles.fake import FakeStore
+from tests.doubles.faulty import Fault, FaultyStore
 from tests.writing.harness import workbench
 from tests.writing.rival import Rival
 from tests.writing.test_meetings import APPEND, store_file

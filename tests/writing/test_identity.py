@@ -7,10 +7,10 @@ import pytest
 from kontenumfs.protocol.errors import NameTooLong
 from kontenumfs.protocol.metadata import MAX_USER_METADATA, FileMetadata, metadata_size
 from kontenumfs.store.api import Attributes, ObjectInfo
-from kontenumfs.store.fake import FakeStore
 from kontenumfs.tree.node import File
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.identity import Composer, NodeIdentity
+from tests.doubles.fake import FakeStore
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from trio.testing import MockClock
 from kontenumfs.protocol.errors import FileMissing
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.beliefs import UNKNOWN
-from kontenumfs.store.fake import FakeStore
-from kontenumfs.store.faulty import Fault, FaultyStore
 from kontenumfs.tree.node import Directory
 from kontenumfs.writing.handle import Handle
+from tests.doubles.fake import FakeStore
+from tests.doubles.faulty import Fault, FaultyStore
 from tests.writing.harness import Workbench, workbench
 from tests.writing.test_memory import SlowStore
 

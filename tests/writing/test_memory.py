@@ -11,9 +11,9 @@ from trio.testing import MockClock
 
 from kontenumfs.protocol.errors import DeadlineExceeded
 from kontenumfs.store.api import Attributes
-from kontenumfs.store.fake import FakeStore
 from kontenumfs.store.operation import operation, sent, transfer
 from kontenumfs.writing.memory import MemoryBudget
+from tests.doubles.fake import FakeStore
 from tests.writing.harness import workbench
 
 MIB = 1 << 20

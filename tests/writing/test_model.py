@@ -14,9 +14,9 @@ from trio.testing import MockClock
 
 from kontenumfs.protocol.dialect import Limits
 from kontenumfs.protocol.errors import FileMissing
-from kontenumfs.store.fake import FakeStore
 from kontenumfs.writing.handle import Handle
 from kontenumfs.writing.policy import FilePolicy, Publish
+from tests.doubles.fake import FakeStore
 from tests.writing.harness import Workbench, workbench
 
 LIMITS = Limits(max_components=3, min_part=40, max_part=4000, max_copy=4000)

@@ -13,13 +13,13 @@ from kontenumfs.protocol.dialect import GIB, MIB, Limits
 from kontenumfs.protocol.errors import DeadlineExceeded, Unsupported
 from kontenumfs.store.api import Attributes
 from kontenumfs.store.beliefs import believed
-from kontenumfs.store.fake import FakeStore
 from kontenumfs.store.proof import CAPABLE, UNPROVEN, Capabilities, Proof
 from kontenumfs.writing.execute import PlanRunner, Publication
 from kontenumfs.writing.extents import Extent, Literal, Range, RemoteObject, Rope, Zeros
 from kontenumfs.writing.journal import Journal
 from kontenumfs.writing.plan import compile_rope
 from kontenumfs.writing.steps import Append, Multipart
+from tests.doubles.fake import FakeStore
 
 KONTENUM = CAPABLE
 PLAIN = Capabilities(Proof.DISPROVEN, Proof.DISPROVEN, Proof.DISPROVEN)

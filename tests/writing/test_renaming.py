@@ -23,9 +23,9 @@ from kontenumfs.protocol.errors import (
 )
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import Attributes, ListPage, ObjectInfo
-from kontenumfs.store.fake import FakeStore
-from kontenumfs.store.faulty import Fault, FaultyStore
 from kontenumfs.tree.node import Directory, File
+from tests.doubles.fake import FakeStore
+from tests.doubles.faulty import Fault, FaultyStore
 from tests.writing.harness import Workbench, workbench
 from tests.writing.rival import Rival
 from tests.writing.test_meetings import contents, store_file

@@ -11,7 +11,7 @@ from trio.testing import MockClock
 from kontenumfs.protocol.dialect import Limits
 from kontenumfs.protocol.errors import PreconditionFailed, WriterConflict
 from kontenumfs.store.api import Attributes
-from kontenumfs.store.fake import FakeStore
+from tests.doubles.fake import FakeStore
 from tests.writing.harness import workbench
 from tests.writing.rival import Rival
 from tests.writing.test_meetings import contents

@@ -6,8 +6,8 @@ import trio
 import trio.lowlevel
 from trio.testing import MockClock
 
-from kontenumfs.store.fake import FakeStore
 from kontenumfs.writing.timers import Timers
+from tests.doubles.fake import FakeStore
 from tests.writing.harness import workbench
 from tests.writing.test_meetings import APPEND
 

@@ -23,14 +23,14 @@ from kontenumfs.protocol.errors import (
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import Attributes, Body, ObjectInfo, Written
 from kontenumfs.store.beliefs import UNKNOWN, Belief
-from kontenumfs.store.fake import FakeStore
-from kontenumfs.store.fake_state import FakeObject
-from kontenumfs.store.faulty import FaultyStore
 from kontenumfs.store.proof import Verb
 from kontenumfs.tree.node import Directory, File
 from kontenumfs.writing.file import WritableFile
 from kontenumfs.writing.handle import Handle
 from kontenumfs.writing.policy import FilePolicy, Publish
+from tests.doubles.fake import FakeStore
+from tests.doubles.fake_state import FakeObject
+from tests.doubles.faulty import FaultyStore
 from tests.writing.harness import Workbench, workbench
 from tests.writing.ledger import Ledger, record, records
 

@@ -19,8 +19,8 @@ from kontenumfs.protocol.dialect import Limits
 from kontenumfs.protocol.xml import render_components
 from kontenumfs.store.api import Attributes, Body, ListPage, ObjectInfo, Part, Upload, Written
 from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version, refusal
-from kontenumfs.store.fake_state import FakeCall, FakeObject, FakePart, FakeUpload
 from kontenumfs.store.proof import Verb, target_condition
+from tests.doubles.fake_state import FakeCall, FakeObject, FakePart, FakeUpload
 
 DEFAULT_TYPE = "binary/octet-stream"
 """What S3 says of an object that was stored without a Content-Type."""

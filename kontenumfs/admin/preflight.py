@@ -1,77 +1,20 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""What is checked before anything is mounted: each failure is one line and an exit code."""
+"""The checks before anything is mounted: each failure is one line and an exit code."""
 
 import errno
 import os
 import stat
-from enum import IntEnum
 from pathlib import Path
 
-from kontenumfs.daemon.background import Running
-from kontenumfs.daemon.kernel import FSTYPE, clear_dead, type_of_mount
+from kontenumfs.admin.mounts import FSTYPE, clear_dead, type_of_mount
+from kontenumfs.admin.runtime import Running
 from kontenumfs.protocol import errors as e
+from kontenumfs.protocol.exits import Exit
 from kontenumfs.store.api import Store
 
 STUCK_SECONDS = 10.0
-"""How long a killed daemon may take to end when nothing holds it any more."""
-
-
-class Exit(IntEnum):
-    """The exit codes of all commands; MEANINGS says what they mean."""
-
-    OK = 0
-    FAILED = 1
-    USAGE = 2
-    MOUNTPOINT = 3
-    FUSE = 4
-    CREDENTIALS = 5
-    NAME = 6
-    CONNECTION = 7
-    TLS = 8
-    KEYS = 9
-    CLOCK = 10
-    BUCKET = 11
-    DENIED = 12
-    DEADLINE = 13
-    STORE = 14
-    DEFECT = 15
-
-
-MEANINGS: dict[Exit, tuple[str, str]] = {
-    Exit.OK: ("done; from `mount -f`: unmounted with everything stored", ""),
-    Exit.FAILED: ("a fault of kontenumfs, or data that could not be stored", "see the log"),
-    Exit.USAGE: ("an option, an argument or a line of the file is wrong", "the line names it"),
-    Exit.MOUNTPOINT: (
-        "the mountpoint is missing, not a directory, not empty, taken, in use or not mounted",
-        "the line says which",
-    ),
-    Exit.FUSE: (
-        "`/dev/fuse` or `fusermount3` is missing",
-        "`modprobe fuse`, `apt-get install fuse3`",
-    ),
-    Exit.CREDENTIALS: ("keys are missing, malformed, or others can read the file", "`chmod 600`"),
-    Exit.NAME: ("the endpoint's name does not resolve", "`endpoint=`"),
-    Exit.CONNECTION: ("nothing answers at the endpoint", "`endpoint=`, firewall"),
-    Exit.TLS: (
-        "the endpoint's certificate is not trusted, or `ca_file` cannot be read",
-        "`ca_file=`",
-    ),
-    Exit.KEYS: ("the access key is unknown, or the secret key does not fit", "the keys"),
-    Exit.CLOCK: ("this machine's clock is wrong", "NTP"),
-    Exit.BUCKET: ("there is no such bucket, or its name is taken, or it is not empty", "its name"),
-    Exit.DENIED: ("the keys may not use the bucket", "their rights"),
-    Exit.DEADLINE: (
-        "the endpoint did not answer in time, or a daemon did not end in time",
-        "`deadline=`, `--timeout`",
-    ),
-    Exit.STORE: ("the store refused for another reason", "the line says it"),
-    Exit.DEFECT: (
-        "a fault of kontenumfs, or somebody (fusectl), has ended a mount, which stays, dead",
-        "the next start takes it over; see the log",
-    ),
-}
-"""What each means, and where the cure is; docs/exit-codes.md is made of this."""
+"""The time for a killed daemon to end when nothing holds it any more."""
 
 
 VERDICTS: tuple[tuple[type[e.KontenumError], Exit, str], ...] = (
@@ -106,7 +49,7 @@ async def check_store(store: Store, prefix: str, endpoint: str) -> None:
 
 
 def verdict(error: e.KontenumError, bucket: str, endpoint: str) -> e.UserError:
-    """The one line and the exit code for a store that cannot be used."""
+    """Turn a failed request into the one line and the exit code for the user."""
     if isinstance(error, e.UserError):
         return error
     code, cure = next((code, cure) for kind, code, cure in VERDICTS if isinstance(error, kind))
@@ -153,7 +96,7 @@ def check_mountpoint(path: Path, *, nonempty: bool) -> None:
 
 
 def _is_guarded(path: Path) -> bool:
-    """Whether nobody may enter the bare directory, so that nothing is written there unmounted.
+    """Tell whether nobody may enter the bare directory, so that none writes there unmounted.
 
     Root without root's right to read everything, as in our unit, cannot look into it either.
     """

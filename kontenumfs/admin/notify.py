@@ -12,7 +12,7 @@ from collections.abc import Mapping
 log = logging.getLogger(__name__)
 
 BARRIER_MS = 5_000
-"""How long systemd may take to have read what was sent before."""
+"""Milliseconds for systemd to read what was sent before."""
 
 
 class Notifier:
@@ -30,7 +30,7 @@ class Notifier:
         """Seconds within which systemd wants to hear of us again, or None."""
 
     def __bool__(self) -> bool:
-        """Whether anybody listens."""
+        """Tell whether there is a service manager."""
         return bool(self._address)
 
     def send(self, **variables: object) -> None:
@@ -52,7 +52,7 @@ class Notifier:
         self.send(FDSTOREREMOVE=1, FDNAME=name)
 
     def barrier(self) -> bool:
-        """Whether systemd has read everything that was sent before, after some seconds at most."""
+        """Wait until systemd has read everything sent before; False after BARRIER_MS at most."""
         reading, writing = os.pipe2(os.O_CLOEXEC)
         try:
             self._send({"BARRIER": 1}, [writing])

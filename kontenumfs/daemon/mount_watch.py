@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the mount is still in our mount namespace, by the kernel's notices of its mount table.
+"""Waiting for the mount to leave our mount namespace, by the kernel's notices of its table.
 
 Another namespace (a container's, unshare(1)) may keep a mount that is gone from ours. Nobody here
 can unmount it then, and it would keep its daemon for ever.
@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import trio
 
-from kontenumfs.daemon.kernel import is_mounted
+from kontenumfs.admin.mounts import is_mounted
 
 CALM_SECONDS = 0.2
 """The end of an ordinary unmount follows so soon: there is nothing to be said then."""

@@ -1,13 +1,13 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""What is mounted: a bucket, or the keys below a prefix of it."""
+"""The source of a mount: a bucket, or the keys below a prefix of it."""
 
 import re
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from kontenumfs.daemon.preflight import Exit
 from kontenumfs.protocol.errors import UserError
+from kontenumfs.protocol.exits import Exit
 from kontenumfs.protocol.names import MAX_KEY_BYTES, RESERVED, is_mappable
 
 SHOWN = "".join(sorted(set(map(chr, range(32, 127))) - set(",\\%")))
@@ -18,7 +18,7 @@ LONGEST_PREFIX = MAX_KEY_BYTES - 256
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is mounted.
+    """The source of a mount.
 
     Args:
         bucket: its name.
@@ -38,7 +38,7 @@ class Source:
 
     @classmethod
     def of(cls, bucket: str, prefix: str) -> "Source":
-        """A bucket and a prefix, slashes around it left off; raises UserError."""
+        """Check a bucket and a prefix, leaving off slashes around it; raises UserError."""
         # Old buckets have capitals and underscores; nothing else was ever a bucket's name (AWS).
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}", bucket):
             raise UserError(
@@ -60,7 +60,7 @@ class Source:
 
     @property
     def fsname(self) -> str:
-        """What mount tables show: libfuse takes ASCII, and commas and backslashes say more."""
+        """Return the name for mount tables: libfuse takes ASCII, and gives commas a meaning."""
         return quote(str(self), safe=SHOWN)
 
     def __str__(self) -> str:

@@ -60,7 +60,7 @@ class SafeDirectory:
         os.close(self.descriptor)
 
     def at(self, name: str) -> str:
-        """A path to `name` in just this directory, for sockets, which know no descriptors."""
+        """Return a path to `name` in just this directory: sockets know no descriptors."""
         return f"/proc/self/fd/{self.descriptor}/{name}"
 
     def _walk(self, mode: int | None) -> int:
@@ -97,7 +97,7 @@ class SafeDirectory:
         return at
 
     def open_file(self, name: str, flags: int, mode: int = 0o600) -> int:
-        """A descriptor of a file of ours, which nobody else may open once it is ours to write.
+        """Open a file of ours, which nobody else may open once it is ours to write.
 
         Raises UnsafePlaceError for what is no such file, and OSError.
         """
@@ -120,7 +120,7 @@ class SafeDirectory:
         return descriptor
 
     def read(self, name: str, limit: int) -> bytes:
-        """What a file begins with, `limit` bytes at most."""
+        """Read a file from its beginning, `limit` bytes at most."""
         with open(self.open_file(name, os.O_RDONLY), "rb") as file:
             return file.read(limit)
 
@@ -159,13 +159,13 @@ def _require_ours(descriptor: int, path: Path, trusted: set[int]) -> None:
 
 
 def open_safely(path: Path, flags: int) -> int:
-    """A descriptor of a private file, whose directory is made where it is missing."""
+    """Open a private file, and make its directory where it is missing; returns a descriptor."""
     with SafeDirectory(path.parent, create=True) as directory:
         return directory.open_file(path.name, flags)
 
 
 def open_log(path: Path) -> int:
-    """A descriptor to add lines to a file, which may be in a directory that others write to.
+    """Open a file to add lines to, perhaps in a directory that others write to.
 
     Raises UnsafePlaceError for a link, for another user's file and for one with other names.
     """

@@ -13,7 +13,7 @@ from typing import Any
 from kontenumfs.protocol.errors import ConfigurationError
 
 Place = tuple[str | int, ...]
-"""Where something stands: ("store", "endpoint"), or ("files", 0, "match")."""
+"""A place in the file: ("store", "endpoint"), or ("files", 0, "match")."""
 LARGEST = 256 << 10
 """Bytes; a file of settings has a few hundred."""
 
@@ -48,18 +48,18 @@ class TOMLFile:
         return f"{self.path}, line {line}: {said}{hint}"
 
     def at(self, place: Place) -> str:
-        """The file and the line of a place, as messages name it."""
+        """Return the file and the line of a place, as messages name it."""
         while place and place not in self._lines:
             place = place[:-1]
         return f"{self.path}, line {self._lines[place]}" if place else str(self.path)
 
     def error(self, place: Place, message: str) -> ConfigurationError:
-        """What to raise about a place."""
+        """Make the error to raise about a place."""
         return ConfigurationError(f"{self.at(place)}: {message}")
 
     @cached_property
     def _lines(self) -> dict[Place, int]:
-        """The first line of everything in the file, which tomllib does not tell."""
+        """Find the first line of everything in the file, which tomllib does not tell."""
         lines = self._text.split("\n")
         found: dict[Place, int] = {}
         counts: Counter[str] = Counter()
@@ -78,7 +78,7 @@ class TOMLFile:
 
 
 def _statements(lines: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each header or assignment by itself, with its first line."""
+    """Yield each header or assignment by itself, with its first line."""
     begun = 0
     while begun < len(lines):
         # The shortest run of lines that can be read: a value may have several.
@@ -94,7 +94,7 @@ def _statements(lines: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _header(name: str, value: Any, counts: Counter[str]) -> Place | None:
-    """The table that a header begins, if it is one: [a], [a.b] or [[a]]."""
+    """Return the table that a header begins, if it is one: [a], [a.b] or [[a]]."""
     if isinstance(value, list) and value == [{}]:
         counts[name] += 1
         return (name, counts[name] - 1)

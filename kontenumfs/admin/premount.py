@@ -11,15 +11,16 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from kontenumfs.daemon.background import Running
-from kontenumfs.daemon.kernel import FSTYPE, clear_dead, detach, is_mountpoint
-from kontenumfs.daemon.notify import Notifier
-from kontenumfs.daemon.preflight import Exit, check_mountpoint
-from kontenumfs.daemon.source import Source
+from kontenumfs.admin.mounts import FSTYPE, clear_dead, detach, is_mountpoint
+from kontenumfs.admin.notify import Notifier
+from kontenumfs.admin.preflight import check_mountpoint
+from kontenumfs.admin.runtime import Running
+from kontenumfs.config.source import Source
 from kontenumfs.protocol.errors import UserError
+from kontenumfs.protocol.exits import Exit
 
 NAME = "fuse"
-"""What the descriptor is called (FDNAME, LISTEN_FDNAMES)."""
+"""The descriptor's name (FDNAME, LISTEN_FDNAMES)."""
 FIRST_DESCRIPTOR = 3
 """SD_LISTEN_FDS_START, sd_listen_fds(3)."""
 MS_RDONLY, MS_NOSUID, MS_NODEV = 1, 2, 4
@@ -77,7 +78,7 @@ def clear(mountpoint: Path, notifier: Notifier) -> None:
 
 
 def handed_over(environment: Mapping[str, str]) -> int | None:
-    """The descriptor of the mount that systemd has passed to this process, or None."""
+    """Return the descriptor of the mount that systemd has passed to this process, or None."""
     if environment.get("LISTEN_PID") != str(os.getpid()):
         return None
     names = environment.get("LISTEN_FDNAMES", "").split(":")

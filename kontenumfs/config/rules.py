@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""The configuration file: rules by file name, for what one mount option cannot say."""
+"""The rules of the configuration file: by file name, for what one mount option cannot say."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,13 +8,11 @@ from dataclasses import dataclass, replace
 from fnmatch import translate
 from typing import Any
 
-from kontenumfs.daemon.options import OPTIONS, MountOptions, nearest
-from kontenumfs.daemon.toml_file import Place, TOMLFile
+from kontenumfs.config.options import MountOptions, options_by_file
+from kontenumfs.config.toml_file import Place, TOMLFile
+from kontenumfs.config.words import nearest
 from kontenumfs.protocol.headers import name_fault, value_fault
-from kontenumfs.writing.policy import FilePolicy, Publish, is_temporary
-
-FILE_RULES = ("match", "publish", "append_interval")
-"""The keys of [[files]]."""
+from kontenumfs.writing.policy import FilePolicy, is_temporary
 
 
 class Globs:
@@ -25,14 +23,14 @@ class Globs:
         self._paths = [re.compile(translate(p.lstrip("/"))) for p in patterns if "/" in p]
 
     def match(self, path: str) -> bool:
-        """Whether a path below the mount matches one of them."""
+        """Tell whether a path below the mount matches one of them."""
         name = path.rpartition("/")[2]
         return any(p.match(name) for p in self._names) or any(p.match(path) for p in self._paths)
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the mount does with files, by their names.
+    """The treatment of files by their names.
 
     Args:
         default: how files are published that no rule names.
@@ -47,14 +45,14 @@ class Rules:
     temporary: Globs
 
     def policy(self, path: str) -> FilePolicy:
-        """How a file is published."""
+        """Return how a file is published."""
         for globs, changes in self.files:
             if globs.match(path):
                 return replace(self.default, **changes)
         return self.default
 
     def headers_of(self, path: str) -> dict[str, str]:
-        """The headers that its object has."""
+        """Return the headers for a file's object, by lower-case name."""
         found: dict[str, str] = {}
         for globs, headers in self.headers:
             if globs.match(path):
@@ -62,13 +60,13 @@ class Rules:
         return found
 
     def is_temporary(self, name: str, creator: str) -> bool:
-        """Whether a new file of this name will be renamed when it is whole."""
+        """Tell whether a new file of this name will be renamed when it is whole."""
         return is_temporary(name, creator) or self.temporary.match(name)
 
 
 def read_rules(options: MountOptions, file: TOMLFile | None) -> Rules:
-    """The rules of a mount; raises ConfigurationError, which names the file and the line."""
-    default = FilePolicy(Publish(options.publish), options.append_interval)
+    """Read the rules of a mount; raises ConfigurationError, which names the file and the line."""
+    default = FilePolicy(options.publish, options.append_interval)
     temporary = Globs(options.temporary.split(":") if options.temporary else ())
     files: list[tuple[Globs, Mapping[str, Any]]] = []
     headers: list[tuple[Globs, Mapping[str, str]]] = []
@@ -102,19 +100,17 @@ def _globs(file: TOMLFile, at: Place, rule: dict[str, Any]) -> Globs:
 
 def _file_rule(file: TOMLFile, at: Place, rule: dict[str, Any]) -> tuple[Globs, dict[str, Any]]:
     globs = _globs(file, at, rule)
+    options = options_by_file()
     changes: dict[str, Any] = {}
     for name, value in rule.items():
-        if name not in FILE_RULES:
-            hint = nearest(name, FILE_RULES, f"there are {', '.join(FILE_RULES)}")
+        if name not in options:
+            keys = ("match", *options)
+            hint = nearest(name, keys, f"there are {', '.join(keys)}")
             raise file.error((*at, name), f"unknown key {name!r} in [[files]]; {hint}")
-        parse = OPTIONS[name].parse
-        assert parse is not None
         try:
-            changes[name] = parse(str(value))
+            changes[name] = options[name].kind.parse(str(value))
         except ValueError as error:
             raise file.error((*at, name), f"{name} = {value!r} {error}") from None
-    if "publish" in changes:
-        changes["publish"] = Publish(changes["publish"])
     return globs, changes
 
 

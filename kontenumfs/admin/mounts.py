@@ -7,14 +7,12 @@ import errno
 import os
 import re
 import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from kontenumfs.protocol.errors import UserError
+from kontenumfs.protocol.exits import Exit
 
 FSTYPE = "fuse.kontenumfs"
 CONNECTIONS = Path("/sys/fs/fuse/connections")
@@ -31,7 +29,7 @@ class Mounted:
     number: int
     """Of the mount in its namespace."""
     device: int
-    """What st_dev is there."""
+    """Its st_dev."""
     path: Path
     fstype: str
     source: str
@@ -51,48 +49,48 @@ class Mounted:
 
 
 def _text(field: bytes) -> str:
-    """A field without the kernel's escapes: blanks and the like are three octal digits."""
+    """Undo the kernel's escapes: blanks and the like are three octal digits."""
     plain = re.sub(rb"\\([0-3][0-7]{2})", lambda octal: bytes([int(octal[1], 8)]), field)
     return os.fsdecode(plain)
 
 
 def mount_table(process: int | str = "self") -> list[Mounted]:
-    """What is mounted in a process's namespace, the lowest layer first; raises OSError."""
+    """List the mounts in a process's namespace, the lowest layer first; raises OSError."""
     lines = Path(f"/proc/{process}/mountinfo").read_bytes().splitlines()
     return [found for line in lines if (found := Mounted.of(line)) is not None]
 
 
 def mounts() -> list[tuple[Path, str]]:
-    """Every mountpoint with its file system type, the lowest layer first."""
+    """List every mountpoint with its file system type, the lowest layer first."""
     return [(found.path, found.fstype) for found in mount_table()]
 
 
 def uppermost(path: Path) -> Mounted | None:
-    """What is mounted at `path` itself, the uppermost; None for nothing."""
+    """Find the uppermost mount at `path` itself; None where there is none."""
     # No resolve() of the last component's target: it would stat a mount that may be dead.
     absolute = Path(os.path.abspath(path))
     return next((found for found in reversed(mount_table()) if found.path == absolute), None)
 
 
 def is_mountpoint(path: Path, fstype: str | None = None) -> bool:
-    """Whether something (of type `fstype`) is mounted at `path` itself."""
+    """Tell whether there is a mount (of type `fstype`) at `path` itself."""
     absolute = Path(os.path.abspath(path))
     return any(at == absolute and fstype in (None, kind) for at, kind in mounts())
 
 
 def type_of_mount(path: Path) -> str | None:
-    """The file system type of what is mounted at `path` itself, the uppermost; None for nothing."""
+    """Return the file system type of the uppermost mount at `path`; None where there is none."""
     found = uppermost(path)
     return None if found is None else found.fstype
 
 
 def is_mounted(device: int) -> bool:
-    """Whether our namespace has it anywhere."""
+    """Tell whether our namespace has a device anywhere."""
     return any(found.device == device for found in mount_table())
 
 
 def holders(device: int) -> list[str]:
-    """Who else has a device mounted, one process of each mount namespace, as far as we see."""
+    """Name one process of each other mount namespace that has a device, as far as we see."""
     found, seen = [], {_namespace("self")}
     for name in sorted((name for name in os.listdir("/proc") if name.isdigit()), key=int):
         namespace = _namespace(name)
@@ -137,39 +135,10 @@ def ask_mount(path: Path, device: int | None) -> None:
 
 
 def _device_of(descriptor: int) -> int | None:
-    """What st_dev is where an open file is; None where our namespace does not have it any more."""
+    """Return st_dev of an open file; None where our namespace does not have it any more."""
     said = Path(f"/proc/self/fdinfo/{descriptor}").read_text().split()
     number = int(said[said.index("mnt_id:") + 1])
     return next((at.device for at in mount_table() if at.number == number), None)
-
-
-@contextmanager
-def refusals(path: Path) -> Iterator[None]:
-    """Turn a refused mount into a UserError that says why: libfuse says it on stderr only."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with tempfile.TemporaryFile() as said:
-            os.dup2(said.fileno(), 2)
-            try:
-                yield
-            except RuntimeError as error:
-                said.seek(0)
-                lines = said.read().decode(errors="replace").splitlines()
-                reason = lines[-1].removeprefix("fusermount3: ") if lines else str(error)
-                raise UserError(f"{path}: {reason}: {_cure(reason)}", 4) from None
-            finally:
-                os.dup2(kept, 2)
-    finally:
-        os.close(kept)
-
-
-def _cure(reason: str) -> str:
-    if "allow_other" in reason:
-        return "write user_allow_other into /etc/fuse.conf, or mount as root"
-    if "write access" in reason:
-        return "mount on a directory of your own, or as root"
-    return "a mount needs root, or fusermount3 with its set-user-id bit (in a container SYS_ADMIN)"
 
 
 def detach(path: Path) -> None:
@@ -204,7 +173,7 @@ def clear_dead(path: Path) -> None:
 
 
 def end_connection(device: int) -> bool:
-    """Fail every request of a FUSE mount now and for ever, wherever it is; whether that was done.
+    """Fail every request of a FUSE mount now and for ever, wherever it is; tell whether it worked.
 
     Its user and root may (fusectl, Documentation/filesystems/fuse.rst).
     """
@@ -219,7 +188,7 @@ def end_connection(device: int) -> bool:
 
 
 def _end_by_own_fusectl(lever: str) -> bool:
-    """The same where nobody has mounted the kernel's control file system, as in containers."""
+    """Do that where nobody has mounted the kernel's control file system, as in containers."""
     libc = ctypes.CDLL(None)
     with tempfile.TemporaryDirectory() as place:
         at = os.fsencode(place)
@@ -244,7 +213,7 @@ def _fusermount(path: Path, *options: str) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        raise UserError("fusermount3 is not installed: apt-get install fuse3", 4) from None
+        raise UserError("fusermount3 is not installed: apt-get install fuse3", Exit.FUSE) from None
     if done.returncode:
         said = done.stderr.strip().removeprefix("fusermount3: ")
-        raise UserError(f"{path}: {said}", 3)
+        raise UserError(f"{path}: {said}", Exit.MOUNTPOINT)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a mount needs of the network, the store and its keys, tried one after the other."""
+"""Diagnosis: the network, the store and the keys, tried one after the other."""
 
 import secrets
 import time
@@ -10,9 +10,10 @@ from typing import Literal
 
 import trio
 
-from kontenumfs.daemon.live import WRONG_CLOCK_SECONDS
-from kontenumfs.daemon.preflight import Exit, verdict
+from kontenumfs.admin.preflight import verdict
+from kontenumfs.config.live import WRONG_CLOCK_SECONDS
 from kontenumfs.protocol import errors as e
+from kontenumfs.protocol.exits import Exit
 from kontenumfs.protocol.signing import KeyPair
 from kontenumfs.store.api import Attributes, Store
 from kontenumfs.store.auth import Clock
@@ -67,7 +68,7 @@ class Diagnosis:
         self._scratch = f"{prefix}{STAGING_PREFIX}check-{secrets.token_hex(6)}"
 
     async def run(self) -> AsyncIterator[Finding]:
-        """Every finding as soon as it is made; what rests on a failed step is skipped."""
+        """Yield each finding as soon as it is made; what rests on a failed step is skipped."""
         steps: list[tuple[str, Callable[[], Awaitable[Finding | str]]]] = [
             ("name", self._name),
             ("connection", self._connection),
@@ -104,7 +105,7 @@ class Diagnosis:
 
     def _failed(self, name: str, error: e.KontenumError) -> Finding:
         said = verdict(error, self._bucket, self._endpoint.url)
-        return Finding(name, "failed", str(said), Exit(said.exit_code))
+        return Finding(name, "failed", str(said), said.exit_code)
 
     @property
     def _origin(self) -> tuple[str, int]:
@@ -161,7 +162,7 @@ class Diagnosis:
         )
 
     async def _keys(self) -> Finding | str:
-        """Each pair by itself: that the second one works is known before it is needed."""
+        """Try each pair by itself, so that the second is known to work before it is needed."""
         good: list[KeyPair] = []
         refused: list[tuple[KeyPair, e.StoreError]] = []
         for pair in self._pairs:
@@ -197,7 +198,7 @@ class Diagnosis:
         )
 
     async def _rights(self) -> AsyncIterator[Finding]:
-        """One of each verb, on scratch keys that are gone afterwards."""
+        """Try one of each verb, on scratch keys that are gone afterwards."""
         store = self._open(self._pairs)
         rights = _Rights(store, self._scratch, self._prefix)
         try:

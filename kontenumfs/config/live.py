@@ -5,22 +5,17 @@
 import logging
 from collections.abc import Callable, Mapping
 
-import trio
-
-from kontenumfs.daemon.configuration import Rules
-from kontenumfs.daemon.credentials import find_keys
-from kontenumfs.daemon.settings import Settings
+from kontenumfs.config.credentials import find_keys
+from kontenumfs.config.options import OPTIONS
+from kontenumfs.config.rules import Rules
+from kontenumfs.config.settings import Settings
 from kontenumfs.protocol.errors import ConfigurationError
 from kontenumfs.store.auth import Clock
 from kontenumfs.store.keys import Found, KeyRing
 
 log = logging.getLogger(__name__)
 
-WATCH_SECONDS = 2.0
-"""Between two looks at the files of keys: one stat(2) each. A refused key looks at once."""
 WRONG_CLOCK_SECONDS = 60.0
-AT_ONCE = frozenset({"publish", "append_interval", "temporary", "log_level"})
-"""What a reload changes in a running mount, with the rules and the keys; the rest at its start."""
 
 
 class LiveSettings:
@@ -39,11 +34,11 @@ class LiveSettings:
         self.settings = read()
         self.keys = KeyRing.of(self._find_keys)
         self.clock = Clock()
-        """What the store's answers say of this machine's clock."""
+        """This machine's clock, as the store's answers show it."""
 
     @property
     def rules(self) -> Rules:
-        """What the mount does with files by name, as last read."""
+        """Return the rules by file name, as last read."""
         return self.settings.rules
 
     def _find_keys(self) -> Found:
@@ -68,9 +63,7 @@ class LiveSettings:
         late = sorted(
             name
             for name, setting in self.settings.values.items()
-            if setting.value != before.values[name].value
-            and name not in AT_ONCE
-            and not name.startswith(("credentials_file", "access_key", "secret_key"))
+            if setting.value != before.values[name].value and not OPTIONS[name].reload
         )
         said = "settings and keys were read anew"
         if late:
@@ -83,9 +76,3 @@ class LiveSettings:
         skew = self.clock.measured
         if skew is not None and abs(skew.total_seconds()) > WRONG_CLOCK_SECONDS:
             log.warning("this machine's clock is wrong: the store's differs by %s", skew)
-
-    async def watch_keys(self) -> None:
-        """Read the keys anew whenever their file changes, until cancelled."""
-        while True:
-            await trio.sleep(WATCH_SECONDS)
-            self.keys.reload_if_changed()

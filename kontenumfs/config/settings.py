@@ -5,32 +5,20 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from kontenumfs.daemon.configuration import Rules, read_rules
-from kontenumfs.daemon.options import (
-    OPTIONS,
-    PREFIX,
-    SECTIONS,
-    MountOptions,
-    mount_options,
-    nearest,
-    parse_words,
-)
-from kontenumfs.daemon.source import Source
-from kontenumfs.daemon.toml_file import TOMLFile
-from kontenumfs.daemon.values import octal, switch
-from kontenumfs.protocol.dialect import MIN_PART
+from kontenumfs.config.options import OPTIONS, SECTIONS, MountOptions, mount_options, options_of
+from kontenumfs.config.rules import Rules, read_rules
+from kontenumfs.config.source import Source
+from kontenumfs.config.toml_file import TOMLFile
+from kontenumfs.config.words import nearest, parse_words
 from kontenumfs.protocol.errors import ConfigurationError, UserError
 
 DIRECTORY = "/etc/kontenumfs"
 RULES = ("files", "headers")
 """The arrays of tables beside the options' sections."""
-NO_PATH = {None, "none"}
-"""cache_dir=none keeps nothing."""
-PATHS = ("config", "credentials_file", "ca_file", "cache_dir", "log_file")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +37,7 @@ class Setting:
 
     @property
     def origin(self) -> str:
-        """Where it is from, for people."""
+        """Return its place as people read it."""
         return self.place or self.layer
 
 
@@ -70,7 +58,7 @@ class Settings:
     file: TOMLFile | None
 
     def source(self, given: str | None = None) -> Source:
-        """What is to be mounted: the argument, else what the file says; raises UserError."""
+        """Return what to mount: the argument, else what the file says; raises UserError."""
         if given is not None:
             return Source.parse(given)
         bucket, prefix = self.values["bucket"], self.values["prefix"]
@@ -84,7 +72,7 @@ class Settings:
             raise UserError(f"{wrong.origin}: {error}") from None
 
     def mountpoint(self, given: str | None = None) -> Path:
-        """Where it is to be mounted: the argument, else what the file says; raises UserError."""
+        """Return where to mount it: the argument, else what the file says; raises UserError."""
         place = self.values["mountpoint"].value if given is None else given
         if place is None:
             where = f"[mount] in {self.file.path} has no mountpoint" if self.file else "where?"
@@ -95,7 +83,7 @@ class Settings:
 
 
 def configuration_path(name: str, environment: Mapping[str, str]) -> Path:
-    """The configuration file of a named mount; raises UserError where the name cannot be one."""
+    """Return the path of a named mount's file; raises UserError where the name cannot be one."""
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.@:-]*", name):
         raise UserError(f"{name!r} cannot be the name of a mount: letters, digits, . _ - @ :")
     return Path(environment.get("KONTENUM_CONFIG_DIR", DIRECTORY)) / f"{name}.toml"
@@ -108,7 +96,7 @@ def read_settings(
     name: str | None = None,
     directory: str = "",
 ) -> Settings:
-    """The settings of one mount; raises ConfigurationError, which names what is wrong and where.
+    """Read the settings of one mount; raises ConfigurationError, which says what is wrong where.
 
     Args:
         given: the values of ``-o``, each a comma-separated list.
@@ -116,11 +104,7 @@ def read_settings(
         name: of the configuration file, unless ``-o config=`` names another.
         directory: what relative paths begin at; those of a file begin where it is.
     """
-    values = {option: Setting(given.default) for option, given in OPTIONS.items()}
-    # Root makes the mounts that systemd hands over, whoever the daemon is.
-    ours = "LISTEN_FDS" not in environment
-    values["uid"] = Setting(os.getuid() if ours else 0)
-    values["gid"] = Setting(os.getgid() if ours else 0)
+    values = {option: Setting(row.default_in(environment)) for option, row in OPTIONS.items()}
     words = {option: Setting(value, "option") for option, value in parse_words(given).items()}
     variables = _from_environment(environment)
     file = None
@@ -132,14 +116,13 @@ def read_settings(
     if file is not None:
         values |= _from_file(file)
     values |= variables | words
-    for option in PATHS:
-        if (setting := values[option]).value not in NO_PATH:
-            base = file.path.parent if file and setting.layer == "file" else directory
-            values[option] = replace(setting, value=os.path.join(base, setting.value))
-    _check(values)
-    options = MountOptions(
-        **{field.name: values[field.name].value for field in fields(MountOptions)}
-    )
+    for option, setting in values.items():
+        within = OPTIONS[option].kind.within
+        if within is not None and setting.value is not None:
+            base = str(file.path.parent) if file and setting.layer == "file" else directory
+            values[option] = replace(setting, value=within(base, setting.value))
+    options = MountOptions(**{option: setting.value for option, setting in values.items()})
+    _check(options, values)
     return Settings(options, read_rules(options, file), values, file)
 
 
@@ -155,13 +138,12 @@ def _named(name: str, environment: Mapping[str, str]) -> TOMLFile:
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Setting]:
     found = {}
     for name, option in mount_options().items():
-        variable = PREFIX + name.upper()
-        if given := environment.get(variable):
-            parse = option.parse or switch
+        if given := environment.get(option.variable):
             try:
-                found[name] = Setting(parse(given), "environment", variable)
+                value = option.kind.parse(given)
             except ValueError as error:
-                raise ConfigurationError(f"{variable}: {given!r} {error}") from None
+                raise ConfigurationError(f"{option.variable}: {given!r} {error}") from None
+            found[name] = Setting(value, "environment", option.variable)
     return found
 
 
@@ -193,7 +175,7 @@ def _unknown_section(name: str) -> str:
 def _unknown(name: str, section: str) -> str:
     if name in OPTIONS and OPTIONS[name].section:
         return f"{name} belongs below [{OPTIONS[name].section}], not [{section}]"
-    names = [name for name, option in OPTIONS.items() if option.section == section]
+    names = options_of(section)
     everywhere = [name for name, option in OPTIONS.items() if option.section]
     hint = nearest(name, names, "")
     if not hint:
@@ -202,47 +184,31 @@ def _unknown(name: str, section: str) -> str:
 
 
 def _value(file: TOMLFile, place: tuple[str, str], value: Any) -> Any:
-    """A value as TOML gives it: text, or a number or a boolean where the option is one."""
+    """Read a value as TOML has it: text, or a number or a boolean where the option is one."""
     name = place[1]
     option = OPTIONS[name]
-    if option.parse is None:
+    kind = option.kind
+    if kind.is_switch:
         if not isinstance(value, bool):
             raise file.error(place, f"{name} = {value!r} is none of true, false (no quotes)")
         return value
-    if name == "temporary" and isinstance(value, list):
-        value = ":".join(str(item) for item in value)
-    shown = "(hidden)" if name.startswith("secret_key") else repr(value)
-    if isinstance(value, bool | list | dict) or (value == "" and name != "prefix"):
-        raise file.error(place, f"{name} = {shown} is not a value: write {name} = {option.unit!r}")
-    if option.parse is octal and not isinstance(value, str):
-        raise file.error(place, f'{name} = {shown} needs quotes, such as "0644"')
+    if kind.separator and isinstance(value, list):
+        value = kind.separator.join(str(item) for item in value)
+    shown = "(hidden)" if option.secret else repr(value)
+    if isinstance(value, bool | list | dict) or (value == "" and not kind.may_be_empty):
+        raise file.error(place, f"{name} = {shown} is not a value: write {name} = {kind.unit!r}")
+    if kind.quoted and not isinstance(value, str):
+        raise file.error(place, f'{name} = {shown} needs quotes, such as "{kind.quoted}"')
     try:
-        return option.parse(str(value))
+        return kind.parse(str(value))
     except ValueError as error:
         raise file.error(place, f"{name} = {shown} {error}") from None
 
 
-def _check(values: Mapping[str, Setting]) -> None:
-    """What options must be together."""
-
-    def refuse(name: str, why: str) -> ConfigurationError:
-        at = values[name].place
-        place = f"{at}: {name}" if at else f"mount option {name}"
-        return ConfigurationError(f"{place}: {why}")
-
-    if values["chunk_size"].value < MIN_PART:
-        raise refuse("chunk_size", "S3 takes no part below 5M")
-    if values["memory"].value < 2 * values["chunk_size"].value:
-        raise refuse("memory", "must hold two chunks (see chunk_size)")
-    if not values["connections"].value:
-        raise refuse("connections", "at least 1 is needed")
-    if not values["deadline"].value:
-        raise refuse("deadline", "must be longer than 0 seconds")
-    scheme, _, host = values["endpoint"].value.partition("://")
-    local = host.rpartition(":")[0] if ":" in host.rpartition("]")[2] else host
-    if (
-        values["signature"].value == "plain"
-        and scheme == "http"
-        and local not in ("127.0.0.1", "localhost", "[::1]")
-    ):
-        raise refuse("signature", "plain sends the secret key itself: use an https endpoint")
+def _check(options: MountOptions, values: Mapping[str, Setting]) -> None:
+    """Raise ConfigurationError for what is wrong with one option beside the others."""
+    for name, option in OPTIONS.items():
+        if option.check is not None and (why := option.check(options)):
+            at = values[name].place
+            place = f"{at}: {name}" if at else f"mount option {name}"
+            raise ConfigurationError(f"{place}: {why}")

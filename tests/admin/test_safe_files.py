@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from kontenumfs.daemon import background
-from kontenumfs.daemon.background import Running, own_runtime_file, remember_mountpoint
+from kontenumfs.admin import runtime
+from kontenumfs.admin.client import ask
+from kontenumfs.admin.runtime import Running, own_runtime_file, remember_mountpoint
+from kontenumfs.admin.safe_files import SafeDirectory, UnsafePlaceError, open_safely
+from kontenumfs.config.key_files import Configured, find_pairs
 from kontenumfs.daemon.cache import safe
-from kontenumfs.daemon.control import ask
 from kontenumfs.daemon.logs import set_up_logging
-from kontenumfs.daemon.safe_files import SafeDirectory, UnsafePlaceError, open_safely
 from kontenumfs.protocol.errors import ConfigurationError, UserError
-from kontenumfs.store.keys import Configured, find_pairs
 
 OTHER = 12345
 MAKE = os.O_RDWR | os.O_CREAT | os.O_TRUNC
@@ -39,8 +39,8 @@ def precious(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Root's runtime directory."""
-    monkeypatch.setattr(background, "RUNTIME", tmp_path / "run")
-    monkeypatch.setattr(background, "SANDBOXES", tmp_path / "sandboxes")
+    monkeypatch.setattr(runtime, "RUNTIME", tmp_path / "run")
+    monkeypatch.setattr(runtime, "SANDBOXES", tmp_path / "sandboxes")
     return tmp_path / "run"
 
 
@@ -250,7 +250,7 @@ def test_a_mountpoint_that_nobody_may_enter(tmp_path: Path, mode: int) -> None:
     place.mkdir()
     place.chmod(mode)
     script = (
-        "import sys, pathlib; from kontenumfs.daemon.preflight import check_mountpoint;"
+        "import sys, pathlib; from kontenumfs.admin.preflight import check_mountpoint;"
         "check_mountpoint(pathlib.Path(sys.argv[1]), nonempty=False)"
     )
     powerless = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]

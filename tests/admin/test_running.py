@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from kontenumfs.daemon import background
-from kontenumfs.daemon.background import Running, remember_mountpoint, runtime_file
+from kontenumfs.admin import runtime
+from kontenumfs.admin.runtime import Running, remember_mountpoint, runtime_file
 
 
 @pytest.fixture
 def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The directory of a sandboxed service, whose user may put anything there."""
-    monkeypatch.setattr(background, "RUNTIME", tmp_path / "run")
-    monkeypatch.setattr(background, "SANDBOXES", tmp_path / "sandboxes")
+    monkeypatch.setattr(runtime, "RUNTIME", tmp_path / "run")
+    monkeypatch.setattr(runtime, "SANDBOXES", tmp_path / "sandboxes")
     directory = tmp_path / "sandboxes" / "origin"
     directory.mkdir(parents=True)
     remember_mountpoint("origin", tmp_path / "mnt")

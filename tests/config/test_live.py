@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kontenumfs.daemon.live import LiveSettings
-from kontenumfs.daemon.settings import read_settings
+from kontenumfs.config.live import LiveSettings
+from kontenumfs.config.settings import read_settings
 from kontenumfs.protocol.errors import ConfigurationError
 
 INLINE = "[credentials]\naccess_key = '{0}'\nsecret_key = 's{0}'\n"

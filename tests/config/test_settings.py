@@ -2,14 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Option over environment over file over default, and complaints that name file and line."""
 
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from kontenumfs.daemon.options import OPTIONS, MountOptions
-from kontenumfs.daemon.settings import Settings, read_settings
-from kontenumfs.daemon.source import Source
+from kontenumfs.config.settings import Settings, read_settings
+from kontenumfs.config.source import Source
 from kontenumfs.protocol.errors import UserError
 
 FILE = """\
@@ -160,9 +158,3 @@ def test_what_cannot_be_mounted(tmp_path: Path, text: str, said: str) -> None:
     path.write_text(text)
     with pytest.raises(UserError, match=said):
         read(path).source()
-
-
-def test_the_mount_uses_what_the_table_has() -> None:
-    """No option is lost between the table and the mount."""
-    here = {name for name, option in OPTIONS.items() if not option.file_only}
-    assert {field.name for field in fields(MountOptions)} == here

@@ -25,14 +25,14 @@ UNITS = {
 """Below systemd/ -> below the root. What an administrator writes in /etc comes before these."""
 HELPERS = ("mount.kontenumfs", "mount.fuse.kontenumfs")
 HIDDEN = ("/home", "/root", "/run/user")
-"""What ProtectHome= takes away from the sandboxed service."""
+"""The directories that ProtectHome= takes away from the sandboxed service."""
 COMMAND = "usr/local/bin/kontenumfs"
-"""Where the command is linked, so that it is on everybody's PATH."""
+"""The link to the command, so that it is on everybody's PATH."""
 
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """What is put below `root`, and taken away again.
+    """The files and links below `root`, to be put there and taken away again.
 
     Args:
         root: of the system, / unless an image is being made.
@@ -46,7 +46,7 @@ class Installation:
 
     @classmethod
     def of(cls, root: Path) -> "Installation":
-        """The one of the running kontenumfs; raises UserError where it was not installed."""
+        """Make the one of the running kontenumfs; raises UserError where it was not installed."""
         return cls(root, _program(), _source())
 
     def install(self) -> Iterator[Path]:
@@ -65,7 +65,7 @@ class Installation:
 
     @property
     def warning(self) -> str:
-        """What will not work; empty where everything will."""
+        """Return a warning of what will not work; empty where everything will."""
         real = self.program.resolve()
         if not any(real.is_relative_to(place) for place in HIDDEN):
             return ""
@@ -119,7 +119,7 @@ class Installation:
 
 
 def _make_directory(path: Path) -> None:
-    """Make what is missing on the way to `path`, for all to enter, whatever the umask is."""
+    """Make the missing directories down to `path`, for all to enter, whatever the umask is."""
     missing = [at for at in (path, *path.parents) if not at.exists()]
     for at in reversed(missing):
         at.mkdir()
@@ -127,7 +127,7 @@ def _make_directory(path: Path) -> None:
 
 
 def _is_ours(link: Path) -> bool:
-    """Whether a link goes to a kontenumfs command, or to one that is gone."""
+    """Tell whether a link goes to a kontenumfs command, or to one that is gone."""
     target = link.parent / os.readlink(link)
     if target.name not in (HELPERS[0], os.path.basename(COMMAND)):
         return False
@@ -138,7 +138,7 @@ def _is_ours(link: Path) -> bool:
 
 
 def _program() -> Path:
-    """The kontenumfs command of this installation."""
+    """Find the kontenumfs command of this installation; raises UserError."""
     beside = Path(sys.executable).with_name("kontenumfs")
     found = beside if beside.exists() else Path(shutil.which("kontenumfs") or "")
     if not found.is_file() or not found.with_name(HELPERS[0]).exists():
@@ -147,7 +147,7 @@ def _program() -> Path:
 
 
 def _source() -> Path:
-    """Our units: installed with the package, or in the source tree that it runs from."""
+    """Find our units: installed with the package, or in the source tree that it runs from."""
     name = "systemd/kontenumfs@.service"
     try:
         files = importlib.metadata.files("kontenumfs") or []

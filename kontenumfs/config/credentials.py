@@ -7,14 +7,16 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from kontenumfs.daemon.settings import Settings
+from kontenumfs.config.key_files import Configured, find_pairs
+from kontenumfs.config.settings import Settings
 from kontenumfs.protocol.errors import ConfigurationError
+from kontenumfs.protocol.exits import Exit
 from kontenumfs.protocol.signing import KeyPair
-from kontenumfs.store.keys import CREDENTIALS_EXIT, Configured, Found, find_pairs
+from kontenumfs.store.keys import Found
 
 
 def find_keys(settings: Settings, environment: Mapping[str, str]) -> Found:
-    """One or two key pairs; raises ConfigurationError, which never shows a secret."""
+    """Find one or two key pairs; raises ConfigurationError, which never shows a secret."""
     named = settings.values["credentials_file"]
     explicit = named.value if named.layer in ("option", "environment") else None
     return find_pairs(explicit, environment, _configured(settings, explicit is not None))
@@ -35,7 +37,7 @@ def _configured(settings: Settings, overruled: bool) -> Configured:
             raise ConfigurationError(
                 f"{settings.values['credentials_file'].origin}: there are keys in this file too: "
                 "leave one of them out",
-                CREDENTIALS_EXIT,
+                Exit.CREDENTIALS,
             )
         _require_private(path)
         return Configured(pairs=pairs, origin=path)
@@ -53,7 +55,7 @@ def _pair(settings: Settings, access: str, secret: str) -> KeyPair | None:
         there, missing = (access, secret) if given[0].value is not None else (secret, access)
         raise ConfigurationError(
             f"{settings.values[there].origin}: {there} is given and {missing} is missing",
-            CREDENTIALS_EXIT,
+            Exit.CREDENTIALS,
         )
     return KeyPair(given[0].value, given[1].value)
 
@@ -62,15 +64,15 @@ def _require_private(path: Path) -> None:
     try:
         status = path.stat()
     except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}", CREDENTIALS_EXIT) from None
+        raise ConfigurationError(f"{path}: {error.strerror}", Exit.CREDENTIALS) from None
     if status.st_uid not in (0, os.geteuid()):
         raise ConfigurationError(
             f"{path}: has a secret key, and belongs to user {status.st_uid}: chown it",
-            CREDENTIALS_EXIT,
+            Exit.CREDENTIALS,
         )
     mode = stat.S_IMODE(status.st_mode)
     if mode & 0o077:
         raise ConfigurationError(
             f"{path}: has a secret key, and others can read it (mode {mode:04o}): chmod 600 {path}",
-            CREDENTIALS_EXIT,
+            Exit.CREDENTIALS,
         )

@@ -7,16 +7,16 @@ from typing import Any
 
 import trio
 
-from kontenumfs.daemon.control import Tell
+from kontenumfs.daemon.control import Send
 
-TELL_SECONDS = 0.25
+PROGRESS_SECONDS = 0.25
 """Between two lines of progress."""
 LEAVE_SECONDS = 2.0
-"""How long the end waits for its followers to hear of it."""
+"""The longest that the end waits for its followers to hear of it."""
 
 
-class Ending:
-    """One mount's end.
+class Shutdown:
+    """The end of one mount.
 
     Args:
         pending: what is not stored yet, for the lines of progress.
@@ -29,15 +29,15 @@ class Ending:
         self._followers = 0
         self._alone = trio.Event()
 
-    async def follow(self, request: dict[str, Any], tell: Tell) -> None:
-        """The control command: a line now and then, and ``lost`` at the end."""
+    async def follow(self, request: dict[str, Any], send: Send) -> None:
+        """Answer the control command: a line now and then, and ``lost`` at the end."""
         self._followers += 1
         try:
             while not self._over.is_set():
-                await tell(self._pending())
-                with trio.move_on_after(TELL_SECONDS):
+                await send(self._pending())
+                with trio.move_on_after(PROGRESS_SECONDS):
                     await self._over.wait()
-            await tell({"lost": self._lost})
+            await send({"lost": self._lost})
         finally:
             self._followers -= 1
             if not self._followers:
