@@ -41,7 +41,6 @@ MOST_METHODS = 24
 TOO_LONG_YET = {"writing/content.py", "writing/file.py", "writing/files.py"}
 """Modules that are being cut; nothing is added here, and what is cut is taken out."""
 TOO_LARGE_YET = {
-    "tree/tree.py: Tree",
     "writing/content.py: Content",
     "writing/file.py: WritableFile",
     "writing/files.py: OpenFiles",

@@ -68,12 +68,12 @@ class DirectoryReader:
         if not parent.large:
             if await self._walks.fill(parent):
                 return
-            listing = self.listing(parent)
+            listing = self._listing(parent)
             await listing.read_to_page(1)
             self._observations.listing_is_large(parent, not listing.complete)
-        elif self.listing(parent).pages < parent.asked // 2:
+        elif self._listing(parent).pages < parent.asked // 2:
             with suppress(UnexpectedAnswer):  # a name may be known where a listing has no end
-                await self.listing(parent).read_to_page(parent.asked // 2)
+                await self._listing(parent).read_to_page(parent.asked // 2)
 
     async def children(self, parent: Directory) -> list[Node]:
         """Return everything in `parent`, in the order of names; see Tree.children."""
@@ -89,9 +89,9 @@ class DirectoryReader:
         self._cache.eviction.use(parent)
         if self._cache.fresh(parent.listed) or await self._walks.fill(parent):
             return None
-        return self.listing(parent)
+        return self._listing(parent)
 
-    def listing(self, parent: Directory) -> Listing:
+    def _listing(self, parent: Directory) -> Listing:
         """Return the listing of `parent` that is under way, or a new one."""
         found = self._listings.get(parent)
         if found is None or found.complete or found.is_lost or not self._cache.fresh(found.began):

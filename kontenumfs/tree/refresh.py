@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Expiry on purpose: what is believed now is asked for again when somebody wants it."""
 
-from typing import Protocol
-
 from kontenumfs.tree.cache import NameCache
 from kontenumfs.tree.node import NEVER, Directory, File, Node
 
@@ -73,19 +71,3 @@ def _expire_name(parent: Directory, name: str) -> Entries:
     parent.listed = NEVER
     parent.losses += 1
     return [(parent.inode, name)] if not isinstance(parent.children.get(name), Directory) else []
-
-
-class _Tree(Protocol):
-    root: Directory
-
-    def expire(self, node: Node, path: str, recursive: bool) -> Entries: ...
-
-
-def refresh_path(tree: _Tree, path: str, *, recursive: bool = False) -> Entries:
-    """Keep the old name until its callers are moved."""
-    return tree.expire(tree.root, path, recursive)
-
-
-def refresh(tree: _Tree, node: Node, *, recursive: bool = False) -> Entries:
-    """Keep the old name until its callers are moved."""
-    return tree.expire(node, "", recursive)

@@ -15,16 +15,14 @@ from kontenumfs.store.api import ObjectInfo, Store
 from kontenumfs.tree.attribute_fetcher import AttributeFetcher
 from kontenumfs.tree.cache import NameCache
 from kontenumfs.tree.changes import OwnChanges
-from kontenumfs.tree.eviction import Eviction
 from kontenumfs.tree.fetcher import Fetcher
-from kontenumfs.tree.inodes import InodeTable
 from kontenumfs.tree.kernel import Kernel, NoKernel
 from kontenumfs.tree.listing import Listing
 from kontenumfs.tree.node import Directory, File, Node
 from kontenumfs.tree.observations import Observations
 from kontenumfs.tree.prefetch import Prefetcher
 from kontenumfs.tree.reader import DirectoryReader
-from kontenumfs.tree.refresh import Entries, expire_path, invalidate
+from kontenumfs.tree.refresh import expire_path, invalidate
 from kontenumfs.tree.remembered import RememberedAttributes
 from kontenumfs.tree.series import Series
 
@@ -112,8 +110,6 @@ class Tree:
         """Monotonic seconds: the clock of `Node.checked` and of every `when` here."""
         self.root = cache.root
         """The directory that is mounted."""
-        self.inodes = InodeTable(cache.root, forgotten=self.forgotten)
-        self.kernel = self._kernel
 
     # What exists
 
@@ -277,67 +273,3 @@ class Tree:
             answered=self._answered,
             asked=self._asked,
         )
-
-    # Names that callers use until they are moved in one step
-
-    describe = fetch_attributes
-    look_again = revalidate
-    described = observed
-    marker_stored = stored
-    doubt = invalidate
-    vanish = discard
-    changed = attributes_changed
-
-    def key(self, node: Node) -> str:
-        return node.key
-
-    def child_key(self, parent: Directory, name: str, *, directory: bool = False) -> str:
-        return parent.child_key(name, directory=directory)
-
-    def require(self, node: Node) -> None:
-        node.require_linked()
-
-    def has_local_children(self, directory: Directory) -> bool:
-        return directory.has_local_children
-
-    def fresh(self, when: float) -> bool:
-        return self._cache.fresh(when)
-
-    def absent_since(self, parent: Directory, name: str) -> float:
-        return parent.absent_since(name)
-
-    def told_missing(self, parent: Directory, name: str, when: float) -> None:
-        self._cache.note_absent(parent, name, when)
-
-    def forget(self, inode: int, count: int) -> None:
-        self.inodes.forget(inode, count)
-
-    def listing(self, parent: Directory) -> Listing:
-        return self._reader.listing(parent)
-
-    def forget_listings(self) -> None:
-        self._reader.begin_anew()
-        self._fetcher.outdate()
-
-    def expire(self, node: Node, path: str, recursive: bool) -> Entries:
-        self.forget_listings()
-        return expire_path(self._cache, node, path, recursive=recursive)
-
-    @property
-    def describer(self) -> "Tree":
-        return self
-
-    def knows(self, node: Node) -> bool:
-        return self._attributes.known(node)
-
-    @property
-    def room(self) -> Eviction:
-        return self._cache.eviction
-
-    @property
-    def answered(self) -> int:
-        return self._answered
-
-    @property
-    def asked(self) -> int:
-        return self._asked

@@ -1,7 +1,0 @@
-# SPDX-FileCopyrightText: 2026 The kontenumfs authors
-# SPDX-License-Identifier: Apache-2.0
-"""An old name, until its callers are moved in one step."""
-
-from kontenumfs.tree.series import AHEAD
-
-__all__ = ["AHEAD"]
