@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import kontenumfs
+from kontenumfs.tree.node import Directory, File, Node
 
 ROOT = Path(kontenumfs.__file__).parent
 ALLOWED = {
@@ -32,6 +33,12 @@ FORBIDDEN = {
     "emulator": {"trio", "httpx", "pyfuse3"},
 }
 """Ring -> what it must not import from outside: I/O in the pure ring, the kernel in the others."""
+
+NODE_WRITERS = {
+    f"tree/{name}.py"
+    for name in ("node", "cache", "observations", "changes", "refresh", "eviction", "inodes")
+}
+"""Modules that assign to attributes of nodes: the cache, and the inode table."""
 
 LONGEST_FUNCTION = 50
 LONGEST_MODULE = 420
@@ -166,6 +173,21 @@ def test_circles_are_found() -> None:
     assert circles({a: [b], b: [c, d], c: [], d: [c]}) == []
     assert circles({a: [b], b: [c], c: [b], d: [a]}) == [[b, c, b]]
     assert circles({d: [d]}) == [[d, d]]
+
+
+def test_nodes_are_written_by_the_cache_alone() -> None:
+    """All others call its methods, so what is known of a name changes in one place."""
+    kinds = (Node, File, Directory)
+    attributes = {slot for kind in kinds for slot in kind.__slots__} | {"info"}
+    wrong = [
+        f"{named(path)}:{target.lineno} writes {ast.unparse(target)}"
+        for path in MODULES
+        if named(path) not in NODE_WRITERS
+        for target in ast.walk(parsed(path))
+        if isinstance(target, ast.Attribute) and isinstance(target.ctx, ast.Store | ast.Del)
+        if target.attr in attributes and ast.unparse(target.value) != "self"
+    ]
+    assert not wrong
 
 
 def test_every_package_is_a_ring_with_rules() -> None:

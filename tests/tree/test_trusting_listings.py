@@ -12,7 +12,7 @@ from kontenumfs.tree.attributes import Stat, stat_of
 from kontenumfs.tree.node import Directory, File, Node
 from kontenumfs.tree.tree import Tree
 from tests.tree.conftest import HEAD, LIST, TTL, StagedStore
-from tests.tree.test_describe import DEFAULTS, KNOWN, STORED_AT, put
+from tests.tree.test_attributes import DEFAULTS, KNOWN, STORED_AT, put
 
 
 @pytest.fixture
