@@ -324,9 +324,7 @@ class DirectoryRename:
                 made = replace(made, attributes=info.attributes)
             self._tree.stored(file, made)
             if made.size != info.size:
-                self._tree.attributes_changed(
-                    file
-                )  # or the kernel would cut copies at the old length
+                self._tree.attributes_changed(file)  # or copies would end at the old length
 
 
 def _require_names(objects: Iterable[ObjectInfo], progress: Progress) -> None:

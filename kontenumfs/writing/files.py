@@ -505,9 +505,7 @@ class OpenFiles:
             return
         if file.error is not None:
             assert node.parent is not None
-            self._tree.invalidate(
-                node.parent, node.name
-            )  # what there is of it, the store must tell
+            self._tree.invalidate(node.parent, node.name)  # the store must tell what there is
             self._tree.attributes_changed(node)
             if file.unsent_metadata and node.has_object:
                 self._deferred.set(node, file.explicit_metadata)
