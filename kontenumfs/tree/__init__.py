@@ -1,6 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""Names and attributes: which exist, for how long that is believed, and who is asked.
+"""The tree: names, inodes and attributes, a cache that listings and writes feed.
+
+It may import protocol and store. It never writes an object, and knows no kernel (pyfuse3).
 
 `tree.Tree` is what others call. Below it, each module imports those further down alone:
 
