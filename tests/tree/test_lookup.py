@@ -99,6 +99,25 @@ async def test_a_prefix_is_a_directory(tree: Tree, store: StagedStore, keys: lis
     assert found.key == "name/"
 
 
+async def test_an_absent_name_stays_known_when_its_neighbour_is_doubtful(
+    tree: Tree, store: StagedStore
+) -> None:
+    """A listing has told that both are absent; a failed change makes it count no more for one."""
+    await store.fill("file")
+    await tree.children(tree.root)
+    for name in ("asked", "failed"):
+        with pytest.raises(e.FileMissing):
+            await tree.lookup(tree.root, name)
+    store.asked()
+    tree.invalidate(tree.root, "failed")
+    with pytest.raises(e.FileMissing):
+        await tree.lookup(tree.root, "asked")
+    assert store.asked() == []
+    with pytest.raises(e.FileMissing):
+        await tree.lookup(tree.root, "failed")
+    assert LIST in store.asked()
+
+
 @pytest.mark.parametrize(("before", "after"), [("name", "name/below"), ("name/below", "name")])
 async def test_what_others_turn_into_another_kind_is_another_node(
     tree: Tree,
