@@ -76,7 +76,7 @@ class AttributeFetcher:
     async def fetch_file(self, node: File) -> None:
         """Ask for the attributes of a file, unless they are known; raise FileMissing."""
         if not node.is_described and node.local is None and not node.removed:
-            await self._fetcher.attributes(node)
+            await self._fetcher.fetch_attributes(node)
 
     async def _fetch_directory(self, node: Directory) -> None:
         if not self._cache.fresh(node.listed) and await self._remembered.knows(node.key):

@@ -113,7 +113,7 @@ class Fetcher:
         page = await self.list_page(key, max_keys=1)
         return next((info for info in page.objects if info.key == key), None)
 
-    async def name(self, parent: Directory, name: str) -> Node:
+    async def fetch_name(self, parent: Directory, name: str) -> Node:
         """Ask for one name, as an object and as a prefix side by side, once for all who want it.
 
         Raises FileMissing where there is neither. The node may have been removed again by the time
@@ -155,7 +155,7 @@ class Fetcher:
             info = await (self._head_by_listing if self._trust_listings else self.head)(key)
         return info, page
 
-    async def attributes(self, node: File) -> None:
+    async def fetch_attributes(self, node: File) -> None:
         """Ask for the attributes of `node` by HEAD, once for all who want them.
 
         Raises FileMissing where there is no object any more.

@@ -56,7 +56,7 @@ class DirectoryReader:
             await self.look_into(parent)
             known = self.find(parent, name)
         while known is None or known.removed:
-            known = await self._fetcher.name(parent, name)
+            known = await self._fetcher.fetch_name(parent, name)
         return known
 
     async def look_into(self, parent: Directory) -> None:
