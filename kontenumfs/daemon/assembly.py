@@ -59,7 +59,7 @@ class Parts:
         for name, run in (
             ("deferred metadata", self.deferred.run),
             ("flush timers", self.files.run),
-            ("look-ahead", self.tree.describer.run),
+            ("look-ahead", self.tree.run),
             ("remembered attributes", self.remembered.run),
         ):
             supervisor.keep(run, name)
@@ -110,7 +110,8 @@ def assemble(
     namespace = Namespace(
         store, tree, files, deferred, markers, composer, claims, copier, wall_ns=wall_ns
     )
-    operations = guard(_operations(tree, files, namespace, options, wall_ns), tree)
+    operations = _operations(tree, files, namespace, options, wall_ns)
+    operations = guard(operations, operations.inodes)
     watch_locks(operations, kernel)
     commands = Commands(tree, files)
     return Parts(
@@ -173,7 +174,7 @@ def _open_files(
     claims: Claims,
     memory: MemoryBudget,
 ) -> OpenFiles:
-    prefix = tree.key(tree.root)
+    prefix = tree.root.key
     environment = Environment(
         store=runner.store,
         runner=runner,

@@ -10,7 +10,6 @@ from kontenumfs.protocol.errors import FileMissing, IsDirectory, NotDirectory, U
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.protocol.names import component_from_bytes
 from kontenumfs.tree.node import Directory, File
-from kontenumfs.tree.refresh import refresh_path
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.files import OpenFiles
 from kontenumfs.writing.handle import Handle
@@ -33,13 +32,12 @@ class Commands:
     async def refresh(self, request: dict[str, Any], send: Send) -> dict[str, Any]:
         """Believe nothing any more of `path`, and with `recursive` of all that is below it."""
         path, recursive = str(request.get("path", "")), bool(request.get("recursive"))
-        entries = refresh_path(self._tree, path, recursive=recursive)
-        await self._tree.kernel.entries_changed(entries)
-        return {"refreshed": len(entries)}
+        count = await self._tree.refresh(self._tree.root, path, recursive=recursive)
+        return {"refreshed": count}
 
     async def forget_names(self) -> None:
         """Believe nothing any more of the whole mount."""
-        await self._tree.kernel.entries_changed(refresh_path(self._tree, "", recursive=True))
+        await self._tree.refresh(self._tree.root, recursive=True)
 
     async def concat(self, request: dict[str, Any], send: Send) -> dict[str, Any]:
         """Make `target` of `sources`, in order, or add them to it with `append`."""
@@ -94,5 +92,4 @@ class Commands:
             return await self._files.open(await self._find(path), os.O_WRONLY, 0)
         except FileMissing:
             parent, name = await self._parent(path)
-            self._tree.kernel.entry_changed(parent.inode, name)
             return await self._files.create(parent, name, FileMetadata())

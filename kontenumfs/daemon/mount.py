@@ -41,7 +41,7 @@ from kontenumfs.protocol.exits import Exit
 from kontenumfs.protocol.incidents import Incident, report
 from kontenumfs.store.api import Store
 from kontenumfs.store.tasks import Spawner
-from kontenumfs.tree.kernel import Kernel
+from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.journal import Journal
 from kontenumfs.writing.staging import Staging
 
@@ -184,7 +184,7 @@ class Mount:
                 raise UserError(f"{self._mountpoint}: {self._defect}: {LEFT_IN_PLACE}", Exit.DEFECT)
         finally:
             self._unmounted.set()
-            await self._close(parts.tree.kernel)
+            await self._close(parts.tree)
             parts.journal.close()
             self._staging.close()
 
@@ -262,14 +262,14 @@ class Mount:
             self._ending = True
             pyfuse3.terminate()
 
-    async def _close(self, kernel: Kernel) -> None:
+    async def _close(self, tree: Tree) -> None:
         """End the session, when nobody tells the kernel anything any more.
 
         After a defect the mount stays in its place, dead: whoever writes there is told ENOTCONN,
         and nobody writes to the directory below it. The next start takes it over.
         """
         with trio.move_on_after(LET_GO_SECONDS, shield=True) as scope:
-            await kernel.end()
+            await tree.close()
         if scope.cancelled_caught:
             # It waits for a directory that a request holds, and nobody answers requests any more.
             if self._device is not None:
@@ -277,7 +277,7 @@ class Mount:
             if self._defect is None:
                 abort(self._mountpoint)
             with trio.move_on_after(LET_GO_SECONDS, shield=True):
-                await kernel.end()
+                await tree.close()
         pyfuse3.close(unmount=self._defect is None)
 
     async def _clear_up(self, journal: Journal) -> None:
@@ -355,7 +355,7 @@ class Mount:
                 await draining.run()
             # While requests are answered, none holds a directory for long.
             with trio.move_on_after(LET_GO_SECONDS):
-                await parts.tree.kernel.end()
+                await parts.tree.close()
         finally:
             self._terminate()
 

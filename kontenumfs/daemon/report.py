@@ -46,15 +46,15 @@ class Report:
 
     def state(self) -> State:
         """Return every number, by the names of metrics.STATE."""
-        tree, journal = self._parts.tree, self._parts.journal
+        names, journal = self._parts.tree.statistics, self._parts.journal
         return {
             **self.pending(),
             "memory_bytes": self._parts.memory.used,
-            "tree_entries": tree.room.entries,
-            "inodes": len(tree.inodes),
-            "hidden_keys": sum(d.hidden for d in tree.room.directories),
-            "lookups_answered": tree.answered,
-            "lookups_asked": tree.asked,
+            "tree_entries": names.entries,
+            "inodes": len(self._parts.operations.inodes),
+            "hidden_keys": sum(names.hidden.values()),
+            "lookups_answered": names.answered,
+            "lookups_asked": names.asked,
             "appends_repeated": journal.repeated,
             "appends_resolved": journal.resolved,
             "errors": self._errors.count,
@@ -79,7 +79,7 @@ class Report:
             "memory_bytes": state["memory_bytes"],
             "entries": state["tree_entries"],
             "inodes": state["inodes"],
-            "hidden": {d.key or "/": d.hidden for d in parts.tree.room.directories if d.hidden},
+            "hidden": parts.tree.statistics.hidden,
             "lookups": {"answered": state["lookups_answered"], "asked": state["lookups_asked"]},
             "totals": {name: int(value) for name, value in self._metrics.totals().items()},
             "appends": {

@@ -105,13 +105,13 @@ class DeferredMetadata:
 
     def set(self, node: File | Directory, metadata: FileMetadata) -> None:
         """Remember `metadata` for `node`; it is seen here at once and sent later."""
-        node.pending = metadata.over(node.pending)
+        node.set_pending(metadata.over(node.pending))
         self._waiting.setdefault(node, Waiting(trio.current_time() + self._delay))
         self._wake.set()
 
     def carried(self, node: File | Directory) -> None:
         """Another request has carried what was pending."""
-        node.pending = None
+        node.set_pending(None)
         self._waiting.pop(node, None)
 
     def error(self, node: File | Directory) -> KontenumError | None:
@@ -150,9 +150,9 @@ class DeferredMetadata:
             for node in self._waiting:
                 nursery.start_soon(self._send_logged, node)
         for node, waiting in list(self._waiting.items()):
-            lost.append(f"{self._tree.key(node)}: metadata: {waiting.error}")
+            lost.append(f"{node.key}: metadata: {waiting.error}")
             if waiting.error is not None:
-                report(Incident("metadata", "metadata lost", waiting.error, self._tree.key(node)))
+                report(Incident("metadata", "metadata lost", waiting.error, node.key))
             self.carried(node)
         return lost
 
@@ -164,10 +164,10 @@ class DeferredMetadata:
             except FileMissing:
                 self.carried(node)
             except PASSING as error:
-                log.info("metadata waits: key=%r: %s", self._tree.key(node), error)
+                log.info("metadata waits: key=%r: %s", node.key, error)
             except Exception as error:
                 self.carried(node)
-                key = self._tree.key(node)
+                key = node.key
                 failure = reported(error, f"metadata of {key!r}")
                 report(Incident("metadata", "metadata lost", failure, key))
 
@@ -207,17 +207,17 @@ class DeferredMetadata:
         self._wake.set()
 
     async def _send_directory(self, node: Directory) -> None:
-        key = self._tree.key(node)
+        key = node.key
         if not key:
             return
-        await self._tree.describe(node, exact=True)
+        await self._tree.fetch_attributes(node, exact=True)
         attributes = marker_attributes(metadata_of(node))
         etag = await self._markers.replace(key, attributes)
         now = self._wall_ns() / 1e9
-        self._tree.marker_stored(node, ObjectInfo(key, 0, etag, now, attributes))
+        self._tree.stored(node, ObjectInfo(key, 0, etag, now, attributes))
 
     async def _send_file(self, node: File) -> None:
-        await self._tree.describe(node, exact=True)
+        await self._tree.fetch_attributes(node, exact=True)
         info = node.info
         for attempts_left in reversed(range(ATTEMPTS)):
             if info is None:
@@ -230,7 +230,7 @@ class DeferredMetadata:
                 found = await self._copier.find(info.key)
                 if found is None:
                     raise FileMissing(info.key) from None
-                self._tree.described(node, found, self._tree.clock())
+                self._tree.observed(node, found, self._tree.clock())
                 if found.attributes == attributes:
                     return
                 if not attempts_left:

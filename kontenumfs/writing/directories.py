@@ -32,7 +32,7 @@ from kontenumfs.store.operation import cleaning_up
 from kontenumfs.store.tasks import open_flat_nursery
 from kontenumfs.tree.attributes import metadata_of, stored_metadata
 from kontenumfs.tree.node import Directory, File, Node
-from kontenumfs.tree.sightings import LEGACY_MARKER
+from kontenumfs.tree.reconciler import LEGACY_MARKER
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.copying import Copier, Moved
 from kontenumfs.writing.deferred import DeferredMetadata
@@ -103,10 +103,10 @@ class DirectoryRename:
         NameTooLong, and what the first failed request reports; then nothing was deleted, and what
         was copied is deleted again.
         """
-        old, new = self._tree.key(node), self._tree.child_key(new_parent, new_name, directory=True)
+        old, new = node.key, new_parent.child_key(new_name, directory=True)
         if target is not None and not isinstance(target, Directory):
             raise NotDirectory(new_name)
-        if target is not None and self._tree.has_local_children(target):
+        if target is not None and target.has_local_children:
             raise DirectoryNotEmpty(new)
         progress = Progress(old, new)
         self.running.append(progress)
@@ -119,7 +119,6 @@ class DirectoryRename:
                 there = await self._require_free(objects, progress, belief)
                 await self._copy_all(node, objects, progress, there)
                 await self._delete_all(progress, there)
-                node.legacy = False
                 self._tree.move(node, new_parent, new_name)
                 self._follow(node, progress)
         finally:
@@ -232,7 +231,7 @@ class DirectoryRename:
         if node is None:
             return None
         if info.attributes is not None:
-            self._tree.described(node, info, self._tree.clock())
+            self._tree.observed(node, info, self._tree.clock())
         known = node.info
         if known is None or known.attributes is None:
             return None
@@ -325,7 +324,7 @@ class DirectoryRename:
                 made = replace(made, attributes=info.attributes)
             self._tree.stored(file, made)
             if made.size != info.size:
-                self._tree.changed(file)  # or the kernel would cut copies at the old length
+                self._tree.attributes_changed(file)  # or copies would end at the old length
 
 
 def _require_names(objects: Iterable[ObjectInfo], progress: Progress) -> None:

@@ -128,7 +128,7 @@ class OpenFiles:
         hears of it (FileAlreadyExists with O_EXCL, WriterConflict), and it stays as it is.
         """
         async with self._claims.hold(within=(parent,)):
-            self._tree.child_key(parent, name)
+            parent.child_key(name)
             late = self._is_temporary(name, self._name_of(pid) if exclusive else "")
             node = self._tree.add_file(parent, name)
             file = self._begin(node, keep=False, metadata=metadata, late=late, exclusive=exclusive)
@@ -166,11 +166,11 @@ class OpenFiles:
         An append finds the end by itself; what else is written relies on the object that is there
         now, which may be another one than a listing has shown some time ago.
         """
-        self._tree.require(node)  # what has its name now is another file
+        node.require_linked()  # what has its name now is another file
         try:
             if not shared and node.has_object and self._tree.clock() - node.checked > RECENT:
-                await self._tree.look_again(node)
-            await self._tree.describe(node, exact=True)
+                await self._tree.revalidate(node)
+            await self._tree.fetch_attributes(node, exact=True)
         except FileMissing as error:
             # The kernel looks the name up anew then, and creates it where O_CREAT asks for that.
             raise StaleInode(f"{node.name!r} was deleted by another host") from error
@@ -182,11 +182,11 @@ class OpenFiles:
         """Go on with the file that the name of `handle` stands for, for its own has failed."""
         node = handle.node
         async with self._claims.hold(node):
-            self._tree.require(node)
+            node.require_linked()
             file = self._files.get(node)
             if file is None:
                 try:
-                    await self._tree.look_again(node)
+                    await self._tree.revalidate(node)
                 except FileMissing:
                     if not handle.append:
                         raise
@@ -238,7 +238,7 @@ class OpenFiles:
             self._deferred.carried(node)
         self._files[node] = file
         self._nodes[file] = node
-        node.local = file
+        node.attach(file)
         return file
 
     def _handle(
@@ -328,7 +328,7 @@ class OpenFiles:
         if writer is not None:
             await writer.sync(empty=False)
         else:
-            await self._tree.describe(node)
+            await self._tree.fetch_attributes(node)
         remote = self.remote(node)
         if remote is None or (writer is not None and not writer.size):
             return Zeros(0)  # created or emptied, and not written to
@@ -341,7 +341,7 @@ class OpenFiles:
         not be read, is not published as an empty object.
         """
         self._failed_readers[handle.pid] = self._env.clock()
-        raise ReadDenied(self._tree.key(handle.node))
+        raise ReadDenied(handle.node.key)
 
     async def truncate(self, node: File, size: int, handle: Handle | None = None) -> None:
         """Make a file `size` bytes long: by ftruncate of `handle`, or by name.
@@ -500,22 +500,22 @@ class OpenFiles:
 
     def _settle(self, node: File, file: WritableFile) -> None:
         """`node` is what the store has, now that nobody writes it."""
-        node.local = None
+        node.detach()
         if node.removed:
             return
         if file.error is not None:
             assert node.parent is not None
-            self._tree.doubt(node.parent, node.name)  # what there is of it, the store must tell
-            self._tree.changed(node)
+            self._tree.invalidate(node.parent, node.name)  # the store must tell what there is
+            self._tree.attributes_changed(node)
             if file.unsent_metadata and node.has_object:
                 self._deferred.set(node, file.explicit_metadata)
         elif node.info is None:
-            self._tree.vanish(node)
+            self._tree.discard(node)
         elif file.unsent_metadata:
             self._deferred.set(node, file.explicit_metadata)
 
     def _key(self, node: File) -> str:
-        return self._tree.key(node)
+        return node.key
 
     async def drain(self, lost: list[str]) -> None:
         """Store everything that is open, side by side; adds to `lost` what cannot be, and why."""

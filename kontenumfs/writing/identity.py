@@ -135,7 +135,7 @@ class NodeIdentity:
 
     def key(self) -> str:
         """The object key."""
-        return self._becoming or self._tree.key(self._node)
+        return self._becoming or self._node.key
 
     def attributes(self, metadata: FileMetadata, size: int) -> Attributes:
         """What an object of `size` bytes is stored with: compose it once, send it, record it."""

@@ -22,7 +22,7 @@ from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import Attributes, ObjectInfo, Store
 from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, believed
 from kontenumfs.tree.node import Directory, File, Node
-from kontenumfs.tree.sightings import LEGACY_MARKER
+from kontenumfs.tree.reconciler import LEGACY_MARKER
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.claims import Claims
 from kontenumfs.writing.copying import Copier
@@ -87,7 +87,7 @@ class Namespace:
         try:
             yield
         except PreconditionFailed as error:
-            self._tree.doubt(parent, name)
+            self._tree.invalidate(parent, name)
             raise FileAlreadyExists(name) from error
 
     async def make_directory(
@@ -95,7 +95,7 @@ class Namespace:
     ) -> Directory:
         """Make a directory: a zero-byte marker object whose key ends with a slash."""
         async with self._claims.hold(within=(parent,)):
-            key = self._tree.child_key(parent, name, directory=True)
+            key = parent.child_key(name, directory=True)
             if await self._find(parent, name) is not None:
                 raise FileAlreadyExists(key)
             attributes = marker_attributes(metadata)
@@ -113,7 +113,7 @@ class Namespace:
         """
         body, carried = target.encode(), replace(metadata, target=target)
         async with self._claims.hold(within=(parent,)):
-            key = self._tree.child_key(parent, name)
+            key = parent.child_key(name)
             if await self._find(parent, name) is not None:
                 raise FileAlreadyExists(key)
             attributes = self._composer.written(key, None, carried, len(body))
@@ -131,7 +131,7 @@ class Namespace:
             raise NotDirectory(name)
         async with self._claims.hold(node, within=(parent,)):
             await self._require_empty(node)
-            key = self._tree.key(node)
+            key = node.key
             await self._markers.delete(key)
             if node.legacy:
                 await self._store.delete(key.removesuffix("/") + LEGACY_MARKER)
@@ -140,15 +140,15 @@ class Namespace:
             self._tree.remove(node)
 
     async def _require_empty(self, node: Directory) -> None:
-        key = self._tree.key(node)
-        if self._tree.has_local_children(node):
+        key = node.key
+        if node.has_local_children:
             raise DirectoryNotEmpty(key)
         # The marker itself is one of the two, so a second key means that something is inside.
         page = await self._store.list_page(key, max_keys=2)
         inside = [*(info.key for info in page.objects if info.key != key), *page.prefixes]
         if inside:
             # Others may have put it there: who is refused shall see why.
-            self._tree.doubt(node, inside[0].removeprefix(key).partition("/")[0])
+            self._tree.invalidate(node, inside[0].removeprefix(key).partition("/")[0])
             raise DirectoryNotEmpty(key)
 
     async def unlink(self, parent: Directory, name: str) -> None:
@@ -161,7 +161,7 @@ class Namespace:
                 # Only now: it may have been stored meanwhile, or in part before an error.
                 writer, stored = self._files.writer(node), self._files.remote(node)
                 if stored is not None or (writer is not None and writer.error is not None):
-                    key = self._tree.key(node)
+                    key = node.key
                     await self._store.delete(key)
                     log.info("deleted key=%r", key)
             self._deferred.carried(node)
@@ -194,7 +194,7 @@ class Namespace:
             try:
                 await self._rename(node, target, new_parent, new_name, belief)
             except KontenumError as error:
-                self._tree.doubt(new_parent, new_name)  # it may be under both names
+                self._tree.invalidate(new_parent, new_name)  # it may be under both names
                 if isinstance(error, PreconditionFailed | WriterConflict):
                     raise RenameConflict(str(error)) from error
                 raise
@@ -214,7 +214,7 @@ class Namespace:
         if isinstance(target, Directory):
             raise IsDirectory(new_name)
         assert target is None or isinstance(target, File)
-        new_key = self._tree.child_key(new_parent, new_name)
+        new_key = new_parent.child_key(new_name)
         parent, name = node.parent, node.name
         if target is None:
             stays = await self._rename_file(node, new_key, belief)
@@ -222,7 +222,7 @@ class Namespace:
             stays = await self._rename_over(node, target, new_key)
         self._tree.move(node, new_parent, new_name)
         if stays and parent is not None:
-            self._tree.doubt(parent, name)
+            self._tree.invalidate(parent, name)
         await self._files.let_go(node)
 
     async def _rename_file(
@@ -238,7 +238,7 @@ class Namespace:
         writer = self._files.writer(node)
         stays = False
         if writer is None:
-            await self._tree.describe(node, exact=True)
+            await self._tree.fetch_attributes(node, exact=True)
             stays = await self._move(node, new_key, belief)
         elif writer.content.current is None:
             if writer.untouched and writer.handles and not writer.late and over is None:
@@ -294,7 +294,7 @@ class Namespace:
 
         def described(found: ObjectInfo) -> Attributes:
             if found is not info:
-                self._tree.described(node, found, self._tree.clock())
+                self._tree.observed(node, found, self._tree.clock())
             return self._composer.copied(node, found, new_key)
 
         moved = await self._copier.move(info, new_key, described, expected=belief)

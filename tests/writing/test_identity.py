@@ -29,7 +29,7 @@ def test_what_was_sent_is_recorded_whatever_has_been_set_since(tree: Tree) -> No
     node = tree.add_file(tree.root, "f")
     identity = identity_of(tree, node)
     sent = identity.attributes(FileMetadata(mode=0o600), 5)
-    node.pending = FileMetadata(mode=0o644)
+    node.set_pending(FileMetadata(mode=0o644))
     identity.stored(ObjectInfo("f", 5, "etag", 1.0, sent))
     assert node.info is not None
     assert node.info.attributes == sent

@@ -97,7 +97,7 @@ async def test_an_open_for_writing_sees_what_is_there_now(autojump_clock: MockCl
     async with workbench(store, limits=SMALL) as bench:
         await bench.capabilities.get()
         node = await bench.find("f")
-        await bench.tree.describe(node)
+        await bench.tree.fetch_attributes(node)
         await trio.sleep(1.5)
         await store.puts("f", b"their new and longer object" * 4)()
         before = len(store.calls)

@@ -411,7 +411,7 @@ class Program:
         return found
 
     def _key(self, node: File) -> str:
-        return self.bench.tree.key(node)
+        return node.key
 
     # Opening and closing
 

@@ -36,7 +36,7 @@ async def test_a_lookup_in_a_large_directory_has_told_all(tree: Tree, store: Sta
     await put(store, "file", b"12345", KNOWN)
     node = await tree.lookup(tree.root, "file")
     store.asked()
-    await tree.describe(node)
+    await tree.fetch_attributes(node)
     assert store.asked() == []
     assert stat_of(node, DEFAULTS) == Stat(False, 0o600, 10, 20, 5, 30)
 
@@ -48,12 +48,12 @@ async def test_after_a_listing_one_head_tells_the_rest_and_later_listings_confir
     await put(store, "file", b"12345", KNOWN)
     node = await only_file(tree)
     for _ in range(2):
-        await tree.describe(node)
+        await tree.fetch_attributes(node)
     assert store.asked() == [HEAD, LIST]
     for _ in range(3):
         autojump_clock.jump(TTL)
         assert await only_file(tree) is node
-        await tree.describe(node)
+        await tree.fetch_attributes(node)
     assert store.asked() == [LIST] * 3
     assert stat_of(node, DEFAULTS).mode == 0o600
 
@@ -64,11 +64,11 @@ async def test_an_object_that_others_changed_is_described_anew(
 ) -> None:
     await put(store, "file", b"12345", KNOWN)
     node = await only_file(tree)
-    await tree.describe(node)
+    await tree.fetch_attributes(node)
     await put(store, "file", data, FileMetadata(mode=0o640, mtime_ns=7))
     autojump_clock.jump(TTL)
     assert await only_file(tree) is node
-    await tree.describe(node)
+    await tree.fetch_attributes(node)
     assert store.asked() == [HEAD, LIST]
     assert stat_of(node, DEFAULTS) == Stat(False, 0o640, 1, 2, len(data), 7)
 
@@ -79,11 +79,11 @@ async def test_metadata_that_others_changed_is_seen_by_its_last_modified(
     """The bytes, and so the ETag, are the same."""
     await put(store, "file", b"12345", KNOWN)
     node = await only_file(tree)
-    await tree.describe(node)
+    await tree.fetch_attributes(node)
     autojump_clock.jump(TTL)
     await put(store, "file", b"12345", FileMetadata(mode=0o640))
     await tree.children(tree.root)
-    await tree.describe(node)
+    await tree.fetch_attributes(node)
     assert stat_of(node, DEFAULTS).mode == 0o640
 
 
@@ -93,10 +93,10 @@ async def test_what_has_gone_since_the_listing_is_missing(tree: Tree, store: Sta
     node = await only_file(tree)
     await store.lose("file")
     with pytest.raises(e.FileMissing):
-        await tree.describe(node)
+        await tree.fetch_attributes(node)
     assert node.removed
     store.asked()
-    await tree.describe(node)
+    await tree.fetch_attributes(node)
     with pytest.raises(e.FileMissing):
         await tree.lookup(tree.root, "file")
     assert store.asked() == []
@@ -115,11 +115,11 @@ async def test_a_directorys_marker_is_asked_for_once_a_ttl(
         node = await tree.lookup(tree.root, name)
         store.asked()
         for _ in range(2):
-            await tree.describe(node)
+            await tree.fetch_attributes(node)
         assert store.asked() == [HEAD]
         assert stat_of(node, DEFAULTS) == shown
     autojump_clock.jump(TTL)
-    await tree.describe(node)
+    await tree.fetch_attributes(node)
     assert store.asked() == [HEAD]
 
 
@@ -130,12 +130,12 @@ async def test_a_marker_that_a_listing_shows_as_changed_is_described_anew(
     await put(store, "dir/", b"", KNOWN)
     node = await tree.lookup(tree.root, "dir")
     assert isinstance(node, Directory)
-    await tree.describe(node)
+    await tree.fetch_attributes(node)
     autojump_clock.jump(10)
     await put(store, "dir/", b"", FileMetadata(mode=0o711))
     await tree.children(node)
     store.asked()
-    await tree.describe(node)
+    await tree.fetch_attributes(node)
     assert store.asked() == [HEAD]
     assert stat_of(node, DEFAULTS).mode == 0o711
 
@@ -146,9 +146,9 @@ async def test_the_root_of_a_bucket_has_no_marker_and_that_of_a_prefix_may(
     """S10.6."""
     whole, part = Tree(store), Tree(store, prefix="site/")
     await put(store, "site/", b"", KNOWN)
-    await whole.describe(whole.root)
+    await whole.fetch_attributes(whole.root)
     assert store.asked() == []
-    await part.describe(part.root)
+    await part.fetch_attributes(part.root)
     assert store.asked() == [HEAD]
     assert stat_of(part.root, DEFAULTS).mode == 0o600
 
@@ -169,7 +169,7 @@ async def test_a_time_that_was_written_for_other_bytes_is_not_shown(
     autojump_clock.jump(5)
     await store.append("file", [b"67"])
     node = await tree.lookup(tree.root, "file")
-    await tree.describe(node)
+    await tree.fetch_attributes(node)
     assert stat_of(node, DEFAULTS) == Stat(False, 0o600, 10, 20, 7, STORED_AT + 5_000_000_000)
 
 
@@ -179,11 +179,11 @@ async def test_what_is_not_sent_yet_is_shown_over_what_is_stored(
     await put(store, "file", b"12345", KNOWN)
     node = await tree.lookup(tree.root, "file")
     assert isinstance(node, File)
-    await tree.describe(node)
-    node.pending = FileMetadata(mode=0o400)
+    await tree.fetch_attributes(node)
+    node.set_pending(FileMetadata(mode=0o400))
     assert stat_of(node, DEFAULTS) == Stat(False, 0o400, 10, 20, 5, 30)
-    node.local = Written(size=9, metadata=FileMetadata(uid=99, mtime_ns=77))
+    node.attach(Written(size=9, metadata=FileMetadata(uid=99, mtime_ns=77)))
     store.asked()
-    await tree.describe(node)
+    await tree.fetch_attributes(node)
     assert store.asked() == []
     assert stat_of(node, DEFAULTS) == Stat(False, 0o600, 99, 20, 9, 77)

@@ -4,37 +4,12 @@
 
 import gc
 import tracemalloc
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from kontenumfs.tree.node import Directory, File
 from kontenumfs.tree.tree import Tree
-from tests.tree.conftest import LIST, StagedStore, Written
+from tests.tree.conftest import LIST, AttentiveKernel, StagedStore, Written, numbered
 
 LIMIT = 100
-
-
-@dataclass
-class AttentiveKernel:
-    """Lets go of what it is told to, when the test says so."""
-
-    dropped: list[tuple[int, str]] = field(default_factory=list)
-    changed: list[int] = field(default_factory=list)
-
-    def attributes_changed(self, inode: int) -> None:
-        """See Kernel."""
-        self.changed.append(inode)
-
-    def entry_changed(self, parent: int, name: str) -> None:
-        """See Kernel."""
-        self.dropped.append((parent, name))
-
-    async def entries_changed(self, entries: Iterable[tuple[int, str]]) -> None:
-        """See Kernel."""
-        self.dropped += entries
-
-    async def end(self) -> None:
-        """See Kernel."""
 
 
 async def listed(tree: Tree, name: str) -> list[str]:
@@ -51,7 +26,7 @@ async def test_directories_that_were_not_used_for_longest_are_forgotten(store: S
     for number in range(20):
         assert len(await listed(tree, f"d{number}")) == 30
         await listed(tree, "d0")
-        assert tree.room.entries <= LIMIT + 30
+        assert tree.statistics.entries <= LIMIT + 30
     store.asked()
     await listed(tree, "d0")
     await listed(tree, "d19")
@@ -65,7 +40,7 @@ async def test_a_directory_larger_than_the_limit_is_listed_whole(store: StagedSt
     tree = Tree(store, entries=LIMIT)
     assert len(await listed(tree, "big")) == 2500
     assert await listed(tree, "small") == ["f"]
-    assert tree.room.entries <= LIMIT
+    assert tree.statistics.entries <= LIMIT
 
 
 async def test_what_is_open_or_waits_stays(store: StagedStore) -> None:
@@ -75,7 +50,7 @@ async def test_what_is_open_or_waits_stays(store: StagedStore) -> None:
     parent = await tree.lookup(tree.root, "d0")
     assert isinstance(parent, Directory)
     busy = tree.add_file(parent, "open")
-    busy.local = Written()
+    busy.attach(Written())
     for number in range(1, 10):
         await listed(tree, f"d{number}")
     assert parent.children == {"open": busy}
@@ -87,20 +62,21 @@ async def test_the_kernel_is_asked_to_let_go(store: StagedStore) -> None:
     await store.fill(*(f"d{n}/f{m:02}" for n in range(10) for m in range(30)))
     kernel = AttentiveKernel()
     tree = Tree(store, entries=LIMIT, kernel=kernel)
+    inodes = numbered(tree)
     for number in range(10):
         directory = await tree.lookup(tree.root, f"d{number}")
         assert isinstance(directory, Directory)
-        tree.inodes.remember(directory)
+        inodes.remember(directory)
         for node in await tree.children(directory):
-            tree.inodes.remember(node)
+            inodes.remember(node)
         for parent, name in kernel.dropped:
-            known = tree.inodes.directory(parent).children.get(name)
+            known = inodes.directory(parent).children.get(name)
             assert known is None or isinstance(known, File)
             if known is not None:
-                tree.forget(known.inode, known.lookups)
+                inodes.forget(known.inode, known.lookups)
         kernel.dropped.clear()
-        assert len(tree.inodes) <= LIMIT + 60
-    assert tree.room.entries <= LIMIT + 30
+        assert len(inodes) <= LIMIT + 60
+    assert tree.statistics.entries <= LIMIT + 30
 
 
 async def test_a_listing_under_way_is_not_whole_when_its_names_were_forgotten(
@@ -111,7 +87,8 @@ async def test_a_listing_under_way_is_not_whole_when_its_names_were_forgotten(
     tree = Tree(store, entries=LIMIT)
     big = await tree.lookup(tree.root, "big")
     assert isinstance(big, Directory)
-    listing = tree.listing(big)
+    listing = await tree.open_listing(big)
+    assert listing is not None
     assert await listing.read_beyond(0)
     for number in range(9):
         await listed(tree, f"e{number}")
@@ -125,13 +102,14 @@ async def test_an_entry_is_small(store: StagedStore) -> None:
     """Under 400 bytes, as listings tell it and the kernel knows it."""
     await store.fill(*(f"dir/some-file-{n:06}.txt" for n in range(20_000)))
     tree = Tree(store)
+    inodes = numbered(tree)
     directory = await tree.lookup(tree.root, "dir")
     assert isinstance(directory, Directory)
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     for node in await tree.children(directory):
-        tree.inodes.remember(node)
-    tree.forget_listings()
+        inodes.remember(node)
+    await tree.refresh(tree.root)
     gc.collect()
     each = (tracemalloc.get_traced_memory()[0] - before) / 20_000
     tracemalloc.stop()
