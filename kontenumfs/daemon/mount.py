@@ -146,13 +146,20 @@ class Mount:
             ) from None
 
     async def _serve(self, supervisor: Supervisor) -> None:
-        parts = assemble(
-            supervisor,
-            self._store,
-            self._live,
-            prefix=self._source.prefix,
-            staging=self._staging,
-        )
+        """Serve the mount, put together for as long as it lasts."""
+        try:
+            async with assemble(
+                supervisor,
+                self._store,
+                self._live,
+                prefix=self._source.prefix,
+                staging=self._staging,
+            ) as parts:
+                await self._serve_parts(supervisor, parts)
+        finally:
+            self._staging.close()
+
+    async def _serve_parts(self, supervisor: Supervisor, parts: Parts) -> None:
         report = Report(
             self._source, self._mountpoint, self._live, parts, self._metrics, self._errors
         )
@@ -165,7 +172,7 @@ class Mount:
             patience=ROUNDS * self._options.deadline + SELF_CHECK_SECONDS,
             errors=self._errors,
         )
-        draining = Draining(parts.files, service, self._options.deadline, self.lost)
+        draining = Draining(parts.filesystem.files, service, self._options.deadline, self.lost)
         ending = Ending(report.pending)
         listing = Listing(self._store, self._source.prefix)
         told = {"end": ending.follow, "ls": listing.command, "status": report.command}
@@ -190,8 +197,6 @@ class Mount:
         finally:
             self._unmounted.set()
             await self._close(parts.tree.kernel)
-            parts.journal.close()
-            self._staging.close()
 
     def _install(self, parts: Parts, spawner: Spawner) -> int:
         """Take what pyfuse3 does not do, or not well; returns how many requests it may have."""
@@ -211,7 +216,7 @@ class Mount:
         """Begin what the mount does beside answering the kernel."""
         obey = partial(self._obey_signals, parts, service, report, draining)
         supervisor.keep(obey, "signals")
-        supervisor.keep(partial(self._clear_up, parts.journal), "what was left behind")
+        supervisor.keep(partial(self._clear_up, parts.filesystem.journal), "what was left behind")
         supervisor.keep(self._live.watch_keys, "key files")
         supervisor.keep(service.run, "service manager")
         supervisor.keep(partial(self._follow, draining, service, report), "whereabouts")

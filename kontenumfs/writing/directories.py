@@ -23,21 +23,21 @@ from kontenumfs.protocol.errors import (
     UnexpectedAnswer,
     WriteError,
 )
-from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.protocol.names import MAX_KEY_BYTES
 from kontenumfs.store import operation
-from kontenumfs.store.api import Attributes, ObjectInfo, Store
+from kontenumfs.store.api import Attributes, ObjectInfo
 from kontenumfs.store.beliefs import ABSENT, REFUSED, UNKNOWN, Belief, believed
 from kontenumfs.store.operation import cleaning_up
 from kontenumfs.store.tasks import open_flat_nursery
 from kontenumfs.tree.attributes import metadata_of, stored_metadata
 from kontenumfs.tree.node import Directory, File, Node
 from kontenumfs.tree.sightings import LEGACY_MARKER
-from kontenumfs.tree.tree import Tree
-from kontenumfs.writing.copying import Copier, Moved
+from kontenumfs.writing.copying import Moved
 from kontenumfs.writing.deferred import DeferredMetadata
+from kontenumfs.writing.environment import Environment
 from kontenumfs.writing.files import OpenFiles
-from kontenumfs.writing.identity import Composer, marker_attributes
+from kontenumfs.writing.identity import marker_attributes
+from kontenumfs.writing.metadata import Token
 from kontenumfs.writing.upload import CLEAN_UP_SECONDS
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Progress:
     copied: int = 0
     moved: dict[str, Moved] = field(default_factory=dict)
     """What has a copy, by its old key."""
-    pending: dict[File, FileMetadata | None] = field(default_factory=dict)
+    pending: dict[File, Token] = field(default_factory=dict)
     """What waited to be sent with a file when it was copied."""
 
     def new_key(self, key: str) -> str:
@@ -73,20 +73,14 @@ class DirectoryRename:
     """
 
     def __init__(
-        self,
-        store: Store,
-        tree: Tree,
-        files: OpenFiles,
-        deferred: DeferredMetadata,
-        composer: Composer,
-        copier: Copier,
+        self, environment: Environment, files: OpenFiles, deferred: DeferredMetadata
     ) -> None:
-        self._store = store
-        self._tree = tree
+        self._store = environment.store
+        self._tree = environment.tree
+        self._composer = environment.composer
+        self._copier = environment.copier
         self._files = files
         self._deferred = deferred
-        self._composer = composer
-        self._copier = copier
         self.running: list[Progress] = []
 
     async def rename(
@@ -112,8 +106,8 @@ class DirectoryRename:
         self.running.append(progress)
         try:
             async with AsyncExitStack() as stack:
-                for _, writer in self._files.below(node):
-                    await stack.enter_async_context(writer.settled(empty=False))
+                for writer in self._files.table.below(node):
+                    await stack.enter_async_context(writer.quiesced(empty=False))
                 objects = [info async for info in self._all(old)]
                 _require_names(objects, progress)
                 there = await self._require_free(objects, progress, belief)
@@ -238,7 +232,7 @@ class DirectoryRename:
             return None
         if (known.size, known.etag) != (info.size, info.etag):
             return None
-        progress.pending[node] = node.pending
+        progress.pending[node] = Token.of(node)
         return self._composer.copied(node, known, progress.new_key(info.key))
 
     async def _replace_legacy_marker(self, node: Directory, progress: Progress) -> None:
@@ -314,10 +308,9 @@ class DirectoryRename:
             if info is None or moved is None:
                 continue
             made = moved.made
-            self._files.renamed(file, moved.source, made)
+            self._files.table.renamed(file, moved.source, made)
             if file in progress.pending and file.local is None:
-                if progress.pending[file] is file.pending:
-                    self._deferred.carried(file)
+                self._deferred.carried(file, progress.pending[file])
             elif made.attributes is None and (info.size, info.etag) == (
                 moved.source.size,
                 moved.source.etag,

@@ -4,7 +4,9 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
+from weakref import WeakKeyDictionary
 
 COALESCE = 64 * 1024
 """Writes below this many bytes are joined, so that a million short lines stay cheap."""
@@ -12,6 +14,16 @@ OVERHEAD = 256
 """Bytes of memory that an extent takes beside its data, about."""
 
 Piece = bytes | bytearray | memoryview
+
+
+class Borrower(Protocol):
+    """A file that has ranges of an object other than its own."""
+
+    def borrows(self, source: "RemoteObject") -> bool:
+        """Tell whether some bytes are those of `source`, which is not the file's own object."""
+
+    async def keep(self, source: "RemoteObject") -> None:
+        """Copy what is borrowed of `source`, which is about to change; may give up."""
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
@@ -32,6 +44,20 @@ class RemoteObject:
     size: int
     etag: str
     lost: bool = False
+    _borrowers: "WeakKeyDictionary[Borrower, None] | None" = field(default=None, repr=False)
+
+    def lend(self, borrower: Borrower) -> None:
+        """Remember that `borrower` is given ranges of this object."""
+        if self._borrowers is None:  # of a million objects few are lent
+            self._borrowers = WeakKeyDictionary()
+        self._borrowers[borrower] = None
+
+    async def recall(self) -> None:
+        """Have every borrower keep what it has of this object, which is about to change."""
+        for borrower in list(self._borrowers or ()):
+            if borrower.borrows(self):
+                await borrower.keep(self)
+                self.lost |= borrower.borrows(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +258,11 @@ class Rope:
         self._count(self._extents[first:], -1)
         del self._extents[first:], self._starts[first:]
         self.size = size
+
+    def lengthen(self, size: int) -> None:
+        """Add zeros up to `size` bytes, where the rope is shorter."""
+        if size > self.size:
+            self._push(Zeros(size - self.size))
 
     def _find(self, offset: int) -> int:
         """The index of the extent that `offset` lies in."""

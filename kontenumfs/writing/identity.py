@@ -2,9 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an object is stored with: its name's Content-Type, its file's metadata, its own headers."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 
 from kontenumfs.protocol.content_type import guess_content_type
 from kontenumfs.protocol.dialect import SYSTEM_HEADERS
@@ -13,7 +11,6 @@ from kontenumfs.protocol.metadata import NANOSECONDS, OWN_NAMES, FileMetadata, e
 from kontenumfs.store.api import Attributes, ObjectInfo
 from kontenumfs.tree.attributes import metadata_of
 from kontenumfs.tree.node import File
-from kontenumfs.tree.tree import Tree
 
 DIRECTORY_TYPE = "application/x-directory"
 """The Content-Type of a marker object, as s3fs and the AWS console write it."""
@@ -113,45 +110,3 @@ def marker_attributes(metadata: FileMetadata) -> Attributes:
     return Attributes(
         metadata=encode(metadata, size=0, directory=True), headers={"content-type": DIRECTORY_TYPE}
     )
-
-
-class NodeIdentity:
-    """A node's key and attributes, asked anew for each request, for names can change."""
-
-    def __init__(self, tree: Tree, composer: Composer, node: File) -> None:
-        self._tree = tree
-        self._composer = composer
-        self._node = node
-        self._becoming: str | None = None
-
-    @contextmanager
-    def becoming(self, key: str) -> Iterator[None]:
-        """Within the block, what is stored is stored under the key that a rename will give."""
-        self._becoming = key
-        try:
-            yield
-        finally:
-            self._becoming = None
-
-    def key(self) -> str:
-        """The object key."""
-        return self._becoming or self._tree.key(self._node)
-
-    def attributes(self, metadata: FileMetadata, size: int) -> Attributes:
-        """What an object of `size` bytes is stored with: compose it once, send it, record it."""
-        node = self._node
-        known = node.info.attributes if node.info else None
-        return self._composer.written(self.key(), known, metadata.over(metadata_of(node)), size)
-
-    def stored(self, info: ObjectInfo) -> None:
-        """The store has taken the content as `info` says.
-
-        Its attributes are those that the request has carried, not what would be sent now; None
-        after an append, which carries none and leaves the object's as they were.
-        """
-        node = self._node
-        if node.removed:
-            return
-        if info.attributes is None and node.info is not None:
-            info = replace(info, attributes=node.info.attributes)
-        self._tree.stored(node, info)

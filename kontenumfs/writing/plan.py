@@ -8,10 +8,17 @@ from enum import Enum
 from itertools import islice, pairwise
 from math import inf
 
-from kontenumfs.protocol.dialect import MIB, Limits
+from kontenumfs.protocol.dialect import Limits
 from kontenumfs.protocol.errors import Unsupported
 from kontenumfs.store.proof import Capabilities
-from kontenumfs.writing.extents import Literal, Piece, Range, RemoteObject, Rope, Zeros
+from kontenumfs.writing.extents import Literal, Range, RemoteObject, Rope, Zeros
+from kontenumfs.writing.segments import (
+    LONGEST_INLINE,
+    SHORT_HOLE,
+    segments,
+    short_hole,
+    zero_pieces,
+)
 from kontenumfs.writing.steps import (
     ZERO_BLOCK,
     Append,
@@ -25,29 +32,6 @@ from kontenumfs.writing.steps import (
     Step,
 )
 
-__all__ = [
-    "ZERO_BLOCK",
-    "Append",
-    "Bytes",
-    "Compose",
-    "Copy",
-    "Multipart",
-    "Plan",
-    "Put",
-    "Segment",
-    "Step",
-    "compile_rope",
-    "segments",
-    "shape",
-    "short_hole",
-]
-
-LONGEST_INLINE = 64 * MIB
-"""More zeros than these are composed wherever the store can do that."""
-SHORT_HOLE = 64 * 1024
-"""Holes up to this are always sent; in a file of little else than holes, longer ones are not."""
-DENSE = 4
-"""A file with at most so many times more holes than bytes has short ones sent up to ZERO_BLOCK."""
 FEW_HOLES = 32
 """Of so many holes the odd ends are sent as they are; else they are composed of small blocks."""
 KIB = 1024
@@ -78,7 +62,7 @@ def compile_rope(
     appended: bool = False,
     exclusive: bool = False,
 ) -> Plan:
-    """The cheapest plan after which `target` holds `rope`.
+    """Return the cheapest plan after which `target` holds `rope`.
 
     What replaces an object is published by a request that can say which object it replaces: a put
     or the end of a multipart upload. Copies and composes cannot (S3: 501), so they make helpers
@@ -96,6 +80,9 @@ def compile_rope(
         return Plan()
     if not rope.size:
         return Plan(((Put(target, Bytes((), 0)),),))
+    if not appended and rope.literal == rope.size <= limits.max_put:
+        pieces = tuple(extent.data for extent in rope if isinstance(extent, Literal))
+        return Plan(((Put(target, Bytes(pieces, rope.size)),),))
     inlines = _inlines(rope, capabilities)
     append = _append(rope, current, capabilities, longest=inlines[0])
     if appended and append is not None:
@@ -126,50 +113,6 @@ def compile_rope(
     if best.cost[2] > MAX_REQUESTS:
         raise Unsupported(f"the file is in too many fragments: {best.cost[2]} requests")
     return best
-
-
-def segments(rope: Rope, longest: float | None = None) -> Iterator[Segment]:
-    """The rope with neighbouring bytes as one.
-
-    Holes of at most `longest` bytes are bytes; by default, those that it takes no time to send.
-    """
-    longest = short_hole(rope) if longest is None else longest
-    pieces: list[Piece] = []
-    length = 0
-    for extent in rope:
-        if isinstance(extent, Literal):
-            pieces.append(extent.data)
-            length += extent.length
-        elif isinstance(extent, Zeros) and extent.length <= longest:
-            pieces.extend(_zero_pieces(extent.length))
-            length += extent.length
-        else:
-            if length:
-                yield Bytes(tuple(pieces), length)
-            pieces, length = [], 0
-            yield extent
-    if length:
-        yield Bytes(tuple(pieces), length)
-
-
-def _zero_pieces(length: int) -> list[Piece]:
-    blocks, rest = divmod(length, len(ZERO_BLOCK))
-    return [*[ZERO_BLOCK] * blocks, *([memoryview(ZERO_BLOCK)[:rest]] if rest else [])]
-
-
-def shape(rope: Rope) -> list[Segment]:
-    """The first three segments: enough to tell an append, a put or a copy from all else."""
-    return list(islice(segments(rope), 3))
-
-
-def short_hole(rope: Rope) -> int:
-    """Bytes of a hole that is sent without a thought.
-
-    A few bytes far apart must not cost what lies between them: 1,024 of them, one a MiB, are a GiB.
-    """
-    if rope.holes <= max(LONGEST_INLINE, DENSE * rope.literal):
-        return len(ZERO_BLOCK)
-    return SHORT_HOLE
 
 
 def _inlines(rope: Rope, capabilities: Capabilities) -> Sequence[float]:
@@ -369,7 +312,7 @@ class _Builder:
             made = self.ends[length] = RemoteObject("", length, "")
             unit = next((u for u in (SHORT_HOLE // 2, KIB) if length > u), length)
             if self.few_holes or unit == length:
-                self._add(Put(made, Bytes(tuple(_zero_pieces(length)), length)))
+                self._add(Put(made, Bytes(tuple(zero_pieces(length)), length)))
             else:
                 count, rest = divmod(length, unit)
                 parts = [self._end_of_hole(unit)] * count

@@ -74,10 +74,28 @@ async def test_a_sparse_file_takes_the_memory_of_its_bytes(autojump_clock: MockC
     assert all(data[at : at + 4097] == (b"x" * 4096 + b"\0")[: len(data) - at] for at in offsets)
 
 
-async def test_a_cancelled_writer_takes_nothing(autojump_clock: MockClock) -> None:
+class Busy:
+    """A file whose bytes are on their way."""
+
+    can_send_early = False
+
+    async def send_early(self) -> None:
+        """Is never asked to."""
+        raise AssertionError
+
+
+@pytest.fixture
+async def budget(nursery: trio.Nursery) -> MemoryBudget:
+    """Ten bytes, of which some will come free."""
+    made = MemoryBudget(10, nursery)
+    made.note(Busy(), 0, moving=True)
+    return made
+
+
+async def test_a_cancelled_writer_takes_nothing(
+    budget: MemoryBudget, autojump_clock: MockClock
+) -> None:
     """What waited for memory and gave up does not keep it."""
-    budget = MemoryBudget(10)
-    budget.reclaim = lambda: True
     await budget.reserve(10)
     with trio.move_on_after(1):
         await budget.reserve(5)
@@ -87,10 +105,8 @@ async def test_a_cancelled_writer_takes_nothing(autojump_clock: MockClock) -> No
     assert budget.used == 10
 
 
-async def test_first_come_first_served(autojump_clock: MockClock) -> None:
+async def test_first_come_first_served(budget: MemoryBudget, autojump_clock: MockClock) -> None:
     """A large request is not overtaken by small ones."""
-    budget = MemoryBudget(10)
-    budget.reclaim = lambda: True
     await budget.reserve(8)
     order: list[int] = []
 
