@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import trio
-from cachetools import LRUCache
 
 from kontenumfs.protocol.errors import (
     AnswerLost,
@@ -31,16 +30,13 @@ from kontenumfs.store.api import Attributes, Body, Store
 from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version, found_instead
 from kontenumfs.store.operation import joined
 from kontenumfs.store.proof import Ask, Capabilities, Item, Proof, Verb
+from kontenumfs.writing.contention import Contention
 from kontenumfs.writing.digest import Search, is_out_of_range, places
 from kontenumfs.writing.journal import Journal
 from kontenumfs.writing.patience import LONGEST_WAIT, PATIENCE, Uniform, wait_before
 
 log = logging.getLogger(__name__)
 
-CONTESTED_KEYS = 1024
-"""Objects of which it is remembered that other hosts append to them too."""
-CONTESTED_SECONDS = 60.0
-"""How long that is believed after a race was lost."""
 FREE_AFTER = 3
 """Lost races after which the store puts the bytes wherever the end is: its append is atomic."""
 LARGE = 256 * 1024
@@ -98,7 +94,7 @@ class Appender:
         self.search = Search(store, new_key)
         self.patience = patience
         self.uniform = uniform
-        self._contested: LRUCache[str, float] = LRUCache(CONTESTED_KEYS)
+        self.contention = Contention()
 
     async def append(self, target: Target, body: Body) -> Version:
         """Add `body` to the end of `target`, exactly once; returns what the object is then.
@@ -131,15 +127,6 @@ class Appender:
             )
         if not can_append:
             raise DeadlineExceeded(f"{key!r}: the store has not shown yet that it can append")
-
-    def is_contested(self, key: str) -> bool:
-        """Whether another host was seen appending to `key` lately."""
-        seen = self._contested.get(key)
-        return seen is not None and trio.current_time() - seen < CONTESTED_SECONDS
-
-    def contest(self, key: str) -> None:
-        """Another host appends to `key` too."""
-        self._contested[key] = trio.current_time()
 
 
 def _needed(target: Target) -> tuple[Item, ...]:
@@ -202,7 +189,7 @@ class _Attempt:
 
     @property
     def _is_contested(self) -> bool:
-        return self._target.shared and self._appender.is_contested(self._key)
+        return self._target.shared and self._appender.contention.is_known(self._key)
 
     @property
     def _is_bound(self) -> bool:
@@ -261,7 +248,7 @@ class _Attempt:
         if state.size != expected and isinstance(self._base, Version):
             if not self._target.shared:
                 raise self._changed(state)
-            self._appender.contest(self._key)
+            self._appender.contention.note(self._key)
         return state
 
     async def _look(self) -> Belief:
@@ -292,7 +279,7 @@ class _Attempt:
         if not self._target.shared:
             raise self._changed(state) from error
         self._races += 1
-        self._appender.contest(self._key)
+        self._appender.contention.note(self._key)
         self._base = state
         if self._is_bound or self._base is ABSENT:
             await self._wait(error, longest=0.2)
@@ -370,7 +357,7 @@ class _Attempt:
             return state
         if not self._target.shared:
             raise self._changed(state, lost.error) from lost.error
-        self._appender.contest(self._key)
+        self._appender.contention.note(self._key)
         if stored is None:
             raise OutcomeUnknown(
                 f"{self._key!r}: {lost.error}; others append to it too: look whether the last "
@@ -387,7 +374,7 @@ class _Attempt:
         if not isinstance(state, Version) or state.size < start + self._length:
             return None  # deleted, replaced or renamed since, with our bytes or without
         if not (await self._appender.capabilities("digest")).digest:
-            alone = state.size == start + self._length and not self._appender.is_contested(
+            alone = state.size == start + self._length and not self._appender.contention.is_known(
                 self._key
             )
             return True if alone else None

@@ -15,9 +15,9 @@ from kontenumfs.store.beliefs import ABSENT, Belief, Version, believed
 from kontenumfs.store.proof import JOINING
 from kontenumfs.writing.appending import Target
 from kontenumfs.writing.environment import Environment
-from kontenumfs.writing.execute import Publication
 from kontenumfs.writing.extents import Range, RemoteObject, Rope, whole
 from kontenumfs.writing.metadata import Carried, Draft
+from kontenumfs.writing.plan_run import Publication
 from kontenumfs.writing.planning import plan_publication, planned, versions_of
 from kontenumfs.writing.policy import FilePolicy, Publish
 from kontenumfs.writing.segments import head, tail_behind
@@ -64,7 +64,7 @@ class Content:
         self.expected: Belief = ABSENT if current is None else believed(current.etag, current.size)
         """What the key has: each request that publishes says so, and changes it."""
         self._exclusive = exclusive
-        self._gathering = Gathering(
+        self.gathering = Gathering(
             environment.runner, environment.limits, chunk_size=environment.chunk_size
         )
 
@@ -79,7 +79,7 @@ class Content:
     @property
     def unchanged(self) -> bool:
         """Whether there is nothing to publish: the object is the rope, and no upload is open."""
-        return self._gathering.upload is None and self.stored
+        return self.gathering.upload is None and self.stored
 
     @property
     def replaces(self) -> bool:
@@ -108,7 +108,7 @@ class Content:
         """Return the bytes that an append (or the first put) may publish now, if any."""
         publish = self.policy.publish
         if (
-            self._gathering.upload is not None
+            self.gathering.upload is not None
             or publish is Publish.ATOMIC
             or len(self.rope) > MANY_EXTENTS
         ):
@@ -142,8 +142,8 @@ class Content:
 
     def _is_sequential(self) -> bool:
         """Tell whether the file is one upload, from its first byte to its last."""
-        if self._gathering.upload is not None:
-            return tail_behind(self.rope, self._gathering.upload.object) is not None
+        if self.gathering.upload is not None:
+            return tail_behind(self.rope, self.gathering.upload.object) is not None
         match head(self.rope):
             case [Bytes()]:
                 return True
@@ -156,7 +156,7 @@ class Content:
         """
         if route is Route.APPEND:
             return Batch([await self._take_tail(draft)])
-        return await self._gathering.take(self.rope, route, draft)
+        return await self.gathering.take(self.rope, route, draft)
 
     async def _take_tail(self, draft: Draft) -> Transfer:
         tail = self.appendable_tail()
@@ -194,8 +194,8 @@ class Content:
         """Store the first bytes of an object that only this mount writes."""
         carried = draft.carry(body.length)
         plan = Plan(((Put(current, body),),))
-        await self._env.runner.run(plan, Publication(carried.attributes, self.expected))
-        self.expected = believed(current.etag, body.length)
+        made = await self._env.runner.run(plan, Publication(carried.attributes, self.expected))
+        self.expected, current.etag = believed(made.etag, made.size), made.etag
         return carried
 
     async def _append(
@@ -208,13 +208,9 @@ class Content:
         self.expected, current.etag = version, version.etag
         return version, carried if is_new and version.size == body.length else None
 
-    def must_end_upload(self, key: str) -> bool:
-        """Tell whether an upload must be ended before more is sent; see Gathering."""
-        return self._gathering.must_end(key)
-
     async def end_upload(self) -> Carried | None:
         """Make an object of the upload, whose parts are all sent; returns what it has carried."""
-        upload = await self._gathering.end(self.expected)
+        upload = await self.gathering.end(self.expected)
         if upload.direct is not None:
             self.current = upload.object
             self.expected = believed(upload.object.etag, upload.object.size)
@@ -240,7 +236,8 @@ class Content:
             raise WriterConflict(f"{key!r} was changed by another host: {error}") from error
         if self.current is not None:
             self.rope = whole(self.current)
-        await self._gathering.drop_helpers()
+        if self.gathering.helpers:
+            await self.gathering.drop_helpers()
         return carried
 
     async def _publish(self, draft: Draft) -> Carried | None:
@@ -257,6 +254,10 @@ class Content:
                 version, carried = await self._append(target, step.body, draft)
                 self.current, target.size = target, version.size
                 return carried
+            case [[Put() as step]]:
+                carried = await self._put(target, step.body, draft)
+                self.current = target
+                return carried
         return await self._replace(plan, target, draft)
 
     async def _plan(self, target: RemoteObject) -> Plan:
@@ -268,7 +269,7 @@ class Content:
             self._env.limits,
             appended=self.shared,
             # What was gathered unseen is bytes of our own: a new name gets them with a condition.
-            exclusive=bool(self._gathering.helpers),
+            exclusive=bool(self.gathering.helpers),
         )
 
     async def _replace(self, plan: Plan, target: RemoteObject, draft: Draft) -> Carried:
@@ -277,21 +278,23 @@ class Content:
         for attempts_left in reversed(range(GROWN_TIMES)):
             sources = versions_of(self.rope, draft.key)
             try:
-                await self._env.runner.run(plan, Publication(carried.attributes, self.expected))
+                publication = Publication(carried.attributes, self.expected)
+                made = await self._env.runner.run(plan, publication)
                 break
             except (PreconditionFailed, WriterConflict):
                 if not attempts_left or sources == versions_of(self.rope, draft.key):
                     raise
                 plan = await self._plan(target)  # what is copied is a log that has grown here
         versions_of(self.rope, draft.key)
+        target.etag, target.size = made.etag, made.size
         self.current = target
-        self.expected = believed(target.etag, target.size)
+        self.expected = believed(made.etag, made.size)
         return carried
 
     async def _finish_upload(self, draft: Draft) -> Carried | None:
-        if self._gathering.upload is None:
+        if self.gathering.upload is None:
             return None
-        self.rope = await self._gathering.send_rest(self.rope, draft.key)
+        self.rope = await self.gathering.send_rest(self.rope, draft.key)
         return await self.end_upload()
 
     def rebase(self, info: ObjectInfo) -> None:
@@ -312,12 +315,14 @@ class Content:
         helper = RemoteObject(self._env.runner.new_key(), self.rope.size, "")
         capabilities = await self._env.capabilities(*JOINING)
         plan = await planned(self.rope, helper, None, capabilities, self._env.limits)
-        await self._env.runner.run(plan, Publication(Attributes()))
-        self._gathering.helpers.append(helper)
+        made = await self._env.runner.run(plan, Publication(Attributes()))
+        helper.etag = made.etag
+        self.gathering.helpers.append(helper)
         self.rope = whole(helper)
         return carried
 
     async def discard(self) -> None:
         """Forget all bytes that were not published, and drop what was gathered of them."""
-        self.rope = Rope()
-        await self._gathering.discard()
+        self.rope, gathering = Rope(), self.gathering
+        if gathering.upload is not None or gathering.helpers:
+            await gathering.discard()

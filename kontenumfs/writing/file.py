@@ -8,7 +8,7 @@ from functools import partial
 
 import trio
 
-from kontenumfs.protocol.errors import KontenumError, NotClosed
+from kontenumfs.protocol.errors import FileTooLarge, KontenumError, NotClosed, reported
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.beliefs import UNKNOWN, Belief
 from kontenumfs.store.operation import joined, operation
@@ -28,8 +28,8 @@ KEEP_SECONDS = 30.0
 class WritableFile:
     """One object being written, whoever has it open.
 
-    Calls may come at the same time; they take effect one after another. When `flush` or `sync`
-    returns, every byte written before is in the store. The first failed upload ends the file: the
+    Calls may come at the same time; they take effect one after another. When `sync` returns,
+    every byte written before is in the store. The first failed upload ends the file: the
     bytes that were not stored are gone, whoever wrote some of them has the error in his `Unsaved`,
     and who opens the name next gets another file (`on_failure`).
 
@@ -59,6 +59,7 @@ class WritableFile:
         self._env = environment
         self._lock = trio.Lock()
         self._share = Share(environment.memory, self)
+        self._most = environment.limits.max_object
         self.node = node
         self.handles = 0
         self.content = Content(
@@ -115,8 +116,7 @@ class WritableFile:
         earlier upload failed with, and FileTooLarge past what an object can hold.
         """
         content, back = self.content, self.write_back
-        self._progress.check()
-        back.require_room((content.rope.size if append else offset) + len(data))
+        _require_room(self, (content.rope.size if append else offset) + len(data), self._most)
         await self._share.reserve(len(data))
         try:
             async with self._changing():
@@ -137,7 +137,7 @@ class WritableFile:
 
     async def truncate(self, size: int, *, by: Unsaved | None = None) -> None:
         """Make the file `size` bytes long; what is added reads as zeros."""
-        self.write_back.require_room(size)
+        _require_room(self, size, self._most)
         async with self._changing():
             rope = self.content.rope
             if size == rope.size:
@@ -153,7 +153,7 @@ class WritableFile:
 
     async def splice(self, offset: int, extent: Extent, *, by: Unsaved | None = None) -> None:
         """Put bytes that the store has at `offset`, without sending them."""
-        self.write_back.require_room(offset + extent.length)
+        _require_room(self, offset + extent.length, self._most)
         async with self._changing():
             if self._progress.state is State.ORPHANED:
                 self.content.rope.lengthen(offset + extent.length)
@@ -164,8 +164,24 @@ class WritableFile:
     @asynccontextmanager
     async def _changing(self) -> AsyncIterator[None]:
         """Let one change in at a time; the file ends where it fails."""
-        async with self._lock, self.write_back.failing():
+        async with self._lock, self._failing():
             yield
+
+    @asynccontextmanager
+    async def _failing(self) -> AsyncIterator[None]:
+        """End the file where the block fails; raises at once what it has failed with before."""
+        if self._progress.error is not None:
+            self._progress.check()
+        try:
+            yield
+        except Exception as error:
+            failure = reported(error, f"key={self.node.key!r}")
+            await self.write_back.fail(failure)
+            if failure is error:
+                raise
+            raise failure from error
+        finally:
+            self.write_back.account()
 
     def _changed(self, by: Unsaved | None) -> None:
         interval = self.content.policy.append_interval
@@ -198,16 +214,6 @@ class WritableFile:
 
     # Publishing
 
-    async def flush(self) -> None:
-        """Return when every byte written so far is in the store under the file's name.
-
-        Programs flush before their first write, so a file to which nothing was written is left
-        alone; a file with a temporary name that fits one chunk waits for its final name.
-        """
-        self._progress.check()
-        if not self.write_back.waits_for_rename:
-            await self.sync(empty=False)
-
     async def sync(self, *, empty: bool = True) -> None:
         """Return when the store has the file as it is, an empty one included."""
         with joined():
@@ -227,7 +233,7 @@ class WritableFile:
             self._progress.check()
             await self.write_back.idle()
             content = self.content
-            if content.current is not None or not self._progress.is_to_publish(empty=True):
+            if content.current is not None or not _is_to_publish(self.state, empty=True):
                 return
             before = content.expected, content.shared
             # What has that name now is replaced, not appended to.
@@ -248,14 +254,14 @@ class WritableFile:
         Args:
             empty: whether also a file to which nothing was written.
         """
-        if self._progress.is_to_publish(empty=empty):
+        if _is_to_publish(self.state, empty=empty) and self.content.current is not None:
             replaced = await self.content.replaced_object()
             if replaced is not None:
                 await replaced.recall()
         async with self._lock:
-            async with self.write_back.failing():
+            async with self._failing():
                 await self.write_back.idle()
-                if self._progress.is_to_publish(empty=empty):
+                if _is_to_publish(self.state, empty=empty):
                     await self.write_back.publish()
             yield  # what fails in there is not this file's failure
 
@@ -327,3 +333,15 @@ class WritableFile:
         async with self._lock:
             await self.write_back.idle(check=False)
             await self.write_back.discard(State.CLOSED)
+
+
+def _is_to_publish(state: State, *, empty: bool) -> bool:
+    # Who drains a mount may come to a file that was closed, and is empty, since.
+    if state in (State.STORED, State.ORPHANED, State.CLOSED):
+        return False
+    return empty or state is not State.FRESH
+
+
+def _require_room(file: WritableFile, size: int, most: int) -> None:
+    if size > most:
+        raise FileTooLarge(f"{file.node.key!r}: no object can have {size} bytes")

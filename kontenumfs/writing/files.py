@@ -11,12 +11,7 @@ from functools import partial
 import trio
 from cachetools import LRUCache
 
-from kontenumfs.protocol.errors import (
-    FileMissing,
-    KontenumError,
-    ReadDenied,
-    StaleInode,
-)
+from kontenumfs.protocol.errors import FileMissing, KontenumError, ReadDenied, StaleInode
 from kontenumfs.protocol.incidents import Incident, report
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.tree.node import Directory, File
@@ -25,7 +20,7 @@ from kontenumfs.writing.deferred import DeferredMetadata
 from kontenumfs.writing.environment import Environment
 from kontenumfs.writing.file import WritableFile
 from kontenumfs.writing.handle import Handle
-from kontenumfs.writing.metadata import OpenMetadata, Token
+from kontenumfs.writing.metadata import OpenMetadata
 from kontenumfs.writing.namespace_locks import NamespaceLocks
 from kontenumfs.writing.policy import is_temporary
 from kontenumfs.writing.ranges import Ranges
@@ -172,7 +167,6 @@ class OpenFiles:
         """Have the name of a file that has failed stand for what the store has, from now on."""
         if self.table.remove(file):
             self._closed.pop(file.node, None)
-            self.status.ended(file)
             self._settle(file)
 
     def _begin(
@@ -184,19 +178,21 @@ class OpenFiles:
         temporary: bool = False,
         exclusive: bool = False,
     ) -> WritableFile:
-        pending = Token.of(node)
+        pending = node.pending
         file = WritableFile(
             self._env,
             node,
             current=self.table.remote(node),
             keep=keep,
-            metadata=OpenMetadata(metadata.over(node.pending), unsent=node.pending is not None),
+            metadata=OpenMetadata(
+                metadata if pending is None else metadata.over(pending), unsent=pending is not None
+            ),
             temporary=temporary,
             exclusive=exclusive,
             on_failure=self._failed,
         )
-        if node.pending is not None:
-            self._deferred.carried(node, pending)
+        if pending is not None:
+            self._deferred.drop(node)
         self.table.add(file)
         node.local = file
         return file
@@ -280,6 +276,9 @@ class OpenFiles:
     async def flush(self, handle: Handle, thread: int = 0) -> None:
         """A program closes a descriptor: store what it wrote, or raise why that failed.
 
+        Programs flush before their first write, so a file to which nothing was written is left
+        alone; a file with a temporary name that fits one chunk waits for its final name.
+
         A child that a program has started closes what it inherited, and a program that is killed
         has everything closed: neither says that the file is whole.
 
@@ -288,16 +287,19 @@ class OpenFiles:
         """
         handle.check()
         file = handle.file
-        if file is None or file.error is not None or not handle.unsaved.dirty:
+        unsaved = handle.unsaved
+        if file is None or unsaved.error is not None or not unsaved.dirty:
             return
         if file.write_back.needs_close:
-            if died_of_signal(thread) and await file.roll_back(handle.unsaved):
+            if died_of_signal(thread) and await file.roll_back(unsaved):
                 return
             if process_of(thread) not in (0, handle.pid) and is_alive(handle.pid):
                 log.debug("not published by another program's close: %r", handle.node.key)
                 return
+        if file.write_back.waits_for_rename:
+            return
         with handle.reporting():
-            await file.flush()
+            await file.sync(empty=False)
 
     async def release(self, handle: Handle) -> None:
         """The kernel closes `handle` for good; never raises, for nobody would hear it."""
@@ -307,45 +309,46 @@ class OpenFiles:
         file.handles -= 1
         if file.handles or self.table.writer(node) is not file:
             return
+        waits = file.write_back.waits_for_rename
         if (
             file.state is State.FRESH
             and self._failed_readers.get(handle.pid, -FOREVER) >= handle.opened
         ):
             log.info("not published, for its source could not be read: %r", node.key)
             await self._end(file)
-        elif file.write_back.waits_for_rename:
+        elif waits:
             until = self._closed[node] = self._env.clock() + self._rename_seconds
             self._env.timers.call_at(until, partial(self._finish_if_due, node))
         else:
-            await self.finish(node)
+            await self._finish(file)
 
     def _finish_if_due(self, node: File) -> None:
-        if self._closed.get(node, FOREVER) <= self._env.clock():
-            self._env.nursery.start_soon(self.finish, node)
-            self._closed.pop(node, None)
-
-    async def finish(self, node: File) -> None:
-        """Nobody has `node` open any more: store what is left; never raises."""
         file = self.table.writer(node)
-        if file is None:
-            return
-        waited = file.write_back.waits_for_rename
+        if file is not None and self._closed.get(node, FOREVER) <= self._env.clock():
+            del self._closed[node]
+            waited = file.write_back.waits_for_rename
+            self._env.nursery.start_soon(partial(self._finish, file, waited=waited))
+
+    async def _finish(self, file: WritableFile, *, waited: bool = False) -> None:
+        """Store what is left of a file that nobody has open any more; never raises.
+
+        Args:
+            waited: whether it has waited for a rename. Its close() has succeeded then: who ends the
+                mount hears of a failure, if nobody else does.
+        """
         try:
             await file.sync()
         except KontenumError as error:
-            report(Incident("upload", "close", error, node.key))
+            key = file.node.key
+            report(Incident("upload", "close", error, key))
             if waited:
-                # Its close() has succeeded: who ends the mount hears of it, if nobody else does.
-                self._unreported[node] = f"{node.key}: {error}"
+                self._unreported[file.node] = f"{key}: {error}"
         await self._end(file)
 
     async def _end(self, file: WritableFile) -> None:
         if file.handles or not self.table.remove(file):
             return  # opened again meanwhile
         self._closed.pop(file.node, None)
-        if file.content.current is not None:
-            self.table.keep(file.content.current)
-        self.status.ended(file)
         self._settle(file)  # at once: what is set from here on is the node's own
         await file.close()
 
@@ -357,17 +360,18 @@ class OpenFiles:
 
     def _settle(self, file: WritableFile) -> None:
         """Have the node be what the store has, now that nobody writes it."""
-        node, metadata = file.node, file.write_back.metadata
+        node, metadata, error = file.node, file.write_back.metadata, file.error
         node.local = None
+        self.status.ended(node, error)
         if node.removed:
             return
-        if file.error is not None:
+        if error is not None:
             assert node.parent is not None
             self._tree.doubt(node.parent, node.name)  # what there is of it, the store must tell
             self._tree.changed(node)
             if metadata.unsent and node.has_object:
                 self._deferred.set(node, metadata.explicit)
-        elif node.info is None:
+        elif not node.has_object:
             self._tree.vanish(node)
         elif metadata.unsent:
             self._deferred.set(node, metadata.explicit)

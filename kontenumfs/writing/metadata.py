@@ -108,6 +108,7 @@ class OpenMetadata:
     def draft(self, node: File, key: str, composer: Composer) -> Draft:
         """Describe the next object of `node`, to be stored under `key`."""
         info = node.info
-        known = info.attributes if info is not None else None
+        if info is None:
+            return Draft(key, None, self.current, self.token, composer)
         metadata = self.current.over(stored_metadata(info))
-        return Draft(key, known, metadata, self.token, composer)
+        return Draft(key, info.attributes, metadata, self.token, composer)

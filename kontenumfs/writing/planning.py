@@ -29,6 +29,8 @@ def versions_of(rope: Rope, key: str = "") -> Versions:
 
     Raises WriterConflict where `key`, the file's, is given and one of them is lost.
     """
+    if rope.literal == rope.size:
+        return {}
     found = {extent.source for extent in rope if isinstance(extent, Range)}
     for source in found:
         if key and source.lost:
@@ -50,6 +52,8 @@ async def plan_publication(
 
     Plans again where one of the rope's sources has grown here meanwhile.
     """
+    if rope.literal == rope.size:  # nothing that the store has, and no hole
+        return compile_rope(rope, target, current, UNPROVEN, limits, appended=appended)
     capabilities = await _needed(rope, current, ask, limits, exclusive=exclusive)
     while True:
         sources = versions_of(rope)

@@ -156,12 +156,12 @@ class Gathering:
     async def drop_helpers(self) -> None:
         """Delete the helper objects, which nothing refers to any more."""
         helpers, self.helpers = self.helpers, []
-        if helpers:
-            await self._runner.discard(helpers)
+        await self._runner.discard(helpers)
 
     async def discard(self) -> None:
         """Drop all that was gathered."""
         upload, self.upload = self.upload, None
         if upload is not None:
             await self._runner.drop(upload)
-        await self.drop_helpers()
+        if self.helpers:
+            await self.drop_helpers()

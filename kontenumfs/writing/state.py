@@ -110,13 +110,6 @@ class Progress:
         """Whether anybody has written what is not stored."""
         return bool(self._unsaved)
 
-    def is_to_publish(self, *, empty: bool) -> bool:
-        """Tell whether a sync has anything to do; with `empty`, also where nothing was written."""
-        # Who drains a mount may come to a file that was closed, and is empty, since.
-        if self.state in (State.ORPHANED, State.CLOSED):
-            return False
-        return empty or self.state is not State.FRESH
-
     def is_only_of(self, unsaved: Unsaved) -> bool:
         """Tell whether nobody else has written what is unsaved."""
         return self._unsaved == {unsaved}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from cachetools import LRUCache
 
+from kontenumfs.protocol.errors import KontenumError
 from kontenumfs.store.api import Store
 from kontenumfs.tree.node import File
 from kontenumfs.writing.deferred import DeferredMetadata
@@ -30,12 +31,12 @@ class FileStatus:
         self._deferred = deferred
         self._failures: LRUCache[str, str] = LRUCache(REMEMBERED)
 
-    def ended(self, file: WritableFile) -> None:
+    def ended(self, node: File, error: KontenumError | None) -> None:
         """Remember how the last file of a name has ended."""
-        if file.error is None:
-            self._failures.pop(file.node.key, None)
+        if error is None:
+            self._failures.pop(node.key, None)
         else:
-            self._failures[file.node.key] = str(file.error)
+            self._failures[node.key] = str(error)
 
     def headers_by_name(self, node: File) -> Mapping[str, str]:
         """Return the headers that the name of `node` suggests."""

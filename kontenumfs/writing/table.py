@@ -47,6 +47,8 @@ class FileTable:
         if self._files.get(file.node) is not file:
             return False
         del self._files[file.node]
+        if file.content.current is not None and file.error is None:
+            self._remotes.add(file.content.current)
         return True
 
     def below(self, directory: Directory) -> list[WritableFile]:
@@ -69,10 +71,6 @@ class FileTable:
             return file.content.current
         info = node.info
         return None if info is None else self._remotes.of(info)
-
-    def keep(self, remote: RemoteObject) -> None:
-        """Know an object that a file has written, whoever asks for it after that is closed."""
-        self._remotes.add(remote)
 
     def renamed(self, node: File, was: ObjectInfo, now: ObjectInfo) -> None:
         """Note that the object of `node` was copied to another key: what `was` is `now`."""

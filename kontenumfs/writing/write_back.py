@@ -2,11 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """One file's bytes on their way to the store: when they leave, and how that ends."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import replace
 
-from kontenumfs.protocol.errors import FileTooLarge, KontenumError, reported
+from kontenumfs.protocol.errors import KontenumError, reported
 from kontenumfs.protocol.incidents import Incident, report
 from kontenumfs.store.api import Attributes, ObjectInfo
 from kontenumfs.store.operation import operation
@@ -103,11 +102,6 @@ class WriteBack:
         """Describe the next object, under the file's key or another one."""
         return self.metadata.draft(self._node, key or self._node.key, self._env.composer)
 
-    def require_room(self, size: int) -> None:
-        """Raise FileTooLarge where no object can have `size` bytes."""
-        if size > self._env.limits.max_object:
-            raise FileTooLarge(f"{self._node.key!r}: no object can have {size} bytes")
-
     def changed(self, by: Unsaved | None) -> bool:
         """Note that the bytes are not what they were, because of `by`.
 
@@ -115,21 +109,6 @@ class WriteBack:
         """
         self.metadata.written(self._env.wall_ns())
         return self.progress.changed(by, self._env.clock())
-
-    @asynccontextmanager
-    async def failing(self) -> AsyncIterator[None]:
-        """End the file where the block fails; raises at once what it has failed with before."""
-        self.progress.check()
-        try:
-            yield
-        except Exception as error:
-            failure = reported(error, f"key={self._node.key!r}")
-            await self.fail(failure)
-            if failure is error:
-                raise
-            raise failure from error
-        finally:
-            self.account()
 
     async def fail(self, error: KontenumError) -> None:
         """End the file: what was not stored is gone, and its writers are told why."""
@@ -166,7 +145,7 @@ class WriteBack:
         if route is None:
             return
         await self._fewer_than(route.parallel)
-        if self.content.must_end_upload(self._node.key):
+        if self.content.gathering.must_end(self._node.key):
             await self._end_upload()
         batch = await self.content.take(route, self.draft())
         for transfer in batch.transfers:
@@ -200,8 +179,9 @@ class WriteBack:
 
     async def idle(self, *, check: bool = True) -> None:
         """Wait until nothing is under way; raises what has failed, but without `check`."""
-        await self._in_flight.fewer_than(1)
-        if check:
+        if self._in_flight.count:
+            await self._in_flight.fewer_than(1)
+        if check and self.progress.error is not None:
             self.progress.check()
 
     async def keep(self, source: RemoteObject) -> None:
@@ -222,7 +202,7 @@ class WriteBack:
         progress.waiting_since = None
         if not self.content.unchanged:
             self._take_up(await self.content.publish(self.draft(key)))
-        elif progress.state in (State.FRESH, State.STORED):
+        elif progress.state is State.FRESH:
             return
         progress.stored()
         self._record(self.info(self._attributes))

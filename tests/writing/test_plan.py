@@ -15,10 +15,11 @@ from kontenumfs.store.api import Attributes
 from kontenumfs.store.beliefs import believed
 from kontenumfs.store.fake import FakeStore
 from kontenumfs.store.proof import CAPABLE, UNPROVEN, Capabilities, Proof
-from kontenumfs.writing.execute import PlanRunner, Publication
+from kontenumfs.writing.execute import PlanRunner
 from kontenumfs.writing.extents import Extent, Literal, Range, RemoteObject, Rope, Zeros
 from kontenumfs.writing.journal import Journal
 from kontenumfs.writing.plan import compile_rope
+from kontenumfs.writing.plan_run import Publication
 from kontenumfs.writing.steps import Append, Multipart
 
 KONTENUM = CAPABLE
