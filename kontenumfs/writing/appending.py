@@ -130,7 +130,7 @@ class Appender:
 
 
 def _needed(target: Target) -> tuple[Item, ...]:
-    """What the way of the bytes depends on."""
+    """Return the capabilities that decide the way of the bytes."""
     if target.base is ABSENT and target.shared:
         return "append", Verb.APPEND_MATCH, Verb.PUT_ABSENT
     return "append", Verb.APPEND_MATCH
@@ -229,7 +229,7 @@ class _Attempt:
         return await self._landed()
 
     async def _create(self) -> Version:
-        """The first bytes, where two hosts may begin one log at once."""
+        """Put the first bytes, where two hosts may begin one log at once."""
         written = await self._store.put(
             self._key, self._body, self._target.attributes, expected=ABSENT
         )
@@ -239,7 +239,7 @@ class _Attempt:
         return Version(written.etag, self._length)
 
     async def _landed(self) -> Version:
-        """What the object is after an append of which only the success is known."""
+        """Find out what the object is after an append of which only the success is known."""
         expected = self._length + (self._base.size if isinstance(self._base, Version) else 0)
         state = await self._look()
         if not isinstance(state, Version):
@@ -252,7 +252,7 @@ class _Attempt:
         return state
 
     async def _look(self) -> Belief:
-        """What is under the key now."""
+        """Ask what is under the key now."""
         try:
             info = await self._store.head(self._key)
         except NoSuchKey:
@@ -268,7 +268,7 @@ class _Attempt:
     # What the store says instead of yes
 
     async def _refused(self, error: PreconditionFailed) -> Version | None:
-        """The object is not what was believed: go to its new end, or tell the writer."""
+        """Go to the new end of an object that is not what was believed, or tell the writer."""
         if self._lost is not None:
             landed = await self._settle(moved=True)
             if landed is not None:
@@ -324,7 +324,7 @@ class _Attempt:
         return landed
 
     async def _wait(self, error: KontenumError, *, longest: float = LONGEST_WAIT) -> None:
-        """A server in trouble gets time to recover, and so does a rival."""
+        """Give a server in trouble time to recover, and a rival time to be done."""
         until, uniform = trio.current_effective_deadline(), self._appender.uniform
         self._waits += 1
         await wait_before(self._waits - 1, error, until, longest=longest, uniform=uniform)
@@ -332,7 +332,7 @@ class _Attempt:
     # After a lost answer
 
     async def _settle(self, *, moved: bool) -> Version | None:
-        """Whether the append whose answer was lost took place; None where it may be repeated.
+        """Find out whether the lost append took place; returns None where it may be repeated.
 
         Args:
             moved: whether the store has said since that the object is not what it was.
@@ -369,7 +369,7 @@ class _Attempt:
         return None
 
     async def _is_stored(self, lost: _Lost, state: Belief) -> bool | None:
-        """Whether the bytes are behind the lost append's base; None where nothing tells."""
+        """Tell whether the bytes are behind the lost append's base; None where nothing tells."""
         start = lost.base.size if isinstance(lost.base, Version) else 0
         if not isinstance(state, Version) or state.size < start + self._length:
             return None  # deleted, replaced or renamed since, with our bytes or without

@@ -268,7 +268,7 @@ class Copier:
         raise AssertionError("count() does not end")
 
     def _judge(self, target: str, expected: Belief, lost: KontenumError) -> None:
-        """A request was refused, and not because of the source."""
+        """Judge a refusal that is not for the source: returns where it may be tried again."""
         if isinstance(lost, Conflict):
             return  # busy: tried again
         if expected is ABSENT:

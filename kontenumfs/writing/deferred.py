@@ -120,7 +120,7 @@ class DeferredMetadata:
         self._waiting.pop(node, None)
 
     def error(self, node: File | Directory) -> KontenumError | None:
-        """Why what waits of `node` could not be sent yet, if that is so."""
+        """Return why what waits of `node` could not be sent yet, if that is so."""
         waiting = self._waiting.get(node)
         return waiting.error if waiting is not None else None
 

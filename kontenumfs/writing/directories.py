@@ -62,7 +62,7 @@ class Progress:
     """What waited to be sent with a file when it was copied."""
 
     def new_key(self, key: str) -> str:
-        """What the object with this key shall be called."""
+        """Return the new key of the object with this one."""
         return self.target + key[len(self.source) :]
 
 
@@ -121,7 +121,7 @@ class DirectoryRename:
         log.info("renamed key=%r to=%r objects=%d", old, new, progress.copied)
 
     async def _all(self, prefix: str) -> AsyncIterator[ObjectInfo]:
-        """Every object below `prefix`; a listing that shows another one moves none."""
+        """Yield every object below `prefix`; a listing that shows another one moves none."""
         token: str | None = None
         while True:
             page = await self._store.list_page(prefix, token=token)
@@ -137,7 +137,7 @@ class DirectoryRename:
     async def _require_free(
         self, objects: list[ObjectInfo], progress: Progress, belief: Belief
     ) -> set[str]:
-        """Nothing is in the way but the copies that an interrupted rename has left.
+        """Require that only copies which an interrupted rename has left are in the way.
 
         It was interrupted while it copied, and each is a copy of what is here, or while it
         deleted, and all that is here has a copy there. Returns the keys that are there.
@@ -159,7 +159,7 @@ class DirectoryRename:
         return set(there)
 
     async def _is_copy(self, copy: ObjectInfo, source: ObjectInfo) -> bool:
-        """Whether a rename may have made one of the other: a copy can have another ETag."""
+        """Tell whether a rename may have made one of the other: a copy can have another ETag."""
         if copy.size != source.size:
             return False
         if copy.etag and copy.etag == source.etag:
@@ -219,7 +219,7 @@ class DirectoryRename:
     def _carried(
         self, info: ObjectInfo, progress: Progress, node: File | None
     ) -> Attributes | None:
-        """What the copy of `info` is stored with; None: with what it has.
+        """Return what the copy of `info` is stored with; None: with what it has.
 
         What waits to be sent goes along, and a time that only LastModified told.
         """
@@ -236,7 +236,7 @@ class DirectoryRename:
         return self._composer.copied(node, known, progress.new_key(info.key))
 
     async def _replace_legacy_marker(self, node: Directory, progress: Progress) -> None:
-        """A directory that stood by another object's name has a marker of its own from now on."""
+        """Give a directory that stood by another object's name a marker of its own."""
         attributes = marker_attributes(metadata_of(node))
         written = await self._store.put(progress.target, [], attributes)
         old = ObjectInfo(progress.source.removesuffix("/") + LEGACY_MARKER, 0, "", 0.0)
@@ -301,7 +301,7 @@ class DirectoryRename:
             log.info("deleted by others while it was renamed: key=%r", key)
 
     def _follow(self, node: Directory, progress: Progress) -> None:
-        """The nodes below have new keys."""
+        """Bring the nodes below up to date, which have new keys."""
         for file in files_below(node):
             moved = progress.moved.get(progress.source + file.key[len(progress.target) :])
             info = file.info
@@ -322,7 +322,7 @@ class DirectoryRename:
 
 
 def _require_names(objects: Iterable[ObjectInfo], progress: Progress) -> None:
-    """Every new key can be one: asked before the first copy."""
+    """Require that every new key can be one: asked before the first copy."""
     for info in objects:
         key = progress.new_key(info.key)
         if len(key.encode()) > MAX_KEY_BYTES:
@@ -331,7 +331,7 @@ def _require_names(objects: Iterable[ObjectInfo], progress: Progress) -> None:
 
 
 def files_below(directory: Directory) -> list[File]:
-    """The files in `directory` that are known, at any depth."""
+    """Return the files in `directory` that are known, at any depth."""
     found: list[File] = []
     directories = [directory]
     while directories:

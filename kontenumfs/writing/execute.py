@@ -71,11 +71,11 @@ class PlanRunner:
         self._parallel = parallel
 
     def new_key(self) -> str:
-        """A key for a helper object that nobody else has."""
+        """Return a key for a helper object that nobody else has."""
         return f"{self._prefix}{secrets.token_hex(8)}"
 
     async def run(self, plan: Plan, publication: Publication) -> Made:
-        """Make the plan's target; returns what it is then.
+        """Make the plan's target, of one step at least; returns what it is then.
 
         An append is no step of this: see writing.appending.
         On failure nothing is published, and the helpers are deleted all the same.

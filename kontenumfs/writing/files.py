@@ -274,7 +274,7 @@ class OpenFiles:
             await self._deferred.send(node)
 
     async def flush(self, handle: Handle, thread: int = 0) -> None:
-        """A program closes a descriptor: store what it wrote, or raise why that failed.
+        """Store what a program wrote that closes a descriptor, or raise why that failed.
 
         Programs flush before their first write, so a file to which nothing was written is left
         alone; a file with a temporary name that fits one chunk waits for its final name.
@@ -302,7 +302,7 @@ class OpenFiles:
             await file.sync(empty=False)
 
     async def release(self, handle: Handle) -> None:
-        """The kernel closes `handle` for good; never raises, for nobody would hear it."""
+        """Close `handle` for good; never raises, for nobody would hear it."""
         file, node = handle.file, handle.node
         if file is None:
             return

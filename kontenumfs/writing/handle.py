@@ -54,7 +54,7 @@ class Handle:
         return count
 
     async def writable(self) -> WritableFile:
-        """Where the next change goes; raises what the last one has failed with."""
+        """Return where the next change goes; raises what the last one has failed with."""
         self.check()
         assert self.file is not None, "the kernel checks how a file was opened"
         if self.file.error is not None:
@@ -71,7 +71,7 @@ class Handle:
 
     @contextmanager
     def reporting(self) -> Iterator[None]:
-        """What the block raises has been told to whoever has the handle."""
+        """Note that whoever has the handle is told what the block raises."""
         self.check()
         try:
             yield

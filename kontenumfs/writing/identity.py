@@ -35,14 +35,14 @@ class Composer:
         self._rules = rules
 
     def named(self, key: str) -> dict[str, str]:
-        """The headers that a key suggests: its Content-Type, and the configuration's."""
+        """Return the headers that a key suggests: its Content-Type, and the configuration's."""
         path = key.removeprefix(self._prefix)
         return {"content-type": guess_content_type(path), **self._rules(path)}
 
     def written(
         self, key: str, known: Attributes | None, metadata: FileMetadata, size: int
     ) -> Attributes:
-        """The attributes of new content of `size` bytes under `key`.
+        """Return the attributes of new content of `size` bytes under `key`.
 
         Args:
             known: what the object has now: the user's own metadata is kept, and its headers where
@@ -58,7 +58,7 @@ class Composer:
         return _composed({**kept.headers, **named}, self.named(key), kept, metadata, size)
 
     def copied(self, node: File, info: ObjectInfo, new_key: str | None = None) -> Attributes:
-        """What a copy of the stored object `info` must carry so that the file stays what it is.
+        """Return what a copy of `info` must carry so that the file stays what it is.
 
         What the old key suggested gives way to what the new key suggests, and a time that only
         LastModified told is written down, for the copy gets a LastModified of its own.
@@ -71,7 +71,7 @@ class Composer:
         return _composed({**new, **own}, new, known, metadata, info.size)
 
     def renewed(self, info: ObjectInfo) -> Attributes:
-        """What a stored object must carry so that a copy onto itself leaves it what it is.
+        """Return what a stored object must carry so that a copy onto itself leaves it as it is.
 
         HEAD does not show all of it: what a rule says of access is said again.
         """
@@ -88,7 +88,7 @@ def _composed(
     metadata: FileMetadata,
     size: int,
 ) -> Attributes:
-    """All of it with what was set in place; what was removed is what the name suggests again."""
+    """Put in place what was set; what was removed is what the name suggests again."""
     chosen = {**headers, **metadata.headers}
     users = {name: value for name, value in known.metadata.items() if name not in OWN_NAMES}
     changed = {k: v for k, v in {**users, **metadata.user}.items() if v is not None}
@@ -106,7 +106,7 @@ def _composed(
 
 
 def marker_attributes(metadata: FileMetadata) -> Attributes:
-    """The attributes of a directory's marker object."""
+    """Return the attributes of a directory's marker object."""
     return Attributes(
         metadata=encode(metadata, size=0, directory=True), headers={"content-type": DIRECTORY_TYPE}
     )

@@ -141,7 +141,7 @@ class Journal:
 
     @contextmanager
     def appending(self, key: str, offset: int, body: Body, *, shared: bool) -> Iterator[None]:
-        """`body` is appended at `offset` in the block: it ends well, or its writer hears why not.
+        """Note `body` as under way at `offset` for the block, which ends well or tells its writer.
 
         Args:
             shared: whether others may append too, and the offset says little.
@@ -163,18 +163,18 @@ class Journal:
         self._end(number)  # a task that was cancelled has not told anybody
 
     def answer_lost(self, *, stored: bool) -> None:
-        """The object's length has told whether an append took place."""
+        """Count an append of which the object's length has told whether it took place."""
         if stored:
             self.resolved += 1
         else:
             self.repeated += 1
 
     def upload_begins(self, key: str, upload_id: str) -> int:
-        """A multipart upload was created; returns what `upload_ended` is to be told."""
+        """Note a multipart upload; returns what `upload_ended` is to be told."""
         return self._begin({"verb": "upload", "key": key, "upload_id": upload_id})
 
     def upload_ended(self, number: int) -> None:
-        """It was completed or aborted."""
+        """Note that it was completed or aborted."""
         self._end(number)
 
     async def settle(self, store: Store, *, ours: bool = True) -> None:
@@ -202,7 +202,7 @@ class Journal:
 
 
 def _is_complete(entry: Entry) -> bool:
-    """Whether all is there, and such as we write it; raises what a foreign line may raise."""
+    """Tell whether all is there, as we write it; raises what a foreign line may raise."""
     wanted = _COMMON | _FIELDS[entry["verb"]]
     return all(
         type(entry[name]) is kind and _is_sound(name, entry[name]) for name, kind in wanted.items()

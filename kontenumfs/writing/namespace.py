@@ -74,7 +74,7 @@ class Namespace:
 
     @asynccontextmanager
     async def _begun_here(self, parent: Directory, name: str) -> AsyncIterator[None]:
-        """The block makes an object that must be new: FileAlreadyExists where it is not."""
+        """Turn a refusal in the block, whose object must be new, into FileAlreadyExists."""
         try:
             yield
         except PreconditionFailed as error:
@@ -264,7 +264,7 @@ class Namespace:
             expected = ABSENT if found is None else believed(found.etag, found.size)
 
     async def _rename_over(self, node: File, target: File, new_key: str) -> bool:
-        """The same, and `target` loses its name: what it was sending must not come after."""
+        """Do the same where `target` loses its name: what it was sending must not come after."""
         writer = self._files.table.writer(node)
         if writer is not None and writer.content.current is not None:
             # Or it would wait, once `target` is held, for that to keep what it has of it.

@@ -123,7 +123,7 @@ def _inlines(rope: Rope, capabilities: Capabilities) -> Sequence[float]:
 
 
 def _least_requests(cut: Sequence[Segment]) -> int:
-    """What is in so many pieces takes at least so many requests."""
+    """Return how many requests that many pieces take at least."""
     return sum(
         isinstance(segment, Bytes) or (isinstance(segment, Range) and not segment.whole)
         for segment in cut
@@ -181,7 +181,7 @@ class _Builder:
     few_holes: bool = True
 
     def build(self, groups: Sequence[Sequence[Segment]]) -> Plan | None:
-        """The plan for these groups, or None where the store cannot do it."""
+        """Return the plan for these groups, or None where the store cannot do it."""
         self.few_holes = sum(isinstance(group[0], Zeros) for group in groups) <= FEW_HOLES
         if len(groups) > 1 or isinstance(groups[0][0], Zeros):
             self._join(groups)
@@ -197,7 +197,7 @@ class _Builder:
         return Plan(stages, helpers)
 
     def _is_possible(self, step: Step) -> bool:
-        """Whether the store was shown to do this."""
+        """Tell whether the store was shown to do this."""
         match step:
             case Compose():
                 return bool(self.capabilities.compose)
@@ -233,13 +233,13 @@ class _Builder:
         self._make([Range(joined, 0, joined.size)], self.target)
 
     def _are_parts(self, groups: Sequence[Sequence[Segment]]) -> bool:
-        """Whether each group but the last is long enough for a part of an upload."""
+        """Tell whether each group but the last is long enough for a part of an upload."""
         shortest = min(sum(segment.length for segment in group) for group in groups[:-1] or groups)
         holed = any(isinstance(group[0], Zeros) for group in groups)
         return len(groups) > 1 and not holed and shortest >= self.limits.min_part
 
     def _as_parts(self, group: Sequence[Segment], *, last: bool = False) -> list[Bytes | Range]:
-        """What a group contributes to an upload; a short end is joined to the rest before."""
+        """Return what a group adds to an upload; a short end is joined to the rest before."""
         if not last and group[-1].length < self.limits.min_part:
             helper = self._helper(sum(segment.length for segment in group))
             self._make(group, helper)
@@ -247,7 +247,7 @@ class _Builder:
         return [part for segment in group for part in self._parts(segment)]
 
     def _components(self, group: Sequence[Segment]) -> list[RemoteObject]:
-        """What a group contributes to a compose: helpers, or an object that is there."""
+        """Return what a group contributes to a compose: helpers, or an object that is there."""
         match group:
             case [Zeros() as hole]:
                 return self._hole(hole.length)
@@ -285,7 +285,7 @@ class _Builder:
         self._add(Multipart(target, tuple(parts)), _sources(parts))
 
     def _parts(self, segment: Segment) -> Iterator[Bytes | Range]:
-        """A segment as parts of legal size."""
+        """Yield a segment as parts of legal size."""
         assert not isinstance(segment, Zeros)
         count = -(-segment.length // self.limits.max_part)
         borders = [segment.length * at // count for at in range(count + 1)]
@@ -293,7 +293,7 @@ class _Builder:
             yield segment.cut(first, last)
 
     def _hole(self, length: int) -> list[RemoteObject]:
-        """Zeros as components: one block is sent, and composed into 32-fold ones."""
+        """Return zeros as components: one block is sent, and composed into 32-fold ones."""
         blocks, rest = divmod(length, len(ZERO_BLOCK))
         out: list[RemoteObject] = []
         level = 0
@@ -307,7 +307,7 @@ class _Builder:
         return out
 
     def _end_of_hole(self, length: int) -> RemoteObject:
-        """An object of less than ZERO_BLOCK; of one length there is one."""
+        """Return an object of less than ZERO_BLOCK; of one length there is one."""
         if length not in self.ends:
             made = self.ends[length] = RemoteObject("", length, "")
             unit = next((u for u in (SHORT_HOLE // 2, KIB) if length > u), length)

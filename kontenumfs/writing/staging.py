@@ -51,7 +51,7 @@ class Staging:
 
     @classmethod
     def of(cls, prefix: str, host: str, mountpoint: str) -> "Staging":
-        """The staging area below the mount's `prefix`."""
+        """Return the staging area below the mount's `prefix`."""
         return cls(prefix, hashlib.sha256(f"{host}\0{mountpoint}".encode()).hexdigest()[:12])
 
     @property
@@ -136,7 +136,7 @@ class Staging:
         return count
 
     async def _objects(self, store: Store) -> list[ObjectInfo]:
-        """All that is below the staging prefix."""
+        """Return all that is below the staging prefix."""
         found: list[ObjectInfo] = []
         token: str | None = None
         while True:
@@ -148,7 +148,7 @@ class Staging:
                 return found
 
     def _require_ours(self, operation: str, keys: Iterable[str]) -> None:
-        """A listing that ignores its prefix would have the whole bucket deleted: refuse all of it.
+        """Refuse a listing that ignores its prefix: else the whole bucket would be deleted.
 
         Raises UnexpectedAnswer.
         """
@@ -158,7 +158,7 @@ class Staging:
                 raise UnexpectedAnswer(told, operation=operation, resource=self.area)
 
     def _is_left(self, key: str, since: float | None) -> bool:
-        """Whether nobody can need `key` any more, which is there since then."""
+        """Tell whether nobody can need `key` any more, which is there since then."""
         if key.startswith(self.run):
             return False
         if self.is_heir and key.startswith(self.mount):

@@ -44,7 +44,7 @@ class Upload:
         return cls(store, journal, key, upload_id, journal.upload_begins(key, upload_id))
 
     def next_number(self) -> int:
-        """The number of the part that comes next in the file."""
+        """Return the number of the part that comes next in the file."""
         self.numbers += 1
         return self.numbers
 

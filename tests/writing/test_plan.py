@@ -210,6 +210,8 @@ async def test_every_plan_makes_the_bytes(data: st.DataObject, limits: Limits) -
     plan = compile_rope(rope, target, old, KONTENUM, limits)
     runner = PlanRunner(store, "staging/", Journal())
     match plan.stages:
+        case []:
+            pass  # the object is that already
         case [[Append() as step]]:
             await store.append("target", step.body.pieces, expected=believed(old.etag, step.start))
         case _:
