@@ -9,7 +9,6 @@ would copy the object onto itself. Held for `delay` seconds, the rename carries 
 import logging
 import math
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import trio
@@ -32,9 +31,8 @@ from kontenumfs.store.beliefs import REFUSED
 from kontenumfs.store.operation import operation
 from kontenumfs.tree.attributes import metadata_of
 from kontenumfs.tree.node import Directory, File
-from kontenumfs.tree.tree import Tree
-from kontenumfs.writing.copying import Copier
-from kontenumfs.writing.identity import Composer, marker_attributes
+from kontenumfs.writing.environment import Environment
+from kontenumfs.writing.identity import marker_attributes
 from kontenumfs.writing.markers import Markers
 from kontenumfs.writing.metadata import Token
 from kontenumfs.writing.namespace_locks import NamespaceLocks
@@ -74,28 +72,24 @@ class DeferredMetadata:
     Args:
         delay: seconds that a change waits.
         parallel: requests side by side.
-        wall_ns: the time of day in nanoseconds since the epoch.
     """
 
     def __init__(
         self,
-        tree: Tree,
+        environment: Environment,
         markers: Markers,
-        composer: Composer,
         locks: NamespaceLocks,
-        copier: Copier,
         *,
         delay: float,
-        wall_ns: Callable[[], int],
         parallel: int = 8,
     ) -> None:
-        self._tree = tree
+        self._tree = environment.tree
+        self._composer = environment.composer
+        self._copier = environment.copier
+        self._wall_ns = environment.wall_ns
         self._markers = markers
-        self._composer = composer
         self._locks = locks
-        self._copier = copier
         self._delay = delay
-        self._wall_ns = wall_ns
         self._limit = trio.CapacityLimiter(parallel)
         self._waiting: dict[File | Directory, Waiting] = {}
         self._wake = trio.Event()

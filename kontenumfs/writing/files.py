@@ -230,7 +230,7 @@ class OpenFiles:
         not be read, is not published as an empty object.
         """
         self._failed_readers[handle.pid] = self._env.clock()
-        raise ReadDenied(self._tree.key(handle.node))
+        raise ReadDenied(handle.node.key)
 
     async def truncate(self, node: File, size: int, handle: Handle | None = None) -> None:
         """Make a file `size` bytes long: by ftruncate of `handle`, or by name.
@@ -286,8 +286,7 @@ class OpenFiles:
             thread: who closes it; 0 where that is unknown.
         """
         handle.check()
-        file = handle.file
-        unsaved = handle.unsaved
+        file, unsaved = handle.file, handle.unsaved
         if file is None or unsaved.error is not None or not unsaved.dirty:
             return
         if file.write_back.needs_close:
@@ -309,14 +308,11 @@ class OpenFiles:
         file.handles -= 1
         if file.handles or self.table.writer(node) is not file:
             return
-        waits = file.write_back.waits_for_rename
-        if (
-            file.state is State.FRESH
-            and self._failed_readers.get(handle.pid, -FOREVER) >= handle.opened
-        ):
+        could_not_read = self._failed_readers.get(handle.pid, -FOREVER) >= handle.opened
+        if could_not_read and file.state is State.FRESH:
             log.info("not published, for its source could not be read: %r", node.key)
             await self._end(file)
-        elif waits:
+        elif file.write_back.waits_for_rename:
             until = self._closed[node] = self._env.clock() + self._rename_seconds
             self._env.timers.call_at(until, partial(self._finish_if_due, node))
         else:

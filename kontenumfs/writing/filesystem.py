@@ -100,19 +100,32 @@ class Filesystem:
         make_tree: Callable[[Store], Tree] = Tree,
         journal: Journal | None = None,
     ) -> None:
-        prefix, deadline, wall_ns = settings.prefix, settings.deadline, settings.wall_ns
+        prefix, deadline = settings.prefix, settings.deadline
         self.capabilities = ProvenCapabilities.within(store, prefix, deadline=deadline)
         self.store = ConditionalStore(store, self.capabilities, deadline=deadline)
-        self.tree = tree = make_tree(self.store)
+        self.tree = make_tree(self.store)
         self.journal = journal if journal is not None else Journal()
         self.memory = MemoryBudget(settings.memory, nursery)
         self.timers = Timers()
+        environment = self._environment(nursery, settings)
+        self.copier = environment.copier
+        markers, locks = Markers(self.store, prefix), NamespaceLocks()
+        self.deferred = DeferredMetadata(environment, markers, locks, delay=settings.metadata_delay)
+        self.files = OpenFiles(
+            environment,
+            self.deferred,
+            locks,
+            is_temporary=settings.is_temporary,
+            name_of=settings.name_of,
+        )
+        self.namespace = Namespace(environment, self.files, self.deferred, markers, locks)
+
+    def _environment(self, nursery: Spawner, settings: Settings) -> Environment:
+        ask, patience, wall_ns = self.capabilities.get, settings.deadline, settings.wall_ns
+        composer = Composer(settings.prefix, settings.headers)
         runner = PlanRunner(self.store, settings.staging, self.journal, nursery=nursery)
-        composer, locks = Composer(prefix, settings.headers), NamespaceLocks()
-        markers = Markers(self.store, prefix)
-        ask = self.capabilities.get
-        self.copier = copier = Copier(
-            runner, composer, ask, wall_ns=wall_ns, patience=deadline, limits=settings.limits
+        copier = Copier(
+            runner, composer, ask, wall_ns=wall_ns, patience=patience, limits=settings.limits
         )
         appender = Appender(
             self.store,
@@ -120,20 +133,11 @@ class Filesystem:
             capabilities=ask,
             restart=copier.recount,
             new_key=runner.new_key,
-            patience=deadline,
+            patience=patience,
         )
-        self.deferred = deferred = DeferredMetadata(
-            tree,
-            markers,
-            composer,
-            locks,
-            copier,
-            delay=settings.metadata_delay,
-            wall_ns=wall_ns,
-        )
-        environment = Environment(
+        return Environment(
             store=self.store,
-            tree=tree,
+            tree=self.tree,
             composer=composer,
             runner=runner,
             appender=appender,
@@ -143,18 +147,10 @@ class Filesystem:
             timers=self.timers,
             chunk_size=settings.chunk_size,
             capabilities=ask,
-            policy=lambda key: settings.policy(key.removeprefix(prefix)),
+            policy=lambda key: settings.policy(key.removeprefix(settings.prefix)),
             wall_ns=wall_ns,
             limits=settings.limits,
         )
-        self.files = OpenFiles(
-            environment,
-            deferred,
-            locks,
-            is_temporary=settings.is_temporary,
-            name_of=settings.name_of,
-        )
-        self.namespace = Namespace(environment, self.files, deferred, markers, locks)
 
     @property
     def tasks(self) -> dict[str, Callable[[], Awaitable[None]]]:
