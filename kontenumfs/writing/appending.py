@@ -113,7 +113,7 @@ class Appender:
             attempt = _Attempt(self, target, body, await self.capabilities(*_needed(target)))
             with joined() as operation, operation.limited(self.patience):
                 return await attempt.run()
-            raise attempt.unsettled or DeadlineExceeded(
+            raise attempt.last_error or DeadlineExceeded(
                 f"AppendObject {target.key!r}: not settled within {self.patience:g} s"
             )
 
@@ -162,7 +162,7 @@ class _Attempt:
         self._races = 0
         self._waits = 0
         self._lost: _Lost | None = None
-        self.unsettled: KontenumError | None = None
+        self.last_error: KontenumError | None = None
         """What went wrong last, for who runs out of time."""
 
     async def run(self) -> Version:
@@ -260,9 +260,9 @@ class _Attempt:
         return Version(info.etag, info.size)
 
     def _changed(self, state: Belief, cause: object = "") -> WriterConflict:
-        told = f"{state}" if isinstance(state, Version) else "no object"
+        found = f"{state}" if isinstance(state, Version) else "no object"
         return WriterConflict(
-            f"{self._key!r} was changed by another writer: {told}, not {self._base} {cause}"
+            f"{self._key!r} was changed by another writer: {found}, not {self._base} {cause}"
         )
 
     # What the store says instead of yes
@@ -306,11 +306,11 @@ class _Attempt:
         return None
 
     async def _answer_lost(self, error: KontenumError) -> Version | None:
-        self.unsettled = error.with_traceback(None)  # or it would keep this frame, and the body
+        self.last_error = error.with_traceback(None)  # or it would keep this frame, and the body
         is_conditional = self._capabilities.condition(Verb.PUT_ABSENT)
         bound = self._is_bound or bool(self._creates and is_conditional)
         if self._lost is None:
-            self._lost = _Lost(self._base, bound, self.unsettled)
+            self._lost = _Lost(self._base, bound, self.last_error)
         elif not bound:
             self._lost.bound = False
         landed = await self._settle(moved=False)

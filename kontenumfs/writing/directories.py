@@ -127,8 +127,8 @@ class DirectoryRename:
             page = await self._store.list_page(prefix, token=token)
             for info in page.objects:
                 if not info.key.startswith(prefix):
-                    told = f"the listing of {prefix!r} has {info.key!r}"
-                    raise UnexpectedAnswer(told, operation="ListObjectsV2", resource=prefix)
+                    message = f"the listing of {prefix!r} has {info.key!r}"
+                    raise UnexpectedAnswer(message, operation="ListObjectsV2", resource=prefix)
                 yield info
             token = page.next_token
             if token is None:
@@ -167,10 +167,10 @@ class DirectoryRename:
         if MD5.fullmatch(copy.etag) and MD5.fullmatch(source.etag):
             return False  # other bytes
         try:
-            told = [stored_metadata(await self._store.head(o.key)) for o in (copy, source)]
+            metadata = [stored_metadata(await self._store.head(o.key)) for o in (copy, source)]
         except NotFound:
             return False
-        return told[0].mtime_ns is not None and told[0].mtime_ns == told[1].mtime_ns
+        return metadata[0].mtime_ns is not None and metadata[0].mtime_ns == metadata[1].mtime_ns
 
     async def _copy_all(
         self, node: Directory, objects: list[ObjectInfo], progress: Progress, there: set[str]
@@ -326,8 +326,8 @@ def _require_names(objects: Iterable[ObjectInfo], progress: Progress) -> None:
     for info in objects:
         key = progress.new_key(info.key)
         if len(key.encode()) > MAX_KEY_BYTES:
-            told = f"the key would be longer than {MAX_KEY_BYTES} bytes: {key[:80]}..."
-            raise NameTooLong(told)
+            message = f"the key would be longer than {MAX_KEY_BYTES} bytes: {key[:80]}..."
+            raise NameTooLong(message)
 
 
 def files_below(directory: Directory) -> list[File]:

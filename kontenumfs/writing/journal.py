@@ -233,17 +233,17 @@ async def _tell(store: Store, entry: Entry) -> None:
         size = -1
     offset, length = entry["offset"], entry["length"]
     if size < 0:
-        told = "the object is gone"
+        outcome = "the object is gone"
     elif size == offset:
-        told = "it was not stored"
+        outcome = "it was not stored"
     elif size == offset + length:
-        told = "it was stored"
+        outcome = "it was stored"
     elif size > offset + length:
-        told = f"the object has {size} bytes: compare that range's CRC32"
+        outcome = f"the object has {size} bytes: compare that range's CRC32"
     else:
-        told = f"the object has {size} bytes: someone else changed it"
+        outcome = f"the object has {size} bytes: someone else changed it"
     if entry["shared"] and size > offset:
-        told = f"others append too, and the object has {size} bytes: look for it by its CRC32"
+        outcome = f"others append too, and the object has {size} bytes: look for it by its CRC32"
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry["time"]))
     log.warning(
         "the last daemon ended during an append: key=%r offset=%d bytes=%d crc32=%s at %s: %s",
@@ -252,5 +252,5 @@ async def _tell(store: Store, entry: Entry) -> None:
         length,
         entry["crc32"],
         when,
-        told,
+        outcome,
     )

@@ -17,8 +17,8 @@ class Remotes:
     def of(self, info: ObjectInfo) -> RemoteObject:
         """Return the object that `info` describes: one and the same for all who refer to it."""
         known = self._by_key.get(info.key)
-        told = (info.key, info.size, info.etag)
-        if known and not known.lost and (known.key, known.size, known.etag) == told:
+        described = (info.key, info.size, info.etag)
+        if known and not known.lost and (known.key, known.size, known.etag) == described:
             return known
         made = RemoteObject(info.key, info.size, info.etag)
         self._by_key[info.key] = made

@@ -98,9 +98,9 @@ class Staging:
         identity = kept.pop("identity", None)
         if kept == here and isinstance(identity, str) and identity.isalnum():
             self._identity, self.is_heir = identity, True
-        told = json.dumps({"identity": self._identity, **here}).encode()
+        identity_now = json.dumps({"identity": self._identity, **here}).encode()
         os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, told, 0)
+        os.pwrite(self._descriptor, identity_now, 0)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -154,8 +154,8 @@ class Staging:
         """
         for key in keys:
             if not key.startswith(self.area):
-                told = f"it has {key!r}, which is not below {self.area!r}"
-                raise UnexpectedAnswer(told, operation=operation, resource=self.area)
+                message = f"it has {key!r}, which is not below {self.area!r}"
+                raise UnexpectedAnswer(message, operation=operation, resource=self.area)
 
     def _is_left(self, key: str, since: float | None) -> bool:
         """Tell whether nobody can need `key` any more, which is there since then."""
