@@ -48,7 +48,7 @@ class Commands:
         # may be among them, as it is now.
         contents = []
         for number, source in enumerate(sources):
-            contents.append(await self._files.content_of(await self._find(str(source))))
+            contents.append(await self._files.ranges.content_of(await self._find(str(source))))
             if number % PROGRESS_EVERY == 0:
                 await send({"stage": "looking up", "done": number, "of": len(sources)})
         opened = await self._open_target(target)
@@ -56,7 +56,7 @@ class Commands:
         try:
             at = opened.file.size if request.get("append") else 0
             for content in contents:
-                await self._files.lend(content, opened.file, at)
+                await self._files.ranges.lend(content, opened.file, at)
                 at += content.length
             await opened.file.truncate(at)
             await send({"stage": "joining"})

@@ -150,19 +150,26 @@ class Mount:
             ) from None
 
     async def _serve(self, supervisor: Supervisor) -> None:
-        parts = assemble(
-            supervisor,
-            self._store,
-            self._live,
-            prefix=self._source.prefix,
-            staging=self._staging,
-        )
+        """Serve the mount, put together for as long as it lasts."""
+        try:
+            async with assemble(
+                supervisor,
+                self._store,
+                self._live,
+                prefix=self._source.prefix,
+                staging=self._staging,
+            ) as parts:
+                await self._serve_parts(supervisor, parts)
+        finally:
+            self._staging.close()
+
+    async def _serve_parts(self, supervisor: Supervisor, parts: Parts) -> None:
         report = Report(
             self._source, self._mountpoint, self._live, parts, self._metrics, self._errors
         )
         self._metrics.watch(report.state)
         service = self._service(report)
-        draining = Draining(parts.files, service, self._options.deadline, self.lost)
+        draining = Draining(parts.filesystem.files, service, self._options.deadline, self.lost)
         shutdown = Shutdown(report.pending)
         control = self._control(parts, report, shutdown)
         device = str(self._mountpoint) if self._handed is None else f"/dev/fd/{self._handed}"
@@ -185,8 +192,6 @@ class Mount:
         finally:
             self._unmounted.set()
             await self._close(parts.tree)
-            parts.journal.close()
-            self._staging.close()
 
     def _service(self, report: Report) -> Service:
         return Service(
@@ -226,7 +231,7 @@ class Mount:
         """Begin what the mount does beside answering the kernel."""
         obey = partial(self._obey_signals, parts, service, report, draining)
         supervisor.keep(obey, "signals")
-        supervisor.keep(partial(self._clear_up, parts.journal), "what was left behind")
+        supervisor.keep(partial(self._clear_up, parts.filesystem.journal), "what was left behind")
         supervisor.keep(partial(watch_keys, self._live.keys), "key files")
         supervisor.keep(service.run, "service manager")
         supervisor.keep(partial(self._follow, draining, service, report), "mount table")

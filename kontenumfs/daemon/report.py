@@ -41,15 +41,15 @@ class Report:
 
     def pending(self) -> dict[str, Any]:
         """Return what is not stored yet."""
-        files = self._parts.files
+        files = self._parts.filesystem.files.table
         return {"pending_bytes": files.pending, "open_files": files.count}
 
     def state(self) -> State:
         """Return every number, by the names of metrics.STATE."""
-        names, journal = self._parts.tree.statistics, self._parts.journal
+        names, journal = self._parts.tree.statistics, self._parts.filesystem.journal
         return {
             **self.pending(),
-            "memory_bytes": self._parts.memory.used,
+            "memory_bytes": self._parts.filesystem.memory.used,
             "tree_entries": names.entries,
             "inodes": len(self._parts.operations.inodes),
             "hidden_keys": sum(names.hidden.values()),
@@ -90,20 +90,21 @@ class Report:
             "clock_skew_seconds": None if skew is None else round(skew.total_seconds(), 1),
             "renames": [
                 {"from": at.source, "to": at.target, "copied": at.copied}
-                for at in parts.namespace.directory_renames
+                for at in parts.filesystem.namespace.directory_renames
             ],
             "errors": state["errors"],
             "last_error": self._errors.last,
         }
 
     def _files(self) -> list[dict[str, Any]]:
-        files = sorted(self._parts.files.writers, key=lambda file: -file.pending)
+        writers = self._parts.filesystem.files.table.writers
+        files = sorted(writers, key=lambda file: -file.write_back.pending)
         return [
             {
-                "key": file.key(),
+                "key": file.node.key,
                 "state": file.state.value,
                 "size": file.size,
-                "pending_bytes": file.pending,
+                "pending_bytes": file.write_back.pending,
             }
             for file in files[:MOST_FILES]
         ]

@@ -280,7 +280,7 @@ class Operations(Entries):
                 raise InvalidArgument("copy_file_range has no flags")
             self._drop_privileges(fh_out)
             source, target = self._handles[fh_in], self._handles[fh_out]
-            return await self._files.copy_range(source, off_in, target, off_out, length)
+            return await self._files.ranges.copy_range(source, off_in, target, off_out, length)
 
     async def flush(self, fh: int) -> None:
         async with translated("flush"):

@@ -58,7 +58,7 @@ class ExtendedAttributes(pyfuse3.Operations):
                 raise AttributeMissing(os.fsdecode(name))
             node, text = self._file(inode), os.fsdecode(name)
             if text.startswith(TOLD):
-                found = self._files.told(node)
+                found = self._files.status.of(node)
             else:
                 await self._tree.fetch_attributes(node, exact=True)
                 found = read_attributes(node)
@@ -73,7 +73,10 @@ class ExtendedAttributes(pyfuse3.Operations):
             if not isinstance(node, File):
                 return []
             await self._tree.fetch_attributes(node, exact=True)
-            return [os.fsencode(name) for name in own_attributes(node, self._files.named(node))]
+            return [
+                os.fsencode(name)
+                for name in own_attributes(node, self._files.status.headers_by_name(node))
+            ]
 
     async def setxattr(self, inode: int, name: bytes, value: bytes, ctx: Any) -> None:
         async with translated("setxattr"):

@@ -33,11 +33,11 @@ async def test_a_mode_that_is_set_during_an_outage(autojump_clock: MockClock) ->
         store.add(Fault("*", DeadlineExceeded("out"), key="f", count=-1))
         bench.files.set_metadata(node, CHMOD)
         await trio.sleep(3600)
-        told = bench.files.told(node)
+        told = bench.files.status.of(node)
         assert (told["state"], told["last_error"]) == ("failed", "out")
         store.clear()
         await trio.sleep(600)
-        assert bench.files.told(node)["state"] == "clean"
+        assert bench.files.status.of(node)["state"] == "clean"
     assert fake.objects["f"].attributes.metadata["mode"] == MODE
 
 

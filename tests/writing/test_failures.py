@@ -120,7 +120,7 @@ async def test_a_source_that_cannot_be_kept(autojump_clock: MockClock) -> None:
         await store_file(bench, "source", b"first")
         source = await bench.files.open(await bench.find("source"), os.O_RDONLY, 0)
         target = await bench.open("target")
-        await bench.files.copy_range(source, 0, target, 0, 5)
+        await bench.files.ranges.copy_range(source, 0, target, 0, 5)
         await bench.capabilities.get()
         for verb in ("copy", "compose", "upload_part_copy"):
             store.add(Fault(verb, delay=1000, key=".kontenumfs/*", count=-1))

@@ -17,6 +17,7 @@ from tests.doubles.fake import FakeStore
 from tests.writing.harness import workbench
 
 MIB = 1 << 20
+PATIENCE = 60.0
 
 
 class SlowStore(FakeStore):
@@ -78,10 +79,28 @@ async def test_a_sparse_file_takes_the_memory_of_its_bytes(autojump_clock: MockC
     assert all(data[at : at + 4097] == (b"x" * 4096 + b"\0")[: len(data) - at] for at in offsets)
 
 
-async def test_a_cancelled_writer_takes_nothing(autojump_clock: MockClock) -> None:
+class Busy:
+    """A file whose bytes are on their way."""
+
+    can_send_early = False
+
+    async def send_early(self) -> None:
+        """Is never asked to."""
+        raise AssertionError
+
+
+@pytest.fixture
+async def budget(nursery: trio.Nursery) -> MemoryBudget:
+    """Ten bytes, of which some will come free."""
+    made = MemoryBudget(10, nursery, patience=PATIENCE)
+    made.note(Busy(), 0, moving=True)
+    return made
+
+
+async def test_a_cancelled_writer_takes_nothing(
+    budget: MemoryBudget, autojump_clock: MockClock
+) -> None:
     """What waited for memory and gave up does not keep it."""
-    budget = MemoryBudget(10)
-    budget.reclaim = lambda: True
     await budget.reserve(10)
     with trio.move_on_after(1):
         await budget.reserve(5)
@@ -91,10 +110,8 @@ async def test_a_cancelled_writer_takes_nothing(autojump_clock: MockClock) -> No
     assert budget.used == 10
 
 
-async def test_first_come_first_served(autojump_clock: MockClock) -> None:
+async def test_first_come_first_served(budget: MemoryBudget, autojump_clock: MockClock) -> None:
     """A large request is not overtaken by small ones."""
-    budget = MemoryBudget(10)
-    budget.reclaim = lambda: True
     await budget.reserve(8)
     order: list[int] = []
 
@@ -113,9 +130,6 @@ async def test_first_come_first_served(autojump_clock: MockClock) -> None:
     assert order[2:] == [2]
 
 
-PATIENCE = 60.0
-
-
 async def after(seconds: float, budget: MemoryBudget, *, stored: bool) -> None:
     """A file that held ten bytes ends, stored or failed."""
     await trio.sleep(seconds)
@@ -125,11 +139,9 @@ async def after(seconds: float, budget: MemoryBudget, *, stored: bool) -> None:
 
 
 async def test_who_waits_for_a_store_that_stands_still_waits_one_deadline(
-    autojump_clock: MockClock,
+    budget: MemoryBudget, autojump_clock: MockClock
 ) -> None:
     """Not one for each of those before him, who hold the memory a deadline long."""
-    budget = MemoryBudget(10, patience=PATIENCE)
-    budget.reclaim = lambda: True
     await budget.reserve(10)
     ended: list[float] = []
 
@@ -151,10 +163,10 @@ async def test_who_waits_for_a_store_that_stands_still_waits_one_deadline(
     assert budget.used == 0
 
 
-async def test_who_waits_for_a_slow_store_waits_his_turn(autojump_clock: MockClock) -> None:
+async def test_who_waits_for_a_slow_store_waits_his_turn(
+    budget: MemoryBudget, autojump_clock: MockClock
+) -> None:
     """However many are before him: each of them gets on."""
-    budget = MemoryBudget(10, patience=PATIENCE)
-    budget.reclaim = lambda: True
     await budget.reserve(10)
 
     async def slow_writer() -> None:
@@ -168,10 +180,10 @@ async def test_who_waits_for_a_slow_store_waits_his_turn(autojump_clock: MockClo
     assert budget.used == 0
 
 
-async def test_a_long_upload_that_gets_on_is_waited_for(autojump_clock: MockClock) -> None:
+async def test_a_long_upload_that_gets_on_is_waited_for(
+    budget: MemoryBudget, autojump_clock: MockClock
+) -> None:
     """A MiB is progress, though nothing is free yet."""
-    budget = MemoryBudget(10, patience=PATIENCE)
-    budget.reclaim = lambda: True
     await budget.reserve(10)
 
     async def long_upload() -> None:
@@ -191,11 +203,11 @@ async def test_a_refused_write_publishes_no_half_of_a_file(autojump_clock: MockC
     """S12.4: It stands behind a gap: close says so, and the old object is as it was."""
     store = FakeStore()
     await store.put("old", [b"old content"], Attributes())
-    async with workbench(store, patience=PATIENCE) as bench:
+    async with workbench(store, deadline=PATIENCE) as bench:
         handle = await bench.open("old", os.O_WRONLY | os.O_TRUNC)
         other = await bench.open("new")
         await handle.write(0, b"half")
-        bench.memory.reclaim = lambda: True
+        bench.memory.note(Busy(), 0, moving=True)
         bench.memory.take(bench.memory.limit)
         for refused, offset in ((handle, 4), (other, 0)):
             with pytest.raises(DeadlineExceeded):
@@ -213,10 +225,10 @@ async def test_a_refused_append_leaves_what_was_appended_before(autojump_clock: 
     """S1.4: Its end is wherever the end is: the handle goes on."""
     store = FakeStore()
     await store.put("log", [b"one\n"], Attributes())
-    async with workbench(store, patience=PATIENCE) as bench:
+    async with workbench(store, deadline=PATIENCE) as bench:
         handle = await bench.open("log", os.O_WRONLY | os.O_APPEND)
         await handle.write(0, b"two\n")
-        bench.memory.reclaim = lambda: True
+        bench.memory.note(Busy(), 0, moving=True)
         bench.memory.take(bench.memory.limit)
         with pytest.raises(DeadlineExceeded):
             await handle.write(0, b"three\n")

@@ -162,7 +162,9 @@ class Run:
         if source is target.content and at < offset + length and offset < at + length:
             return  # the kernel refuses to copy between overlapping ranges
         reading = await self.bench.files.open(await self.bench.find(name), os.O_RDONLY, 0)
-        copied = await self.bench.files.copy_range(reading, offset, self.handles[slot], at, length)
+        copied = await self.bench.files.ranges.copy_range(
+            reading, offset, self.handles[slot], at, length
+        )
         assert copied == len(data)
         if data:
             put(target.content, at, data)

@@ -14,10 +14,11 @@ from kontenumfs.protocol.errors import DeadlineExceeded, Unsupported
 from kontenumfs.store.api import Attributes
 from kontenumfs.store.beliefs import believed
 from kontenumfs.store.proof import CAPABLE, UNPROVEN, Capabilities, Proof
-from kontenumfs.writing.execute import PlanRunner, Publication
+from kontenumfs.writing.execute import PlanRunner
 from kontenumfs.writing.extents import Extent, Literal, Range, RemoteObject, Rope, Zeros
 from kontenumfs.writing.journal import Journal
 from kontenumfs.writing.plan import compile_rope
+from kontenumfs.writing.plan_run import Publication
 from kontenumfs.writing.steps import Append, Multipart
 from tests.doubles.fake import FakeStore
 
@@ -216,6 +217,8 @@ async def test_every_plan_makes_the_bytes(data: st.DataObject, limits: Limits) -
     plan = compile_rope(rope, target, old, KONTENUM, limits)
     runner = PlanRunner(store, "staging/", Journal())
     match plan.stages:
+        case []:
+            pass  # the object is that already
         case [[Append() as step]]:
             await store.append("target", step.body.pieces, expected=believed(old.etag, step.start))
         case _:

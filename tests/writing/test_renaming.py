@@ -72,7 +72,7 @@ async def test_a_copy_after_a_rename_is_whole(autojump_clock: MockClock) -> None
         await rename(bench, "log", "log.1")
         source = await bench.files.open(await bench.find("log.1"), os.O_RDONLY, 0)
         target = await bench.open("all")
-        await bench.files.copy_range(source, 0, target, 0, 1 << 20)
+        await bench.files.ranges.copy_range(source, 0, target, 0, 1 << 20)
         await bench.close(target)
     assert store.data("all") == b"one\ntheirs\n"
 
