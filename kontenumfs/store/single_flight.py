@@ -7,16 +7,11 @@ from typing import Generic, TypeVar
 
 import trio
 
-from kontenumfs.protocol.errors import (
-    AnswerLost,
-    DeadlineExceeded,
-    NotSent,
-    ServerError,
-    Throttled,
-)
+from kontenumfs.protocol.errors import DeadlineExceeded, KontenumError
 from kontenumfs.store.operation import waited
+from kontenumfs.store.retry import REPEATABLE, Repeat
 
-OUT_OF_TIME = (DeadlineExceeded, AnswerLost, NotSent, ServerError, Throttled)
+OUT_OF_TIME: tuple[type[KontenumError], ...] = (DeadlineExceeded, *REPEATABLE[Repeat.ALWAYS])
 """What is repeated as long as the asker's time lasts: another may have more of it."""
 AS_LONG = 0.9
 """The part of the asker's waiting from which on somebody else has waited as long."""

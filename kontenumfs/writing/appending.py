@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import trio
 
 from kontenumfs.protocol.errors import (
-    AnswerLost,
     Conflict,
     DeadlineExceeded,
     KontenumError,
@@ -18,11 +17,8 @@ from kontenumfs.protocol.errors import (
     NotFound,
     OutcomeUnknown,
     PreconditionFailed,
-    ServerError,
     StoreError,
-    Throttled,
     TooManyAppends,
-    UnexpectedAnswer,
     Unsupported,
     WriterConflict,
 )
@@ -30,6 +26,7 @@ from kontenumfs.store.api import Attributes, Body, Store
 from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version, found_instead
 from kontenumfs.store.operation import joined
 from kontenumfs.store.proof import Ask, Capabilities, Item, Proof, Verb
+from kontenumfs.store.settling import LOST
 from kontenumfs.writing.contention import Contention
 from kontenumfs.writing.digest import Search, is_out_of_range, places
 from kontenumfs.writing.journal import Journal
@@ -41,9 +38,6 @@ FREE_AFTER = 3
 """Lost races after which the store puts the bytes wherever the end is: its append is atomic."""
 LARGE = 256 * 1024
 """A body of more bytes is not sent twice for nothing: it looks first, and may lose one race."""
-
-UNSURE = (AnswerLost, ServerError, DeadlineExceeded, Throttled, UnexpectedAnswer)
-"""After these the bytes may be there or not: a gateway's 503 may follow the store's success."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +176,7 @@ class _Attempt:
                 landed = await self._busy(error)
             except TooManyAppends as error:
                 landed = await self._count_anew(error)
-            except UNSURE as error:
+            except LOST as error:
                 landed = await self._answer_lost(error)
             if landed is not None:
                 return landed
