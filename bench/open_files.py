@@ -12,7 +12,7 @@ import time
 
 import trio
 
-from kontenumfs.store.fake import FakeStore
+from tests.doubles.fake import FakeStore
 from tests.writing.harness import workbench
 
 COUNTS = (1000, 10_000)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.writing import MIB
-from kontenumfs.daemon.kernel import is_mountpoint
+from kontenumfs.admin.mounts import is_mountpoint
 from tests.harness.emulator import ACCESS, BUCKET, SECRET, Emulator, memory, running_emulator
 from tests.harness.mounts import MountedBucket, wait_until
 from tests.interop.clients import rclone

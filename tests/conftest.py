@@ -25,6 +25,12 @@ def pytest_configure(config: pytest.Config) -> None:
             del os.environ[name]
 
 
+def pytest_collection_finish() -> None:
+    """Let the collections after each test see only what the test has made."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind(
     caplog: pytest.LogCaptureFixture, tmp_path_factory: pytest.TempPathFactory

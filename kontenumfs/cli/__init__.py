@@ -1,6 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: one module a subcommand."""
+"""The command line: one module a subcommand.
+
+It may import config, admin, daemon and the emulator, beside protocol and store; nothing imports it.
+"""
 
 import argparse
 import difflib
@@ -11,8 +14,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from kontenumfs import __version__
-from kontenumfs.daemon.logs import complain
+from kontenumfs.admin.journal import complain
 from kontenumfs.protocol.errors import UserError
+from kontenumfs.protocol.exits import Exit
 
 COMMANDS = {
     "mount": "mount a bucket",
@@ -43,13 +47,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(command.main(words[1:]))
     except UserError as error:
         complain(f"kontenumfs: {error}")
-        return int(error.exit_code)
+        return error.exit_code
     except KeyboardInterrupt:
-        return 130
+        return Exit.INTERRUPTED
     except BrokenPipeError:
         # Who read our output has gone, as in "kontenumfs ls bucket | head".
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        return Exit.READER_GONE
 
 
 def _command(words: Sequence[str]) -> Any:
@@ -66,12 +70,12 @@ def _command(words: Sequence[str]) -> Any:
 
 
 def module(command: str) -> Any:
-    """The module of a subcommand."""
+    """Import the module of a subcommand."""
     return importlib.import_module(f"kontenumfs.cli.{command.replace('-', '_')}")
 
 
 def parser() -> argparse.ArgumentParser:
-    """What ``kontenumfs`` takes before a command."""
+    """Make the parser of what comes before a command."""
     made = argparse.ArgumentParser(
         prog="kontenumfs",
         usage="kontenumfs [-h] [--version] COMMAND ...",

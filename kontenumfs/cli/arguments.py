@@ -1,16 +1,16 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the subcommands' parsers have in common."""
+"""The common arguments of the subcommands' parsers."""
 
 import argparse
 import os
 from functools import partial
 from typing import NoReturn
 
-from kontenumfs.daemon.live import LiveSettings
-from kontenumfs.daemon.preflight import Exit
-from kontenumfs.daemon.settings import Settings, read_settings
+from kontenumfs.config.live import LiveSettings
+from kontenumfs.config.settings import Settings, read_settings
 from kontenumfs.protocol.errors import UserError
+from kontenumfs.protocol.exits import Exit
 from kontenumfs.store.wire import Endpoint
 
 
@@ -23,7 +23,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser(command: str, description: str, epilog: str | None = None) -> Parser:
-    """The parser of ``kontenumfs COMMAND``."""
+    """Make the parser of ``kontenumfs COMMAND``."""
     return Parser(
         prog=f"kontenumfs {command}",
         description=description,
@@ -34,7 +34,7 @@ def parser(command: str, description: str, epilog: str | None = None) -> Parser:
 
 
 def add_settings(made: argparse.ArgumentParser) -> None:
-    """The arguments that settings come from: ``-o`` and ``--name``."""
+    """Add the arguments that settings come from: ``-o`` and ``--name``."""
     add_options(made)
     made.add_argument(
         "--name", metavar="NAME", help="take the settings of /etc/kontenumfs/NAME.toml"
@@ -42,7 +42,7 @@ def add_settings(made: argparse.ArgumentParser) -> None:
 
 
 def add_options(made: argparse.ArgumentParser) -> None:
-    """``-o``, as mount(8) has it."""
+    """Add ``-o``, as mount(8) has it."""
     made.add_argument(
         "-o",
         dest="options",
@@ -54,12 +54,12 @@ def add_options(made: argparse.ArgumentParser) -> None:
 
 
 def add_json(made: argparse.ArgumentParser) -> None:
-    """``--json``, for scripts."""
+    """Add ``--json``, for scripts."""
     made.add_argument("--json", action="store_true", help="print JSON")
 
 
 def working_directory() -> str:
-    """Where relative paths count from; raises UserError where somebody has deleted it."""
+    """Return where relative paths begin; raises UserError where somebody has deleted it."""
     try:
         return os.getcwd()
     except FileNotFoundError:
@@ -69,14 +69,14 @@ def working_directory() -> str:
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
-    """The settings that the arguments lead to; raises ConfigurationError."""
+    """Read the settings that the arguments lead to; raises ConfigurationError."""
     return read_settings(
         arguments.options, os.environ, name=arguments.name, directory=working_directory()
     )
 
 
 def live_settings(arguments: argparse.Namespace) -> LiveSettings:
-    """The settings and the keys; raises ConfigurationError."""
+    """Read the settings and the keys; raises ConfigurationError."""
     # A daemon leaves its directory, and reads relative paths again long after.
     read = partial(
         read_settings,
@@ -89,7 +89,7 @@ def live_settings(arguments: argparse.Namespace) -> LiveSettings:
 
 
 def endpoint_of(settings: Settings) -> Endpoint:
-    """Where the store is and how it is spoken to."""
+    """Return where the store is and how it is spoken to."""
     options = settings.options
     return Endpoint(
         url=options.endpoint,

@@ -10,10 +10,11 @@ from typing import TypeVar
 
 import trio
 
+from kontenumfs.admin.preflight import verdict
 from kontenumfs.cli import arguments as given
-from kontenumfs.daemon.preflight import Exit, verdict
-from kontenumfs.daemon.source import Source
+from kontenumfs.config.source import Source
 from kontenumfs.protocol.errors import BucketNotEmpty, Conflict, KontenumError, UserError
+from kontenumfs.protocol.exits import Exit
 from kontenumfs.store.account import Account
 
 T = TypeVar("T")
@@ -38,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _ask(name: str) -> None:
-    """Scripts have said it by --force; a person says the name once more."""
+    """Ask a person for the name once more; scripts have said it by --force."""
     if not sys.stdin.isatty():
         return
     print(f"This deletes {name} and everything in it, for good.", file=sys.stderr)
@@ -72,7 +73,7 @@ def _run(arguments: argparse.Namespace, name: str, do: Callable[[Account], Await
 
 
 def parser() -> argparse.ArgumentParser:
-    """What ``kontenumfs bucket`` takes."""
+    """Make the parser of ``kontenumfs bucket``."""
     made = given.parser("bucket", "List, create and delete buckets.")
     verbs = made.add_subparsers(dest="verb", metavar="list|create|delete", required=True)
     for verb, text in (

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import trio
 
+from kontenumfs.admin.diagnosis import Diagnosis, Finding
+from kontenumfs.admin.mounts import FSTYPE, is_mountpoint
+from kontenumfs.admin.preflight import check_fuse, check_mountpoint
 from kontenumfs.cli import arguments as given
-from kontenumfs.daemon.diagnosis import Diagnosis, Finding
-from kontenumfs.daemon.kernel import FSTYPE, is_mountpoint
-from kontenumfs.daemon.live import LiveSettings
-from kontenumfs.daemon.preflight import Exit, check_fuse, check_mountpoint
-from kontenumfs.daemon.settings import DIRECTORY, read_settings
+from kontenumfs.config.live import LiveSettings
+from kontenumfs.config.settings import DIRECTORY, read_settings
 from kontenumfs.protocol.errors import UserError
+from kontenumfs.protocol.exits import Exit
 
 
 def main(argv: Sequence[str]) -> int:
@@ -61,7 +62,7 @@ def _check(options: list[str], name: str | None, source: str | None) -> Iterator
         live = LiveSettings(read, os.environ)
         what = live.settings.source(source)
     except UserError as error:
-        yield Finding("settings", "failed", str(error), Exit(error.exit_code))
+        yield Finding("settings", "failed", str(error), error.exit_code)
         return
     file = live.settings.file
     yield Finding("settings", "ok", str(file.path) if file else "options and environment")
@@ -83,7 +84,7 @@ def _local(live: LiveSettings) -> Iterator[Finding]:
         check_fuse()
         yield Finding("fuse", "ok", "/dev/fuse can be opened")
     except UserError as error:
-        yield Finding("fuse", "failed", str(error), Exit(error.exit_code))
+        yield Finding("fuse", "failed", str(error), error.exit_code)
     if live.settings.values["mountpoint"].value is None:
         return
     try:
@@ -94,7 +95,7 @@ def _local(live: LiveSettings) -> Iterator[Finding]:
         check_mountpoint(mountpoint, nonempty=live.settings.options.nonempty)
         yield Finding("mountpoint", "ok", str(mountpoint))
     except UserError as error:
-        yield Finding("mountpoint", "failed", str(error), Exit(error.exit_code))
+        yield Finding("mountpoint", "failed", str(error), error.exit_code)
 
 
 def _collected(diagnosis: Diagnosis) -> list[Finding]:
@@ -105,7 +106,7 @@ def _collected(diagnosis: Diagnosis) -> list[Finding]:
 
 
 def parser() -> argparse.ArgumentParser:
-    """What ``kontenumfs check`` takes."""
+    """Make the parser of ``kontenumfs check``."""
     made = given.parser(
         "check",
         "Find out what keeps a bucket from being mounted: name, connection, TLS, clock, keys, and\n"

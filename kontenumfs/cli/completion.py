@@ -10,7 +10,8 @@ import shtab
 from kontenumfs.cli import COMMANDS, module
 from kontenumfs.cli import arguments as given
 from kontenumfs.cli import parser as outer
-from kontenumfs.daemon.preflight import Exit
+from kontenumfs.config.options import mount_options
+from kontenumfs.protocol.exits import Exit
 
 DIRECTORIES = ("mountpoint", "place", "target", "sources", "source")
 """Arguments that are paths; a bucket's name cannot be completed without asking the store."""
@@ -24,7 +25,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def whole_parser() -> argparse.ArgumentParser:
-    """All commands in one parser."""
+    """Put all commands into one parser."""
     made = outer()
     commands = made.add_subparsers(dest="command")
     for name, text in COMMANDS.items():
@@ -32,14 +33,23 @@ def whole_parser() -> argparse.ArgumentParser:
         for action in one._actions:
             if not action.option_strings and action.dest in DIRECTORIES:
                 action.complete = shtab.FILE
+            elif action.option_strings == ["-o"]:
+                action.choices = _words()
         commands.add_parser(
             name, parents=[one], add_help=False, help=text, description=one.description
         )
     return made
 
 
+def _words() -> list[str]:
+    """Return the beginnings of the mount options: a name, and ``=`` where a value follows."""
+    return [
+        name if option.kind.is_switch else f"{name}=" for name, option in mount_options().items()
+    ]
+
+
 def parser() -> argparse.ArgumentParser:
-    """What ``kontenumfs completion`` takes."""
+    """Make the parser of ``kontenumfs completion``."""
     made = given.parser(
         "completion",
         "Print what makes a shell complete the commands, for bash:\n"

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kontenumfs.admin.client import follow
+from kontenumfs.admin.mounts import FSTYPE, mounts
 from kontenumfs.cli import arguments as given
-from kontenumfs.daemon.control import follow
-from kontenumfs.daemon.kernel import FSTYPE, mounts
-from kontenumfs.daemon.preflight import Exit
 from kontenumfs.protocol.errors import UserError
+from kontenumfs.protocol.exits import Exit
 
 BAR = 40
 """Columns of the progress bar."""
@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def mount_of(path: str) -> Path:
-    """The mountpoint that `path` is below; raises UserError where there is none."""
+    """Return the mountpoint that `path` is below; raises UserError where there is none."""
     absolute = Path(os.path.abspath(path))
     ours = {at for at, kind in mounts() if kind == FSTYPE}
     for at in (absolute, *absolute.parents):
@@ -49,7 +49,7 @@ def mount_of(path: str) -> Path:
 
 
 def inside(mountpoint: Path, path: str) -> str:
-    """`path` relative to the mount, which itself is empty; raises UserError outside of it."""
+    """Return `path` relative to the mount, which itself is empty; raises UserError outside."""
     if mount_of(path) != mountpoint:
         raise UserError(f"{path}: is not in the same mount, {mountpoint}", Exit.USAGE)
     relative = os.path.relpath(os.path.abspath(path), mountpoint)
@@ -71,7 +71,7 @@ def _show(line: dict[str, Any]) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """What ``kontenumfs concat`` takes."""
+    """Make the parser of ``kontenumfs concat``."""
     made = given.parser(
         "concat", "Join files of one mount. The store does it: no byte of them is sent or read."
     )

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from kontenumfs.cli import arguments as given
-from kontenumfs.daemon.credentials import find_keys
-from kontenumfs.daemon.options import OPTIONS, SECTIONS
-from kontenumfs.daemon.preflight import Exit
-from kontenumfs.daemon.settings import RULES, Setting, Settings, read_settings
-from kontenumfs.daemon.values import plainly
+from kontenumfs.config.credentials import find_keys
+from kontenumfs.config.options import OPTIONS, SECTIONS
+from kontenumfs.config.settings import RULES, Setting, Settings, read_settings
 from kontenumfs.protocol.errors import ConfigurationError
+from kontenumfs.protocol.exits import Exit
 
 MASK = "********"
 
@@ -36,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def describe(settings: Settings) -> dict[str, Any]:
-    """The settings as JSON has them; secrets are masked."""
+    """Return the settings as JSON has them; secrets are masked."""
     keys: dict[str, Any]
     try:
         found = find_keys(settings, os.environ)
@@ -59,11 +58,9 @@ def describe(settings: Settings) -> dict[str, Any]:
 
 
 def _value(name: str, setting: Setting) -> Any:
-    if name.startswith("secret_key") and setting.value is not None:
-        return MASK
     if isinstance(setting.value, bool | None):
         return setting.value
-    return plainly(OPTIONS[name].parse, setting.value)
+    return MASK if OPTIONS[name].secret else OPTIONS[name].kind.show(setting.value)
 
 
 def _print(settings: Settings, shown: dict[str, Any]) -> None:
@@ -76,7 +73,7 @@ def _print(settings: Settings, shown: dict[str, Any]) -> None:
         if option.section != section:
             section = option.section
             print(f"[{section}]" if section else "# mount options")
-        value = plainly(None, entry["value"])
+        value = entry["value"] if isinstance(entry["value"], str) else json.dumps(entry["value"])
         print(f"{name:<17} = {value:<32} # {entry['origin']}")
     for rule in RULES:
         for number, table in enumerate(shown["rules"].get(rule, [])):
@@ -92,7 +89,7 @@ def _print(settings: Settings, shown: dict[str, Any]) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """What ``kontenumfs config`` takes."""
+    """Make the parser of ``kontenumfs config``."""
     made = given.parser(
         "config",
         "Show the settings of a mount, and where each comes from: an option, the environment,\n"

@@ -16,9 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kontenumfs.admin.mounts import detach, is_mountpoint
 from kontenumfs.cli import arguments as given
-from kontenumfs.daemon.kernel import detach, is_mountpoint
 from kontenumfs.protocol.errors import UserError
+from kontenumfs.protocol.exits import Exit
 
 BUCKET = "demo"
 ENVIRONMENT = {"KONTENUM_ACCESS_KEY": "DEMO", "KONTENUM_SECRET_KEY": "demo-secret"}
@@ -35,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """What ``kontenumfs demo`` takes."""
+    """Make the parser of ``kontenumfs demo``."""
     made = given.parser(
         "demo", "Mount an emulator of Kontenum, write real files, and fetch them back."
     )
@@ -55,7 +56,7 @@ class Demo:
         self._cdn = ""
 
     def run(self) -> int:
-        """Returns 0 when every byte came back as it went in."""
+        """Show it all; returns 0 when every byte came back as it went in."""
         emulator = subprocess.Popen(
             [
                 *(sys.executable, "-m", "kontenumfs", "emulator", f"--bucket={BUCKET}"),
@@ -91,7 +92,7 @@ class Demo:
         wrong = self._compare()
         self._tool("unmount", str(self._mountpoint))
         print("unmounted; the daemon has ended and everything is stored")
-        return 1 if wrong else 0
+        return Exit.FAILED if wrong else Exit.OK
 
     def _some_files(self) -> Path:
         target = self._directory / "files"

@@ -20,7 +20,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """What ``kontenumfs emulator`` takes."""
+    """Make the parser of ``kontenumfs emulator``."""
     from kontenumfs.emulator import options
 
     return options.parser()

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from kontenumfs.admin.units import Installation
 from kontenumfs.cli import arguments as given
-from kontenumfs.daemon.preflight import Exit
-from kontenumfs.daemon.units import Installation
+from kontenumfs.protocol.exits import Exit
 
 
 def main(argv: Sequence[str]) -> int:
@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """What ``kontenumfs install-units`` takes."""
+    """Make the parser of ``kontenumfs install-units``."""
     made = given.parser(
         "install-units",
         "Put the systemd units kontenumfs@.service and kontenumfs-sandbox@.service below\n"

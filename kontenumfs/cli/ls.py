@@ -10,13 +10,14 @@ from typing import Any
 
 import trio
 
+from kontenumfs.admin.client import follow
+from kontenumfs.admin.listing import entries, hidden
+from kontenumfs.admin.preflight import verdict
 from kontenumfs.cli import arguments as given
 from kontenumfs.cli.concat import inside, mount_of
 from kontenumfs.cli.text import printable
-from kontenumfs.daemon.control import follow
-from kontenumfs.daemon.listing import entries, hidden
-from kontenumfs.daemon.preflight import Exit, verdict
 from kontenumfs.protocol.errors import KontenumError
+from kontenumfs.protocol.exits import Exit
 from kontenumfs.store.client import open_store
 
 Show = Callable[[dict[str, Any]], None]
@@ -86,7 +87,7 @@ def _print(entry: dict[str, Any]) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """What ``kontenumfs ls`` takes."""
+    """Make the parser of ``kontenumfs ls``."""
     made = given.parser(
         "ls",
         "List keys as the bucket has them: one level of a bucket, or of a directory in a mount\n"

@@ -4,16 +4,22 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from kontenumfs.cli import COMMANDS, module
 from kontenumfs.cli import arguments as given
-from kontenumfs.daemon.options import OPTIONS, SECTIONS, Option, default_of, mount_options
-from kontenumfs.daemon.preflight import MEANINGS, Exit
+from kontenumfs.config.options import (
+    SECTIONS,
+    Option,
+    mount_options,
+    options_by_file,
+    options_of,
+)
+from kontenumfs.protocol.exits import Exit
 
 REFERENCE = ("<!-- options: made by kontenumfs manual --write docs -->", "<!-- end of options -->")
-"""What the generated part of docs/configuration.md stands between."""
+"""The lines around the generated part of docs/configuration.md."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -29,36 +35,32 @@ def main(argv: Sequence[str]) -> int:
 
 
 def files(docs: Path) -> dict[Path, str]:
-    """Everything that is generated below the directory of the documentation, as it should be."""
+    """Generate every file below the directory of the documentation, as it should be."""
     made = {docs / "man" / name: page() for name, page in PAGES.items()}
     reference = docs / "configuration.md"
     before, _, rest = reference.read_text().partition(REFERENCE[0])
     after = rest.partition(REFERENCE[1])[2]
     made[reference] = f"{before}{REFERENCE[0]}\n{_reference()}{REFERENCE[1]}{after}"
     codes = docs / "exit-codes.md"
-    rows = "".join(
-        f"| {code:d} | {meaning} | {cure} |\n" for code, (meaning, cure) in MEANINGS.items()
-    )
+    rows = "".join(f"| {code:d} | {code.meaning} | {code.cure} |\n" for code in Exit)
     before, head, _ = codes.read_text().partition("| code | meaning | cure |\n|---|---|---|\n")
     made[codes] = before + head + rows
     return made
 
 
 def _reference() -> str:
-    """The tables of docs/configuration.md."""
+    """Make the tables of docs/configuration.md."""
     lines = []
     for section in SECTIONS:
-        lines += [f"### [{section}]", "", "| key | value | default | |", "|---|---|---|---|"]
-        for name, option in _of(section):
-            unit = (option.unit or "true, false").replace("|", ", ")
-            default = default_of(name) or ("false" if option.parse is None else "")
-            lines.append(f"| `{name}` | {unit} | {default} | {option.help} |")
+        lines += [f"### [{section}]", ""]
+        lines += ["| key | value | default | reload | |", "|---|---|---|---|---|"]
+        for name, option in options_of(section).items():
+            unit = (option.kind.unit or "true, false").replace("|", ", ")
+            reload = "yes" if option.reload else ""
+            words = (f"`{name}`", unit, option.shown_default, reload, option.text)
+            lines.append(f"| {' | '.join(words)} |")
         lines.append("")
     return "\n".join(lines)
-
-
-def _of(section: str) -> Iterator[tuple[str, Option]]:
-    return ((name, option) for name, option in OPTIONS.items() if option.section == section)
 
 
 def _kontenumfs() -> str:
@@ -81,8 +83,9 @@ def _kontenumfs() -> str:
     )
     lines += _entry("KONTENUM_CONFIG_DIR", "Where NAME.toml is, instead of /etc/kontenumfs.")
     lines += [".SH EXIT STATUS"]
-    for code, (meaning, cure) in MEANINGS.items():
-        lines += _entry(str(int(code)), f"{meaning}{f': {cure}' if cure else ''}".replace("`", ""))
+    for code in Exit:
+        cure = f": {code.cure}" if code.cure else ""
+        lines += _entry(str(int(code)), f"{code.meaning}{cure}".replace("`", ""))
     return _page(lines, "kontenumfs.toml(5), mount.kontenumfs(8)")
 
 
@@ -98,13 +101,13 @@ def _toml() -> str:
     ]
     for section in SECTIONS:
         lines += [f".SH [{section}]"]
-        for name, option in _of(section):
-            default = default_of(name)
-            text = option.help + (f" (default {default})" if default and option.parse else "")
-            lines += _entry(f"{name} = {option.unit or 'true|false'}", f"{text}.")
+        for name, option in options_of(section).items():
+            reload = " A reload changes it." if option.reload else ""
+            unit = option.kind.unit or "true|false"
+            lines += _entry(f"{name} = {unit}", f"{_described(option)}.{reload}")
     lines += [".SH [[files]]", "Rules by file name; the first that matches counts."]
     lines += _entry("match = pattern, or a list of them", "Without a slash: for the name alone.")
-    lines += _entry("publish, append_interval", "As in [publish].")
+    lines += _entry(", ".join(options_by_file()), "As in [publish].")
     lines += [".SH [[headers]]", "Headers by file name; all that match count."]
     lines += _entry("match = pattern, or a list of them", "Without a slash: for the name alone.")
     lines += _entry("NAME = text", "A header of the object, such as Cache-Control.")
@@ -127,11 +130,15 @@ def _mount() -> str:
         "are not in this list are refused. A mount cannot be remounted.",
     ]
     lines += [".SH OPTIONS"]
-    for name, option in mount_options().items():
-        default = default_of(name) if option.parse else ""
-        word = name if option.parse is None else f"{name}={option.unit}"
-        lines += _entry(word, f"{option.help}{f' (default {default})' if default else ''}.")
+    for option in mount_options().values():
+        lines += _entry(option.word, f"{_described(option)}.")
     return _page(lines, "kontenumfs(1), kontenumfs.toml(5), mount(8), fstab(5)")
+
+
+def _described(option: Option) -> str:
+    """Return an option's text with its default; a switch is off where nothing names it."""
+    default = "" if option.kind.is_switch else option.shown_default
+    return option.text + (f" (default {default})" if default else "")
 
 
 def _head(name: str, section: int, what: str) -> list[str]:
@@ -196,7 +203,7 @@ PAGES: dict[str, Callable[[], str]] = {
 
 
 def parser() -> argparse.ArgumentParser:
-    """What ``kontenumfs manual`` takes."""
+    """Make the parser of ``kontenumfs manual``."""
     made = given.parser(
         "manual", "Print a manual page: kontenumfs manual kontenumfs.toml.5 | man -l -"
     )

@@ -10,18 +10,20 @@ from pathlib import Path
 
 import trio
 
+from kontenumfs.admin.preflight import check_fuse, check_mountpoint
+from kontenumfs.admin.premount import handed_over
+from kontenumfs.admin.runtime import Running, remember_mountpoint
 from kontenumfs.cli import arguments as given
-from kontenumfs.daemon.background import Running, remember_mountpoint, run_in_background
+from kontenumfs.config.live import LiveSettings
+from kontenumfs.config.options import mount_options
+from kontenumfs.config.source import Source
+from kontenumfs.daemon.background import run_in_background
 from kontenumfs.daemon.hardening import keep_memory_private
-from kontenumfs.daemon.live import LiveSettings
 from kontenumfs.daemon.logs import set_up_logging
 from kontenumfs.daemon.metrics import Metrics
 from kontenumfs.daemon.mount import Mount
-from kontenumfs.daemon.options import options_help
-from kontenumfs.daemon.preflight import Exit, check_fuse, check_mountpoint
-from kontenumfs.daemon.premount import handed_over
-from kontenumfs.daemon.source import Source
 from kontenumfs.protocol.errors import UserError
+from kontenumfs.protocol.exits import Exit
 from kontenumfs.store.client import open_store
 
 
@@ -93,12 +95,22 @@ def serve_mount(
         run_in_background(serve)
 
 
+def _options_help() -> str:
+    """Return a line for each mount option: value, text and default."""
+    lines = []
+    for option in mount_options().values():
+        default = "" if option.kind.is_switch else option.shown_default
+        shown = f" (default {default})" if default else ""
+        lines.append(f"  {option.word:<32} {option.text}{shown}")
+    return "\n".join(lines)
+
+
 def parser() -> argparse.ArgumentParser:
-    """What ``kontenumfs mount`` takes."""
+    """Make the parser of ``kontenumfs mount``."""
     made = given.parser(
         "mount",
         "Mount a bucket, or the keys below a prefix of it, write-only.",
-        "mount options:\n" + options_help(),
+        "mount options:\n" + _options_help(),
     )
     made.add_argument("-f", "--foreground", action="store_true", help="stay in the foreground")
     given.add_settings(made)

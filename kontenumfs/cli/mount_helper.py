@@ -12,24 +12,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from kontenumfs.admin.journal import complain
+from kontenumfs.admin.mounts import FSTYPE
+from kontenumfs.admin.preflight import check_fuse, check_mountpoint
 from kontenumfs.cli import arguments as given
 from kontenumfs.cli.mount import serve_mount
-from kontenumfs.daemon.kernel import FSTYPE
-from kontenumfs.daemon.live import LiveSettings
-from kontenumfs.daemon.logs import complain
-from kontenumfs.daemon.options import parse_words
-from kontenumfs.daemon.preflight import check_fuse, check_mountpoint
-from kontenumfs.daemon.settings import read_settings
+from kontenumfs.config.live import LiveSettings
+from kontenumfs.config.settings import read_settings
+from kontenumfs.config.words import parse_words
 from kontenumfs.protocol.errors import ConfigurationError, UserError
+from kontenumfs.protocol.exits import Exit
 
-NOT_MOUNTED = 32
-"""mount(8): mount failure."""
 TYPES = ("kontenumfs", FSTYPE)
 
 
 @dataclass(slots=True)
 class Call:
-    """What mount(8) asks for."""
+    """One call of mount(8)."""
 
     arguments: list[str] = field(default_factory=list)
     options: list[str] = field(default_factory=list)
@@ -39,20 +38,20 @@ class Call:
 
 
 def main() -> int:
-    """Returns 0 when the mount answers, 32 otherwise, with the reason on stderr."""
+    """Mount; return 0 when the mount answers, else 32, with the reason on stderr."""
     name = os.path.basename(sys.argv[0])
     try:
         _run(name, parse(sys.argv[1:]))
     except UserError as error:
         complain(f"{name}: {error}")
-        return NOT_MOUNTED
+        return Exit.NOT_MOUNTED
     except KeyboardInterrupt:
-        return NOT_MOUNTED
+        return Exit.NOT_MOUNTED
     except Exception as error:
         # mount(8) knows no other code, and shows a user what stands here.
         complain(f"{name}: internal error: {error!r}")
-        return NOT_MOUNTED
-    return 0
+        return Exit.NOT_MOUNTED
+    return Exit.OK
 
 
 def _run(name: str, call: Call) -> None:
@@ -127,7 +126,7 @@ _VALUES: dict[str, Callable[[Call, str], None]] = {
 
 
 def _known(name: str, options: Sequence[str]) -> list[str]:
-    """The options that can be used; the others are named and left out, as -s asks."""
+    """Keep the options that can be used; the others are named and left out, as -s asks."""
     kept = []
     for word in options:
         try:

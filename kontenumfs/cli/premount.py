@@ -6,12 +6,12 @@ import argparse
 import os
 from collections.abc import Mapping, Sequence
 
+from kontenumfs.admin.notify import Notifier
+from kontenumfs.admin.premount import clear, premount
+from kontenumfs.admin.runtime import remember_mountpoint, remembered_mountpoint
 from kontenumfs.cli import arguments as given
-from kontenumfs.daemon.background import remember_mountpoint, remembered_mountpoint
-from kontenumfs.daemon.notify import Notifier
-from kontenumfs.daemon.preflight import Exit
-from kontenumfs.daemon.premount import clear, premount
-from kontenumfs.daemon.settings import read_settings
+from kontenumfs.config.settings import read_settings
+from kontenumfs.protocol.exits import Exit
 
 
 def main(argv: Sequence[str]) -> int:
@@ -41,13 +41,13 @@ def main(argv: Sequence[str]) -> int:
 
 
 def has_died(environment: Mapping[str, str]) -> bool:
-    """Whether the daemon has not ended by itself, as systemd tells it (systemd.exec(5))."""
+    """Tell whether the daemon was ended by something else, by systemd's word (systemd.exec(5))."""
     how, status = environment.get("EXIT_CODE", "exited"), environment.get("EXIT_STATUS", "0")
     return how != "exited" or status == str(int(Exit.DEFECT))
 
 
 def parser() -> argparse.ArgumentParser:
-    """What ``kontenumfs premount`` takes."""
+    """Make the parser of ``kontenumfs premount``."""
     made = given.parser(
         "premount",
         "Mount for a sandboxed daemon and leave the mount with systemd: for our units alone.",

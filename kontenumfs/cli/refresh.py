@@ -5,10 +5,10 @@
 import argparse
 from collections.abc import Sequence
 
+from kontenumfs.admin.client import follow
 from kontenumfs.cli import arguments as given
 from kontenumfs.cli.concat import inside, mount_of
-from kontenumfs.daemon.control import follow
-from kontenumfs.daemon.preflight import Exit
+from kontenumfs.protocol.exits import Exit
 
 
 def main(argv: Sequence[str]) -> int:
@@ -26,7 +26,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """What ``kontenumfs refresh`` takes."""
+    """Make the parser of ``kontenumfs refresh``."""
     made = given.parser(
         "refresh",
         "Forget what is remembered of a file or directory, so that what others have changed is\n"

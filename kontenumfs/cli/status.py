@@ -11,13 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from kontenumfs.admin.client import ask
+from kontenumfs.admin.mounts import FSTYPE, mounts
 from kontenumfs.cli import arguments as given
 from kontenumfs.cli.concat import mount_of
 from kontenumfs.cli.text import amount, printable
-from kontenumfs.daemon.control import ask
-from kontenumfs.daemon.kernel import FSTYPE, mounts
-from kontenumfs.daemon.preflight import Exit
 from kontenumfs.protocol.errors import UserError
+from kontenumfs.protocol.exits import Exit
 
 PATIENCE = 3.0
 """Seconds after which a daemon that does not answer hangs."""
@@ -33,7 +33,7 @@ COLUMNS = (
 )
 
 Status = dict[str, Any]
-"""What a daemon answers, or ``mountpoint`` and ``problem``."""
+"""A daemon's answer, or ``mountpoint`` and ``problem``."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -142,7 +142,7 @@ def _file(file: Status) -> str:
 
 
 def _rates(found: Sequence[Status], before: dict[str, Status], seconds: float) -> list[str]:
-    """What has happened since the last look, a second."""
+    """Return a line of rates since the last look for each mount."""
     lines = []
     for status in found:
         old = before.get(status["mountpoint"], {})
@@ -164,7 +164,7 @@ def _interval(given: str) -> float:
 
 
 def parser() -> argparse.ArgumentParser:
-    """What ``kontenumfs status`` takes."""
+    """Make the parser of ``kontenumfs status``."""
     made = given.parser(
         "status",
         "What the running mounts are doing: a line each, or all about one.\n"

@@ -4,12 +4,12 @@
 
 
 def printable(text: str) -> str:
-    """`text` without what a terminal would obey: a name may hold anything."""
+    """Escape what a terminal would obey: a name may hold anything."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def amount(count: int) -> str:
-    """A number of bytes, short."""
+    """Write a number of bytes shortly."""
     left = float(count)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if left < 1024:

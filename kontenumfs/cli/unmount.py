@@ -12,10 +12,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from kontenumfs.cli import arguments as given
-from kontenumfs.daemon.background import Running
-from kontenumfs.daemon.control import ask
-from kontenumfs.daemon.kernel import (
+from kontenumfs.admin.client import ask
+from kontenumfs.admin.mounts import (
     FSTYPE,
     clear_dead,
     detach,
@@ -25,13 +23,15 @@ from kontenumfs.daemon.kernel import (
     unmount,
     uppermost,
 )
-from kontenumfs.daemon.preflight import Exit
+from kontenumfs.admin.runtime import Running
+from kontenumfs.cli import arguments as given
 from kontenumfs.protocol.errors import UserError
+from kontenumfs.protocol.exits import Exit
 
 SILENT_SECONDS = 10.0
 """A daemon that says nothing for so long is not listened to any more."""
 KILLED_SECONDS = 10.0
-"""How long a killed process takes at most to be gone."""
+"""The longest that a killed process takes to be gone."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -40,9 +40,12 @@ def main(argv: Sequence[str]) -> int:
     mountpoint = Path(os.path.abspath(arguments.mountpoint))
     if not is_mountpoint(mountpoint, FSTYPE):
         raise UserError(f"{mountpoint}: no kontenumfs is mounted here", Exit.MOUNTPOINT)
+    found = uppermost(mountpoint)
+    if found is not None and found.fstype != FSTYPE:
+        over = f"{found.fstype} is mounted over it: unmount that first"
+        raise UserError(f"{mountpoint}: {over}", Exit.MOUNTPOINT)
     daemon = Running(mountpoint)
-    pid, found = daemon.pid(), uppermost(mountpoint)
-    device = None if found is None else found.device
+    pid, device = daemon.pid(), None if found is None else found.device
     until = time.monotonic() + arguments.timeout
     with closing(_Progress(mountpoint, arguments.timeout)) as progress:
         if arguments.force:
@@ -80,7 +83,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 class _Progress:
-    """What the daemon says of what is pending, from before the unmount to its end.
+    """The daemon's lines of pending data, from before the unmount to its end.
 
     Args:
         patience: seconds after which a daemon that says nothing is given up, at most.
@@ -91,7 +94,7 @@ class _Progress:
         self._lines = ask(mountpoint, {"command": "end"}, timeout=silent)
         self._show = sys.stderr.isatty()
         self.left = ""
-        """What was pending when it was last heard of, for messages."""
+        """The pending data of the last line, for messages."""
         # A dead mount and one of another user have no control socket for us: only the lock tells.
         self._hear()
 
@@ -108,7 +111,7 @@ class _Progress:
         return line
 
     def until_the_end(self, until: float) -> list[str]:
-        """What could not be stored; empty where the daemon does not say."""
+        """Listen to the end; returns the keys that could not be stored, if the daemon says."""
         lost: list[str] = []
         while time.monotonic() < until and (line := self._hear()) is not None:
             if "lost" in line:
@@ -143,7 +146,7 @@ def _signal(pid: int | None, number: signal.Signals) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """What ``kontenumfs unmount`` takes."""
+    """Make the parser of ``kontenumfs unmount``."""
     made = given.parser(
         "unmount",
         "Unmount, and wait until everything is stored.\n"

@@ -1,33 +1,16 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""Going into the background without losing the reason for a failure, and waiting for the end."""
+"""Going into the background without losing the reason for a failure."""
 
-import fcntl
-import hashlib
 import json
 import logging
 import os
-import time
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
 
-from kontenumfs.daemon.safe_files import SafeDirectory
 from kontenumfs.protocol.errors import UserError
+from kontenumfs.protocol.exits import Exit
 
 log = logging.getLogger(__name__)
-
-RUNTIME = Path("/run/kontenumfs")
-"""Of root's daemons."""
-SANDBOXES = Path("/run/kontenumfs-sandbox")
-"""Where kontenumfs-sandbox@.service has its RuntimeDirectory=, one for each name."""
-
-MOUNTPOINT_EXIT = 3
-"""The exit code for a mountpoint that is taken."""
-LONGEST_NUMBER = 16
-"""Bytes that a process's number may have in a lock."""
-LONGEST_PATH = 4096
-"""Bytes (PATH_MAX)."""
 
 
 def run_in_background(serve: Callable[[Callable[[], None]], None]) -> None:
@@ -43,36 +26,37 @@ def run_in_background(serve: Callable[[Callable[[], None]], None]) -> None:
         os.close(writing)
         with os.fdopen(reading, "rb") as pipe:
             said = pipe.read()
-        _hear(said, pid)
+        _raise_reported(said, pid)
         return
     os.close(reading)
-    status = 1
+    status = Exit.FAILED
     try:
-        serve(lambda: _let_go(writing))
-        status = 0
+        serve(lambda: _daemonize(writing))
+        status = Exit.OK
     except UserError as error:
-        _tell(writing, {"message": str(error), "exit_code": error.exit_code})
+        _report(writing, {"message": str(error), "exit_code": error.exit_code})
         status = error.exit_code
     except Exception as error:
         # A fault of ours: the whole story goes to the log, the one line to the user.
         log.exception("the mount ended")
-        _tell(writing, {"message": f"internal error: {error!r}: see the log", "exit_code": 1})
+        message = f"internal error: {error!r}: see the log"
+        _report(writing, {"message": message, "exit_code": Exit.FAILED})
     finally:
         os._exit(status)
 
 
-def _hear(said: bytes, pid: int) -> None:
+def _raise_reported(said: bytes, pid: int) -> None:
     if not said:
         _, status = os.waitpid(pid, 0)
         code = os.waitstatus_to_exitcode(status)
-        raise UserError(f"the mount process ended before it was ready (status {code})", 1)
+        raise UserError(f"the mount process ended before it was ready (status {code})", Exit.FAILED)
     report = json.loads(said)
     if report:
         os.waitpid(pid, 0)
-        raise UserError(report["message"], report["exit_code"])
+        raise UserError(report["message"], Exit(report["exit_code"]))
 
 
-def _tell(pipe: int, report: dict[str, object]) -> None:
+def _report(pipe: int, report: dict[str, object]) -> None:
     try:
         os.write(pipe, json.dumps(report).encode())
         os.close(pipe)
@@ -80,191 +64,12 @@ def _tell(pipe: int, report: dict[str, object]) -> None:
         pass  # ready was said already, and the pipe is closed
 
 
-def _let_go(pipe: int) -> None:
-    """The mount answers: leave the terminal, and tell the parent."""
+def _daemonize(pipe: int) -> None:
+    """Leave the terminal and tell the parent, when the mount answers."""
     os.setsid()
     os.chdir("/")
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
     os.close(null)
-    _tell(pipe, {})
-
-
-class Running:
-    """A lock that a daemon holds while it lives, by which `unmount` waits for its end.
-
-    Args:
-        mountpoint: which daemon.
-    """
-
-    def __init__(self, mountpoint: Path) -> None:
-        self._mountpoint = mountpoint
-        self._own = own_runtime_file(mountpoint, "lock")
-        self._path = runtime_file(mountpoint, "lock")
-
-    def hold(self) -> None:
-        """Take the lock until the process ends; raises UserError where that cannot be.
-
-        Never in the directory of a sandbox, whose user would decide what root writes to.
-        """
-        try:
-            with SafeDirectory(self._own.parent, create=True, mode=0o755) as directory:
-                descriptor = directory.open_file(self._own.name, os.O_RDWR | os.O_CREAT)
-        except OSError as error:
-            raise UserError(
-                f"{error.filename or self._own}: {error.strerror}: the daemon's lock cannot be "
-                "there: set XDG_RUNTIME_DIR to a directory of your own, or remove what is there",
-                MOUNTPOINT_EXIT,
-            ) from None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            raise UserError(
-                f"{self._mountpoint}: the daemon of the last mount here (process {self.pid()}) "
-                "has not ended: it may still store data, so wait for it",
-                MOUNTPOINT_EXIT,
-            ) from None
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
-
-    def pid(self) -> int | None:
-        """The living process that holds the lock, or None."""
-        holder = self._holder()
-        return None if holder is None or _has_ended(holder) else holder
-
-    def is_stuck(self) -> bool:
-        """Whether the daemon was killed, and something in the kernel keeps it from ending."""
-        holder = self._holder()
-        return holder is not None and _has_ended(holder)
-
-    def _holder(self) -> int | None:
-        descriptor = self._open_as_found()
-        if descriptor is None:
-            return None
-        with open(descriptor, "rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                said, owner = file.read(LONGEST_NUMBER).strip(), os.fstat(descriptor).st_uid
-                known = said.isdigit() and _owner(int(said)) == owner
-                return int(said) if known else None
-        return None
-
-    def _open_as_found(self) -> int | None:
-        """The lock's descriptor, to read; None where there is none that we may believe.
-
-        A sandboxed daemon's directory is its user's, who could put anything there for root to
-        open: links, pipes and devices are passed over.
-        """
-        owner = None if self._path == self._own else _owner_of_directory(self._path.parent)
-        try:
-            with SafeDirectory(self._path.parent, owner=owner) as directory:
-                return directory.open_file(self._path.name, os.O_RDONLY)
-        except OSError:
-            return None
-
-    def wait_for_end(self, deadline: float) -> bool:
-        """Whether the daemon has ended within `deadline` seconds."""
-        descriptor = self._open_as_found()
-        if descriptor is None:
-            return True
-        until = time.monotonic() + deadline
-        try:
-            while True:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    if time.monotonic() > until:
-                        return False
-                    time.sleep(0.02)
-                else:
-                    self._forget()
-                    return True
-        finally:
-            os.close(descriptor)
-
-    def _forget(self) -> None:
-        if self._path == self._own:
-            with suppress(OSError), SafeDirectory(self._own.parent) as directory:
-                directory.unlink(self._own.name)
-
-
-def _owner(pid: int) -> int | None:
-    """The user whose process that is; who writes a file may write another's number into it."""
-    try:
-        # Not the owner of /proc/PID: that is root for a process that cannot be dumped.
-        said = Path(f"/proc/{pid}/status").read_text(errors="replace")
-    except OSError:
-        return None
-    return next((int(at.split()[1]) for at in said.splitlines() if at.startswith("Uid:")), None)
-
-
-def _has_ended(pid: int) -> bool:
-    """Whether the first thread has, perhaps not all (proc(5))."""
-    try:
-        said = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except OSError:
-        return True
-    return said.rpartition(")")[2].split()[:1] in (["Z"], ["X"])
-
-
-def _owner_of_directory(path: Path) -> int | None:
-    try:
-        return os.stat(path).st_uid
-    except OSError:
-        return None
-
-
-def own_runtime_file(mountpoint: Path, kind: str) -> Path:
-    """Where a daemon of ours for a mountpoint keeps its lock or its socket."""
-    digest = hashlib.sha256(os.fsencode(os.path.abspath(mountpoint))).hexdigest()[:16]
-    return _runtime_directory() / f"{digest}.{kind}"
-
-
-def runtime_file(mountpoint: Path, kind: str) -> Path:
-    """Where to look for a daemon's lock or socket; in a sandbox it is another user's."""
-    own = own_runtime_file(mountpoint, kind)
-    if os.getuid() == 0 and not own.exists():
-        for name in _names_at(mountpoint):
-            # A sandboxed service is another user, with a directory of its own.
-            if os.path.lexists(found := SANDBOXES / name / own.name):
-                return found
-    return own
-
-
-def _names_at(mountpoint: Path) -> list[str]:
-    """The mounts by name that root has put there: no sandbox can say that it is one of them."""
-    at = Path(os.path.abspath(mountpoint))
-    names = [path.stem for path in RUNTIME.glob("*.mountpoint")]
-    return [name for name in sorted(names) if remembered_mountpoint(name) == at]
-
-
-def remember_mountpoint(name: str, mountpoint: Path) -> None:
-    """Keep where a mount by name is, for who clears it up: the file of settings may change."""
-    try:
-        with SafeDirectory(RUNTIME, create=True, mode=0o755) as directory:
-            directory.replace(f"{name}.mountpoint", os.fsencode(mountpoint), 0o644)
-    except OSError as error:
-        why = f"{error.filename or RUNTIME}: {error.strerror}"
-        raise UserError(f"{why}: the mountpoint cannot be remembered there", 1) from None
-
-
-def remembered_mountpoint(name: str) -> Path | None:
-    """Where the last mount of a name was, since the machine was booted."""
-    try:
-        with SafeDirectory(RUNTIME) as directory:
-            said = directory.read(f"{name}.mountpoint", LONGEST_PATH)
-    except OSError:
-        return None
-    path = Path(os.fsdecode(said))
-    return path if path.is_absolute() and b"\0" not in said else None
-
-
-def _runtime_directory() -> Path:
-    if os.getuid() == 0:
-        return RUNTIME
-    if given := os.environ.get("RUNTIME_DIRECTORY"):
-        return Path(given.split(":")[0])
-    return Path(os.environ.get("XDG_RUNTIME_DIR", f"/tmp/kontenumfs-{os.getuid()}")) / "kontenumfs"
+    _report(pipe, {})

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where what a mount knows of its bucket, and has under way there, is kept over its lives."""
+"""The files that outlive a mount: remembered attributes, the journal, and its identity."""
 
 import hashlib
 import logging
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from kontenumfs.daemon.safe_files import SafeDirectory
+from kontenumfs.admin.safe_files import SafeDirectory
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 def cache_file(
     option: str | None, endpoint: str, bucket: str, environment: Mapping[str, str]
 ) -> Path | None:
-    """The file of one bucket, or None where nothing is to be kept.
+    """Return the path for one bucket, or None where nothing is to be kept.
 
     Args:
         option: cache_dir as given: a directory, ``none``, or None for the usual place: what
@@ -31,7 +31,7 @@ def cache_file(
 
 
 def safe(cache: Path | None) -> Path | None:
-    """`cache`, where no other user decides what is there; else None, and the log says why."""
+    """Return `cache` where no other user decides what is there; else None, and log why."""
     if cache is None:
         return None
     try:
@@ -47,7 +47,7 @@ def safe(cache: Path | None) -> Path | None:
 
 
 def journal_file(cache: Path | None, mount: str) -> Path | None:
-    """The file of what one mount has under way, beside its bucket's, or None.
+    """Return the path of one mount's journal, beside its bucket's file, or None.
 
     Args:
         mount: its name among those of the bucket, on this host.
@@ -56,7 +56,7 @@ def journal_file(cache: Path | None, mount: str) -> Path | None:
 
 
 def identity_file(cache: Path | None, mount: str) -> Path | None:
-    """The file that tells one mount's daemons from everybody else's, beside its journal."""
+    """Return the path of the file that tells one mount's daemons from everybody else's."""
     return None if cache is None else cache.with_suffix(f".{mount}.identity")
 
 

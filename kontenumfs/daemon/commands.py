@@ -1,16 +1,15 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a running mount can be asked over its control socket."""
+"""The commands of a running mount that its control socket takes."""
 
 import os
 from typing import Any
 
-from kontenumfs.daemon.control import Command, Tell
+from kontenumfs.daemon.control import Command, Send
 from kontenumfs.protocol.errors import FileMissing, IsDirectory, NotDirectory, UserError
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.protocol.names import component_from_bytes
 from kontenumfs.tree.node import Directory, File
-from kontenumfs.tree.refresh import refresh_path
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.files import OpenFiles
 from kontenumfs.writing.handle import Handle
@@ -27,41 +26,40 @@ class Commands:
         self._files = files
 
     def table(self) -> dict[str, Command]:
-        """The commands by name."""
+        """Return the commands by name."""
         return {"concat": self.concat, "refresh": self.refresh}
 
-    async def refresh(self, request: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    async def refresh(self, request: dict[str, Any], send: Send) -> dict[str, Any]:
         """Believe nothing any more of `path`, and with `recursive` of all that is below it."""
         path, recursive = str(request.get("path", "")), bool(request.get("recursive"))
-        entries = refresh_path(self._tree, path, recursive=recursive)
-        await self._tree.kernel.entries_changed(entries)
-        return {"refreshed": len(entries)}
+        count = await self._tree.refresh(self._tree.root, path, recursive=recursive)
+        return {"refreshed": count}
 
     async def forget_names(self) -> None:
         """Believe nothing any more of the whole mount."""
-        await self._tree.kernel.entries_changed(refresh_path(self._tree, "", recursive=True))
+        await self._tree.refresh(self._tree.root, recursive=True)
 
-    async def concat(self, request: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    async def concat(self, request: dict[str, Any], send: Send) -> dict[str, Any]:
         """Make `target` of `sources`, in order, or add them to it with `append`."""
         target, sources = request.get("target"), request.get("sources")
         if not isinstance(target, str) or not isinstance(sources, list):
-            raise UserError("concat takes a target and sources", 2)
+            raise UserError("concat takes a target and sources")
         # All are looked up first: a name that is wrong must not leave half a file, and the target
         # may be among them, as it is now.
         contents = []
         for number, source in enumerate(sources):
-            contents.append(await self._files.content_of(await self._find(str(source))))
+            contents.append(await self._files.ranges.content_of(await self._find(str(source))))
             if number % PROGRESS_EVERY == 0:
-                await tell({"stage": "looking up", "done": number, "of": len(sources)})
+                await send({"stage": "looking up", "done": number, "of": len(sources)})
         opened = await self._open_target(target)
         assert opened.file is not None
         try:
             at = opened.file.size if request.get("append") else 0
             for content in contents:
-                await self._files.lend(content, opened.file, at)
+                await self._files.ranges.lend(content, opened.file, at)
                 at += content.length
             await opened.file.truncate(at)
-            await tell({"stage": "joining"})
+            await send({"stage": "joining"})
             await self._files.sync(opened.node)
         finally:
             await self._files.release(opened)
@@ -70,7 +68,7 @@ class Commands:
     async def _parent(self, path: str) -> tuple[Directory, str]:
         *parts, name = path.split("/")
         if not name:
-            raise UserError(f"{path!r} names no file", 2)
+            raise UserError(f"{path!r} names no file")
         at: Directory = self._tree.root
         for part in parts:
             found = await self._tree.lookup(at, component_from_bytes(os.fsencode(part)))
@@ -94,5 +92,4 @@ class Commands:
             return await self._files.open(await self._find(path), os.O_WRONLY, 0)
         except FileMissing:
             parent, name = await self._parent(path)
-            self._tree.kernel.entry_changed(parent.inode, name)
             return await self._files.create(parent, name, FileMetadata())

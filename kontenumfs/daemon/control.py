@@ -10,32 +10,28 @@ import json
 import logging
 import os
 import socket
-import struct
-from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import trio
 
-from kontenumfs.daemon.background import own_runtime_file, runtime_file
-from kontenumfs.daemon.preflight import Exit
-from kontenumfs.daemon.safe_files import SafeDirectory, UnsafePlaceError
-from kontenumfs.protocol.errors import KontenumError, UserError
+from kontenumfs.admin.client import peer
+from kontenumfs.admin.runtime import own_runtime_file
+from kontenumfs.admin.safe_files import SafeDirectory
+from kontenumfs.protocol.errors import KontenumError
 
 log = logging.getLogger(__name__)
 
 LONGEST_REQUEST = 64 << 20
 """Bytes: a concat of a million names."""
 REQUEST_SECONDS = 30.0
-"""How long a client may take to say what it wants."""
+"""The time for a client to send its request."""
 
-CREDENTIALS = struct.Struct("3i")
-"""struct ucred: process, user and group."""
-
-Tell = Callable[[dict[str, Any]], Awaitable[None]]
-Command = Callable[[dict[str, Any], Tell], Awaitable[Any]]
-"""``command(request, tell)`` returns the result; `tell` sends a line of progress."""
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Command = Callable[[dict[str, Any], Send], Awaitable[Any]]
+"""``command(request, send)`` returns the result; `send` sends a line of progress."""
 
 
 class Control:
@@ -80,7 +76,7 @@ class Control:
 
     async def _answer(self, stream: trio.SocketStream) -> None:
         async with stream:
-            if _peer(stream.socket) not in (0, os.geteuid()):
+            if peer(stream.socket) not in (0, os.geteuid()):
                 return  # another user, however the socket came to him
             try:
                 await self._serve_one(stream)
@@ -90,7 +86,7 @@ class Control:
                 log.exception("a control command failed")
 
     async def _serve_one(self, stream: trio.SocketStream) -> None:
-        async def tell(line: dict[str, Any]) -> None:
+        async def send(line: dict[str, Any]) -> None:
             await stream.send_all(json.dumps(line).encode() + b"\n")
 
         request = None
@@ -100,23 +96,17 @@ class Control:
             return
         command = self._commands.get(str(request.get("command")))
         if command is None:
-            await tell({"error": f"unknown command {request.get('command')!r}"})
+            await send({"error": f"unknown command {request.get('command')!r}"})
             return
         try:
-            await tell({"result": await command(request, tell)})
+            await send({"result": await command(request, send)})
         except KontenumError as error:
-            await tell({"error": str(error) or type(error).__name__})
+            await send({"error": str(error) or type(error).__name__})
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             raise  # the client has gone
         except Exception:
-            await tell({"error": "a defect of kontenumfs: see the daemon's log"})
+            await send({"error": "a defect of kontenumfs: see the daemon's log"})
             raise
-
-
-def _peer(connected: socket.socket | trio.socket.SocketType) -> int:
-    """The user at the other end of a local socket (SO_PEERCRED, unix(7))."""
-    told = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
-    return int(CREDENTIALS.unpack(told)[1])
 
 
 async def _read_line(stream: trio.SocketStream) -> dict[str, Any] | None:
@@ -131,61 +121,3 @@ async def _read_line(stream: trio.SocketStream) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return request if isinstance(request, dict) else None
-
-
-def ask(
-    mountpoint: Path, request: dict[str, Any], *, timeout: float | None = None
-) -> Generator[dict[str, Any], None, None]:
-    """The lines that a mount answers with; raises UserError where no daemon answers.
-
-    Args:
-        timeout: seconds without a line after which TimeoutError is raised; None for no limit.
-    """
-    path = runtime_file(mountpoint, "sock")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-        client.settimeout(timeout)
-        try:
-            _connect(client, path, is_own=path == own_runtime_file(mountpoint, "sock"))
-            client.sendall(json.dumps(request).encode() + b"\n")
-        except OSError as error:
-            raise UserError(f"{mountpoint}: {path}: {error.strerror}", 3) from None
-        with client.makefile("rb") as lines:
-            for line in lines:
-                yield _answer_in(line, mountpoint)
-
-
-def _answer_in(line: bytes, mountpoint: Path) -> dict[str, Any]:
-    try:
-        answer = json.loads(line)
-    except (ValueError, RecursionError):
-        answer = None
-    if not isinstance(answer, dict):
-        raise UserError(f"{mountpoint}: what answers there is no kontenumfs of ours", 3)
-    return answer
-
-
-def _connect(client: socket.socket, path: Path, *, is_own: bool) -> None:
-    """Raises OSError, also where somebody else than the directory's user answers."""
-    owner = None if is_own else os.stat(path.parent).st_uid
-    with SafeDirectory(path.parent, owner=owner) as directory:
-        client.connect(directory.at(path.name))
-        allowed = {0, os.geteuid()} if owner is None else {owner}
-        if (peer := _peer(client)) not in allowed:
-            raise UnsafePlaceError(path, f"user {peer} answers there")
-
-
-def follow(mountpoint: Path, request: dict[str, Any], about: str) -> Iterator[dict[str, Any]]:
-    """The lines that a command answers with, up to the one with its ``result``.
-
-    Args:
-        about: what the command is to change or show, for messages.
-
-    Raises UserError where the command fails, and where no daemon answers to its end.
-    """
-    for line in ask(mountpoint, request):
-        if "error" in line:
-            raise UserError(f"{about}: {line['error']}", Exit.FAILED)
-        yield line
-        if "result" in line:
-            return
-    raise UserError(f"{mountpoint}: the daemon has ended: see its log", Exit.FAILED)

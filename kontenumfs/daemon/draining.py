@@ -14,20 +14,20 @@ log = logging.getLogger(__name__)
 
 
 class Files(Protocol):
-    """What is open (writing.files.OpenFiles)."""
+    """The open files (writing.files.OpenFiles)."""
 
     async def drain(self, lost: list[str]) -> None:
         """Store everything; adds to `lost` what cannot be, and why."""
 
     def unsent(self) -> list[str]:
-        """What is not stored."""
+        """List the keys that are not stored."""
 
 
 class Stopping(Protocol):
-    """Who is told that it takes its time (daemon.service.Service)."""
+    """The service manager's side of it (daemon.service.Service)."""
 
     def stopping(self) -> AbstractAsyncContextManager[None]:
-        """What is left is stored in the block."""
+        """Tell systemd of it while the block stores what is left."""
 
 
 class Draining:

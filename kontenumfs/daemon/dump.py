@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a daemon is doing right now, into its log: for who asks by SIGUSR1."""
+"""The state of a daemon and its tasks, logged on SIGUSR1."""
 
 import json
 import logging
@@ -34,7 +34,7 @@ def _tasks(task: trio.lowlevel.Task, depth: int) -> Iterator[tuple[int, trio.low
 
 
 def _frames(task: trio.lowlevel.Task) -> list[str]:
-    """Where a task waits, the innermost frame first."""
+    """List where a task waits, the innermost frame first."""
     if task is trio.lowlevel.current_task():
         return _own_frames()
     frames = []
@@ -48,7 +48,7 @@ def _frames(task: trio.lowlevel.Task) -> list[str]:
 
 
 def _own_frames() -> list[str]:
-    """The same of the task that asks."""
+    """List the frames of the task that asks."""
     frames = [_place(frame) for frame, _ in walk_stack(None)]
     return [place for place in frames if not place.startswith("dump.py:")][:DEEPEST]
 

@@ -1,34 +1,25 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where a daemon's log lines go: a file, the terminal, systemd's journal, or syslog."""
+"""A daemon's log: a file, the terminal, systemd's journal, or syslog."""
 
 import logging
 import logging.handlers
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from kontenumfs.daemon.safe_files import open_log
+from kontenumfs.admin.journal import JournalFormatter, complain, is_journal
+from kontenumfs.admin.safe_files import open_log
 from kontenumfs.protocol.errors import UserError
 from kontenumfs.protocol.incidents import CARRIED
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 SHORT_FORMAT = "%(name)s: %(message)s"
-"""Where time and priority are kept beside the line."""
-PRIORITIES = (
-    (logging.CRITICAL, 2),
-    (logging.ERROR, 3),
-    (logging.WARNING, 4),
-    (logging.INFO, 6),
-    (logging.DEBUG, 7),
-)
-"""From the level on, the priority of syslog(3)."""
-ERROR = 3
-"""The priority of an error."""
+"""For logs that keep time and priority beside the line."""
 LONGEST_ERROR = 200
 """Characters of an error in a status."""
 
@@ -44,8 +35,8 @@ def set_up_logging(level: str, file: str | None, *, foreground: bool) -> None:
         try:
             lines = os.fdopen(open_log(Path(file)), "a", encoding="utf-8")
         except OSError as error:
-            raise UserError(f"log_file {file}: {error.strerror}", 2) from None
-        handler = _File(lines)
+            raise UserError(f"log_file {file}: {error.strerror}") from None
+        handler = _File(lines, file)
     elif foreground:
         handler = logging.StreamHandler()
         if is_journal(sys.stderr.fileno(), os.environ):
@@ -62,37 +53,27 @@ def set_up_logging(level: str, file: str | None, *, foreground: bool) -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
-def complain(line: str) -> None:
-    """Say on stderr why a command ends, as an error where that is the journal."""
-    prefix = f"<{ERROR}>" if is_journal(2, os.environ) else ""
-    print(f"{prefix}{line}", file=sys.stderr)
-
-
-def is_journal(descriptor: int, environment: Mapping[str, str]) -> bool:
-    """Whether a descriptor is systemd's journal: JOURNAL_STREAM has its device and inode."""
-    try:
-        status = os.fstat(descriptor)
-    except OSError:
-        return False
-    return environment.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
-
-
 class _File(logging.StreamHandler[TextIO]):
     """Lines into a file, which is closed with it."""
+
+    def __init__(self, stream: TextIO, name: str) -> None:
+        super().__init__(stream)
+        self._name = name
+        self._has_failed = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say once that the disk is full; a traceback for each line would fill the next one."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self._has_failed:
+            self._has_failed = True
+            complain(f"kontenumfs: log_file {self._name}: {error.strerror}: lines are lost")
 
     def close(self) -> None:
         """Let go of the file."""
         super().close()
         self.stream.close()
-
-
-class JournalFormatter(logging.Formatter):
-    """Begins every line with its priority, as sd-daemon(3) has it; a traceback has many lines."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The record's lines."""
-        prefix = f"<{next((p for level, p in PRIORITIES if record.levelno >= level), 7)}>"
-        return "\n".join(prefix + line for line in super().format(record).split("\n"))
 
 
 class LastError(logging.Handler):

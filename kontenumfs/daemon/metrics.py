@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a mount counts: for Prometheus, and for ``kontenumfs status``."""
+"""The counts of a mount, for Prometheus and for ``kontenumfs status``."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -78,7 +78,7 @@ class Metrics:
         self.registry.register(_StateCollector(state))
 
     def totals(self) -> dict[str, float]:
-        """Counts since the start, summed over their labels, without the families' prefix."""
+        """Sum the counts since the start over their labels; names have no prefix."""
         found = {"requests": 0.0, "retries": 0.0, "failed_requests": 0.0}
         for family in (self._requests, self._retries, self._sent, self._received):
             for metric in family.collect():
@@ -93,7 +93,7 @@ class Metrics:
 
 
 State = dict[str, float]
-"""What a mount is like at one moment; the names are those of STATE."""
+"""The state of a mount at one moment; the names are those of STATE."""
 
 STATE = {
     "pending_bytes": ("Bytes that were written and are not stored yet.", GaugeMetricFamily),
@@ -116,7 +116,7 @@ class _StateCollector:
         self._state = state
 
     def collect(self) -> Iterator[Metric]:
-        """The families, with the values of now."""
+        """Yield the families, with the values of now."""
         for name, value in self._state().items():
             text, kind = STATE[name]
             yield kind(PREFIX + name, text, value=value)

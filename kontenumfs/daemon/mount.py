@@ -13,31 +13,35 @@ from pathlib import Path
 import pyfuse3
 import trio
 
+from kontenumfs.admin.mounts import FSTYPE, abort, end_connection, holders, uppermost
+from kontenumfs.admin.notify import Notifier
+from kontenumfs.admin.preflight import check_store
+from kontenumfs.config.live import LiveSettings
+from kontenumfs.config.options import OPTIONS
+from kontenumfs.config.source import Source
 from kontenumfs.daemon.assembly import Parts, assemble
 from kontenumfs.daemon.commands import Commands
 from kontenumfs.daemon.control import Control
 from kontenumfs.daemon.draining import Draining
 from kontenumfs.daemon.dump import log_state
-from kontenumfs.daemon.ending import Ending
-from kontenumfs.daemon.kernel import FSTYPE, abort, end_connection, holders, refusals, uppermost
+from kontenumfs.daemon.key_watch import watch_keys
 from kontenumfs.daemon.listing import Listing
-from kontenumfs.daemon.live import LiveSettings
 from kontenumfs.daemon.logs import LastError
 from kontenumfs.daemon.metrics import Metrics
-from kontenumfs.daemon.notify import Notifier
-from kontenumfs.daemon.preflight import Exit, check_store
+from kontenumfs.daemon.mount_watch import CALM_SECONDS, LOOK_SECONDS, until_gone
+from kontenumfs.daemon.refusals import refusals
 from kontenumfs.daemon.report import Report
 from kontenumfs.daemon.scraping import Scraping
 from kontenumfs.daemon.service import Service, end_undisturbed
-from kontenumfs.daemon.source import Source
+from kontenumfs.daemon.shutdown import Shutdown
 from kontenumfs.daemon.supervision import Supervisor, guarded
-from kontenumfs.daemon.whereabouts import CALM_SECONDS, LOOK_SECONDS, until_gone
 from kontenumfs.fuse import copy_range, writes
 from kontenumfs.protocol.errors import KontenumError, UserError, reported
+from kontenumfs.protocol.exits import Exit
 from kontenumfs.protocol.incidents import Incident, report
 from kontenumfs.store.api import Store
 from kontenumfs.store.tasks import Spawner
-from kontenumfs.tree.kernel import Kernel
+from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.journal import Journal
 from kontenumfs.writing.staging import Staging
 
@@ -49,7 +53,7 @@ HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 UNMOUNTING_SECONDS = 1.0
 """The end of the kernel's connection may be seen so long before that of the mount."""
 LET_GO_SECONDS = 5.0
-"""How long the kernel may take for a notice when the session ends."""
+"""The time for the kernel to take a notice when the session ends."""
 ROUNDS = 2
 """Deadlines that the self-check may wait: so many rounds of stuck requests may be before it."""
 LEFT_IN_PLACE = "the mount is left in its place for the next start to take over"
@@ -100,9 +104,9 @@ class Mount:
         self._staging = Staging.of(source.prefix, platform.node(), str(mountpoint))
         self._unmounted = trio.Event()
         self._device: int | None = None
-        self._told_to_end = False
+        self._ending = False
         self._defect: KontenumError | None = None
-        """Why nobody answers the kernel any more, where nobody wanted that."""
+        """The reason that nobody answers the kernel any more, where nobody wanted that."""
         self.lost: list[str] = []
         """Keys that could not be stored, with the reason, when `run` has ended."""
 
@@ -126,10 +130,10 @@ class Mount:
                     await self._serve(supervisor)
                     nursery.cancel_scope.cancel()
         except BaseExceptionGroup as group:
-            told = _user_error(group)
-            if told is None:
+            wrong = _user_error(group)
+            if wrong is None:
                 raise
-            raise told from None
+            raise wrong from None
         finally:
             with trio.CancelScope(shield=True):
                 await self._store.aclose()
@@ -146,30 +150,28 @@ class Mount:
             ) from None
 
     async def _serve(self, supervisor: Supervisor) -> None:
-        parts = assemble(
-            supervisor,
-            self._store,
-            self._live,
-            prefix=self._source.prefix,
-            staging=self._staging,
-        )
+        """Serve the mount, put together for as long as it lasts."""
+        try:
+            async with assemble(
+                supervisor,
+                self._store,
+                self._live,
+                prefix=self._source.prefix,
+                staging=self._staging,
+            ) as parts:
+                await self._serve_parts(supervisor, parts)
+        finally:
+            self._staging.close()
+
+    async def _serve_parts(self, supervisor: Supervisor, parts: Parts) -> None:
         report = Report(
             self._source, self._mountpoint, self._live, parts, self._metrics, self._errors
         )
         self._metrics.watch(report.state)
-        service = Service(
-            self._notifier,
-            f"{self._source} at {self._mountpoint}",
-            self._mountpoint,
-            report.pending,
-            patience=ROUNDS * self._options.deadline + SELF_CHECK_SECONDS,
-            errors=self._errors,
-        )
-        draining = Draining(parts.files, service, self._options.deadline, self.lost)
-        ending = Ending(report.pending)
-        listing = Listing(self._store, self._source.prefix)
-        told = {"end": ending.follow, "ls": listing.command, "status": report.command}
-        control = Control(self._mountpoint, parts.commands.table() | told)
+        service = self._service(report)
+        draining = Draining(parts.filesystem.files, service, self._options.deadline, self.lost)
+        shutdown = Shutdown(report.pending)
+        control = self._control(parts, report, shutdown)
         device = str(self._mountpoint) if self._handed is None else f"/dev/fd/{self._handed}"
         with refusals(self._mountpoint):
             pyfuse3.init(parts.operations, device, self._fuse_options())
@@ -184,17 +186,35 @@ class Mount:
             # From here on systemd's or a user's signal must not cut the last uploads short.
             await draining.run()
             service.ended(self.lost)
-            await ending.announce(self.lost)
+            await shutdown.announce(self.lost)
             if self._defect is not None:
                 raise UserError(f"{self._mountpoint}: {self._defect}: {LEFT_IN_PLACE}", Exit.DEFECT)
         finally:
             self._unmounted.set()
-            await self._close(parts.tree.kernel)
-            parts.journal.close()
-            self._staging.close()
+            await self._close(parts.tree)
+
+    def _service(self, report: Report) -> Service:
+        return Service(
+            self._notifier,
+            f"{self._source} at {self._mountpoint}",
+            self._mountpoint,
+            report.pending,
+            patience=ROUNDS * self._options.deadline + SELF_CHECK_SECONDS,
+            errors=self._errors,
+        )
+
+    def _control(self, parts: Parts, report: Report, shutdown: Shutdown) -> Control:
+        """Make the control socket with all its commands."""
+        listing = Listing(self._store, self._source.prefix)
+        commands = parts.commands.table() | {
+            "end": shutdown.follow,
+            "ls": listing.command,
+            "status": report.command,
+        }
+        return Control(self._mountpoint, commands)
 
     def _install(self, parts: Parts, spawner: Spawner) -> int:
-        """Take what pyfuse3 does not do, or not well; returns how many requests it may have."""
+        """Answer the requests that pyfuse3 cannot; returns how many others it may have at once."""
         operations = parts.operations
         copy_range.install(operations.copy_range, spawner, at_once=COPIES_AT_ONCE)
         taken = writes.install(operations.write, spawner, room=self._options.memory)
@@ -211,14 +231,14 @@ class Mount:
         """Begin what the mount does beside answering the kernel."""
         obey = partial(self._obey_signals, parts, service, report, draining)
         supervisor.keep(obey, "signals")
-        supervisor.keep(partial(self._clear_up, parts.journal), "what was left behind")
-        supervisor.keep(self._live.watch_keys, "key files")
+        supervisor.keep(partial(self._clear_up, parts.filesystem.journal), "what was left behind")
+        supervisor.keep(partial(watch_keys, self._live.keys), "key files")
         supervisor.keep(service.run, "service manager")
-        supervisor.keep(partial(self._follow, draining, service, report), "whereabouts")
+        supervisor.keep(partial(self._follow, draining, service, report), "mount table")
         supervisor.keep(partial(self._announce, service), "self-check", may_end=True)
 
     def _find_device(self) -> int | None:
-        """What st_dev is in the mount; None where it is hidden from us, in a sandbox."""
+        """Find st_dev of the mount; None where it is hidden from us, in a sandbox."""
         found = uppermost(self._mountpoint)
         return found.device if found is not None and found.fstype == FSTYPE else None
 
@@ -231,7 +251,7 @@ class Mount:
             if self._device is not None:
                 end_connection(self._device)  # nobody waits for answers that do not come
             return
-        if self._told_to_end or self._device is None:
+        if self._ending or self._device is None:
             return
         with trio.move_on_after(UNMOUNTING_SECONDS):
             await until_gone(self._device)
@@ -244,17 +264,17 @@ class Mount:
         """Have the kernel's requests answered no more, and the mount taken away."""
         # After the end of the session libfuse crashes; who unmounted it drains it too.
         if not self._unmounted.is_set():
-            self._told_to_end = True
+            self._ending = True
             pyfuse3.terminate()
 
-    async def _close(self, kernel: Kernel) -> None:
+    async def _close(self, tree: Tree) -> None:
         """End the session, when nobody tells the kernel anything any more.
 
         After a defect the mount stays in its place, dead: whoever writes there is told ENOTCONN,
         and nobody writes to the directory below it. The next start takes it over.
         """
         with trio.move_on_after(LET_GO_SECONDS, shield=True) as scope:
-            await kernel.end()
+            await tree.close()
         if scope.cancelled_caught:
             # It waits for a directory that a request holds, and nobody answers requests any more.
             if self._device is not None:
@@ -262,7 +282,7 @@ class Mount:
             if self._defect is None:
                 abort(self._mountpoint)
             with trio.move_on_after(LET_GO_SECONDS, shield=True):
-                await kernel.end()
+                await tree.close()
         pyfuse3.close(unmount=self._defect is None)
 
     async def _clear_up(self, journal: Journal) -> None:
@@ -274,10 +294,8 @@ class Mount:
         words = set(pyfuse3.default_options)
         words.add(f"fsname={self._source.fsname}")
         words.add(f"subtype={FSTYPE.removeprefix('fuse.')}")
-        for name in ("ro", "allow_other", "nosuid", "nodev"):
-            if getattr(self._options, name):
-                words.add(name)
-        return words
+        switches = (name for name, option in OPTIONS.items() if option.kernel)
+        return words | {name for name in switches if getattr(self._options, name)}
 
     async def _announce(self, service: Service) -> None:
         """Prove the mount by a stat through the kernel, and say so."""
@@ -342,7 +360,7 @@ class Mount:
                 await draining.run()
             # While requests are answered, none holds a directory for long.
             with trio.move_on_after(LET_GO_SECONDS):
-                await parts.tree.kernel.end()
+                await parts.tree.close()
         finally:
             self._terminate()
 
@@ -356,7 +374,7 @@ class Mount:
 
 
 def _user_error(group: BaseException) -> BaseException | None:
-    """The one line for the user, however deep in the nursery it was raised."""
+    """Find the one line for the user, however deep in the nursery it was raised."""
     found: BaseException | None = group
     if isinstance(found, BaseExceptionGroup):
         found = found.subgroup(UserError)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a mount is doing, for ``kontenumfs status``, systemd's status and the metrics."""
+"""The state of a mount, for ``kontenumfs status``, systemd's status and the metrics."""
 
 import os
 import time
@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from kontenumfs import __version__
+from kontenumfs.config.live import LiveSettings
+from kontenumfs.config.source import Source
 from kontenumfs.daemon.assembly import Parts
-from kontenumfs.daemon.control import Tell
-from kontenumfs.daemon.live import LiveSettings
+from kontenumfs.daemon.control import Send
 from kontenumfs.daemon.logs import LastError
 from kontenumfs.daemon.metrics import Metrics, State
-from kontenumfs.daemon.source import Source
 
 MOST_FILES = 20
 """Open files that are named, those with the most pending bytes."""
@@ -40,32 +40,32 @@ class Report:
         self._began = time.monotonic()
 
     def pending(self) -> dict[str, Any]:
-        """What is not stored yet."""
-        files = self._parts.files
+        """Return what is not stored yet."""
+        files = self._parts.filesystem.files.table
         return {"pending_bytes": files.pending, "open_files": files.count}
 
     def state(self) -> State:
-        """Every number, by the names of metrics.STATE."""
-        tree, journal = self._parts.tree, self._parts.journal
+        """Return every number, by the names of metrics.STATE."""
+        names, journal = self._parts.tree.statistics, self._parts.filesystem.journal
         return {
             **self.pending(),
-            "memory_bytes": self._parts.memory.used,
-            "tree_entries": tree.room.entries,
-            "inodes": len(tree.inodes),
-            "hidden_keys": sum(d.hidden for d in tree.room.directories),
-            "lookups_answered": tree.answered,
-            "lookups_asked": tree.asked,
+            "memory_bytes": self._parts.filesystem.memory.used,
+            "tree_entries": names.entries,
+            "inodes": len(self._parts.operations.inodes),
+            "hidden_keys": sum(names.hidden.values()),
+            "lookups_answered": names.answered,
+            "lookups_asked": names.asked,
             "appends_repeated": journal.repeated,
             "appends_resolved": journal.resolved,
             "errors": self._errors.count,
         }
 
-    async def command(self, request: dict[str, Any], tell: Tell) -> dict[str, Any]:
-        """The control command ``status``."""
+    async def command(self, request: dict[str, Any], send: Send) -> dict[str, Any]:
+        """Answer the control command ``status``."""
         return self.status()
 
     def status(self) -> dict[str, Any]:
-        """All of it, in the shape that ``kontenumfs status --json`` prints."""
+        """Return all of it, in the shape that ``kontenumfs status --json`` prints."""
         parts, skew = self._parts, self._live.clock.measured
         state = self.state()
         return {
@@ -79,7 +79,7 @@ class Report:
             "memory_bytes": state["memory_bytes"],
             "entries": state["tree_entries"],
             "inodes": state["inodes"],
-            "hidden": {d.key or "/": d.hidden for d in parts.tree.room.directories if d.hidden},
+            "hidden": parts.tree.statistics.hidden,
             "lookups": {"answered": state["lookups_answered"], "asked": state["lookups_asked"]},
             "totals": {name: int(value) for name, value in self._metrics.totals().items()},
             "appends": {
@@ -90,20 +90,21 @@ class Report:
             "clock_skew_seconds": None if skew is None else round(skew.total_seconds(), 1),
             "renames": [
                 {"from": at.source, "to": at.target, "copied": at.copied}
-                for at in parts.namespace.directory_renames
+                for at in parts.filesystem.namespace.directory_renames
             ],
             "errors": state["errors"],
             "last_error": self._errors.last,
         }
 
     def _files(self) -> list[dict[str, Any]]:
-        files = sorted(self._parts.files.writers, key=lambda file: -file.pending)
+        writers = self._parts.filesystem.files.table.writers
+        files = sorted(writers, key=lambda file: -file.write_back.pending)
         return [
             {
-                "key": file.key(),
+                "key": file.node.key,
                 "state": file.state.value,
                 "size": file.size,
-                "pending_bytes": file.pending,
+                "pending_bytes": file.write_back.pending,
             }
             for file in files[:MOST_FILES]
         ]

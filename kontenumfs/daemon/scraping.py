@@ -13,13 +13,13 @@ import trio
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from kontenumfs.daemon.preflight import Exit
 from kontenumfs.protocol.errors import UserError
+from kontenumfs.protocol.exits import Exit
 
 log = logging.getLogger(__name__)
 
 SCRAPE_SECONDS = 10.0
-"""What one connection may take from its first byte to its end."""
+"""The time of one connection from its first byte to its end."""
 SCRAPERS = 8
 """Connections at a time; more are closed at once."""
 UNIX = "unix:"
@@ -113,7 +113,7 @@ def _listen_tcp(address: str) -> socket.socket:
 
 
 def _listen_unix(path: Path) -> socket.socket:
-    """A socket at `path`; one that a dead daemon left there is replaced, nothing else is."""
+    """Listen at `path`; a socket that a dead daemon left there is replaced, nothing else is."""
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if path.is_socket() and not _answers(path):

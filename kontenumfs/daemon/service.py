@@ -11,9 +11,9 @@ from typing import Any
 
 import trio
 
-from kontenumfs.daemon.kernel import ask_mount
+from kontenumfs.admin.mounts import ask_mount
+from kontenumfs.admin.notify import Notifier
 from kontenumfs.daemon.logs import LastError
-from kontenumfs.daemon.notify import Notifier
 
 log = logging.getLogger(__name__)
 
@@ -22,9 +22,9 @@ STATUS_SECONDS = 1.0
 EXTEND_SECONDS = 2.0
 """Between two requests for more time."""
 EXTENSION_SECONDS = 10.0
-"""How much time is asked for: a daemon that hangs is killed so much later."""
+"""The time that is asked for: a daemon that hangs is killed so much later."""
 FEEDS = 3
-"""How often the watchdog is fed in the time that it allows."""
+"""Messages to the watchdog in the time that it allows."""
 
 
 class Service:
@@ -58,7 +58,7 @@ class Service:
         self._said = ""
         self._answers = True
         self.device: int | None = None
-        """What the self-check must find at the mountpoint, once that is known."""
+        """The device that the self-check must find at the mountpoint, once it is known."""
 
     async def run(self) -> None:
         """Keep the status true and the watchdog fed, until cancelled."""
@@ -69,46 +69,46 @@ class Service:
                 nursery.start_soon(self._feed, self._notifier.watchdog / FEEDS)
                 nursery.start_soon(self._check, self._notifier.watchdog / FEEDS)
             while True:
-                self._tell()
+                self._notify()
                 await trio.sleep(STATUS_SECONDS)
 
     def ready(self) -> None:
-        """The mount has answered through the kernel."""
+        """Say that the mount has answered through the kernel."""
         self._state = "mounted"
-        self._tell(READY=1)
+        self._notify(READY=1)
 
     def gone(self) -> None:
-        """The mount is no longer in its place, and those who have files open go on."""
+        """Say that the mount is no longer in its place, and those who have files open go on."""
         self._state = "unmounted, with files still open"
-        self._tell()
+        self._notify()
 
     @contextmanager
     def reloading(self) -> Iterator[None]:
-        """Settings are read anew in the block."""
+        """Say that the block reads the settings anew."""
         self._notifier.reloading()
         try:
             yield
         finally:
-            self._tell(READY=1)
+            self._notify(READY=1)
 
     @asynccontextmanager
     async def stopping(self) -> AsyncIterator[None]:
-        """What is left is stored in the block, for which systemd gives the time that it takes."""
+        """Ask systemd for time for as long as the block stores what is left."""
         self._state = "storing what is left"
-        self._tell(STOPPING=1)
+        self._notify(STOPPING=1)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._extend)
             yield
             nursery.cancel_scope.cancel()
 
     def ended(self, lost: list[str]) -> None:
-        """Everything is stored but `lost`."""
+        """Say that everything is stored but `lost`."""
         self._state = f"{len(lost)} files could not be stored" if lost else "everything is stored"
-        self._tell()
+        self._notify()
 
     async def _extend(self) -> None:
         while True:
-            self._tell(EXTEND_TIMEOUT_USEC=int(EXTENSION_SECONDS * 1e6))
+            self._notify(EXTEND_TIMEOUT_USEC=int(EXTENSION_SECONDS * 1e6))
             await trio.sleep(EXTEND_SECONDS)
 
     async def _feed(self, every: float) -> None:
@@ -138,7 +138,7 @@ class Service:
             self._answers = False
             return
 
-    def _tell(self, **variables: object) -> None:
+    def _notify(self, **variables: object) -> None:
         status = self._status()
         if variables or status != self._said:
             self._said = status
@@ -154,7 +154,7 @@ class Service:
 
 
 def end_undisturbed() -> None:
-    """From now on no signal that the mount hears of ends the process by itself.
+    """Keep the signals that the mount hears of from ending the process by themselves.
 
     A receiver of signals that is opened after this puts back what it found: so the last uploads
     are not cut short by the SIGTERM that systemd sends after an unmount.

@@ -76,7 +76,7 @@ async def guarded(
     *,
     but: type[Exception] | tuple[type[Exception], ...] = (),
 ) -> bool:
-    """Whether `run` has returned; whatever else it ends with is an incident of `operation`.
+    """Run `run`; returns whether it has returned, for a defect in it is an incident of `operation`.
 
     Only what ends more than one task passes: cancellation, an interrupt, an exit, and `but`. What
     else was in a group with them is an incident all the same.
@@ -98,6 +98,6 @@ async def guarded(
 
 
 def name_of(call: object) -> str:
-    """What a task is called in an incident."""
+    """Return a task's name in an incident."""
     call = getattr(call, "func", call)  # of a partial
     return str(getattr(call, "__qualname__", call))

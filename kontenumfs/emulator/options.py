@@ -10,6 +10,7 @@ from typing import NoReturn
 from kontenumfs.emulator.conditions import VERBS
 from kontenumfs.emulator.listing import is_bucket_name
 from kontenumfs.protocol.dialect import MAX_APPENDS, MAX_COMPONENTS, MIN_PART
+from kontenumfs.protocol.exits import Exit
 
 MAX_KEYS = 2
 """Active key pairs of an account."""
@@ -21,7 +22,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Exit with 2."""
-        self.exit(2, f"{self.prog}: {message}; see --help\n")
+        self.exit(Exit.USAGE, f"{self.prog}: {message}; see --help\n")
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:

@@ -28,6 +28,7 @@ from kontenumfs.emulator.objects import Limits, Objects
 from kontenumfs.emulator.options import parse
 from kontenumfs.emulator.s3 import S3App
 from kontenumfs.emulator.storage import Storage
+from kontenumfs.protocol.exits import Exit
 
 OWN_DOMAINS = ("s3.kontenum.com", "localhost")
 """Host names before which a bucket may stand, always."""
@@ -64,12 +65,12 @@ def main(argv: Sequence[str]) -> int:
     except OSError as error:
         named = error.filename is not None
         return _fail(f"{error.filename}: {error.strerror}" if named else str(error))
-    return 0
+    return Exit.OK
 
 
 def _fail(reason: str) -> int:
     print(f"kontenumfs emulator: {reason}", file=sys.stderr)
-    return 1
+    return Exit.FAILED
 
 
 async def _serve(options: argparse.Namespace) -> None:

@@ -6,7 +6,6 @@ import errno
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import partial
 
 import pyfuse3
 import trio
@@ -58,8 +57,11 @@ def install(handler: Handler, nursery: Spawner, *, at_once: int = COPIES_AT_ONCE
         length: int,
         flags: int,
     ) -> None:
-        copy = partial(handler, fh_in, off_in, fh_out, off_out, length, flags)
-        nursery.start_soon(_serve, answer, copy, turns, name="copy_file_range")
+        async def copy() -> int:
+            async with turns:
+                return await handler(fh_in, off_in, fh_out, off_out, length, flags)
+
+        nursery.start_soon(serve, answer, copy, "copy_file_range", name="copy_file_range")
 
     if not _copy_range.set_callback(request):
         _copy_range.set_callback(None)
@@ -77,25 +79,27 @@ def caller() -> int:
     return 0 if MISSING is not None else _copy_range.caller()
 
 
-async def _serve(
-    request: "_copy_range.Request",
-    copy: Callable[[], Awaitable[int]],
-    turns: trio.CapacityLimiter,
+async def serve(
+    request: "_copy_range.Request", work: Callable[[], Awaitable[int]], operation: str
 ) -> None:
+    """Answer a request that was taken over with the bytes that `work` returns, or its FUSEError.
+
+    It is answered exactly once, and raises nothing but cancellation: any other exception is logged
+    as `operation`, and that or a cancellation is EIO.
+    """
     try:
-        async with turns:
-            await _answer(request, copy)
-    except Exception:
-        log.exception("copy_file_range failed")
+        await _answer(request, work)
+    except Exception:  # a count or an errno that is none, too
+        log.exception("%s failed", operation)
     finally:
         # Whoever has failed or was cancelled without an answer; ValueError: there was one.
         with suppress(ValueError):
             _copy_range.reply_error(request, errno.EIO)
 
 
-async def _answer(request: "_copy_range.Request", copy: Callable[[], Awaitable[int]]) -> None:
+async def _answer(request: "_copy_range.Request", work: Callable[[], Awaitable[int]]) -> None:
     try:
-        count = await copy()
+        count = await work()
     except pyfuse3.FUSEError as error:
         _copy_range.reply_error(request, error.errno)
     else:

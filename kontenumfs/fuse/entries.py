@@ -79,7 +79,7 @@ class Entries(ExtendedAttributes):
     def _entry(self, node: Node) -> pyfuse3.EntryAttributes:
         shown = stat_of(node, self._defaults)
         entry = pyfuse3.EntryAttributes()
-        entry.st_ino = self._tree.inodes.number(node)
+        entry.st_ino = self.inodes.number(node)
         kind = stat.S_IFDIR if shown.is_directory else stat.S_IFREG
         if shown.target is not None:
             kind = stat.S_IFLNK
@@ -91,11 +91,11 @@ class Entries(ExtendedAttributes):
         # With no blocks, cp takes a file for a hole and reads it instead of asking for a copy.
         entry.st_blocks = -(-shown.size // BLOCK_SIZE)
         entry.st_atime_ns = entry.st_mtime_ns = entry.st_ctime_ns = shown.mtime_ns
-        entry.generation = self._tree.inodes.generation(node)
+        entry.generation = self.inodes.generation(node)
         # What nobody has asked for yet is asked for when somebody wants it.
         fresh = DIRECTORY_TIMEOUT if shown.is_directory else self._tree.freshness(node.checked)
         entry.entry_timeout = min(fresh, BELIEF_SECONDS)
-        entry.attr_timeout = fresh if self._tree.describer.knows(node) else 0.0
+        entry.attr_timeout = fresh if self._tree.attributes_known(node) else 0.0
         if isinstance(node, File) and node.local is not None:
             entry.attr_timeout = 0.0
             # A name that was made and not written to may vanish: its maker could not read a source.
@@ -103,10 +103,8 @@ class Entries(ExtendedAttributes):
             entry.entry_timeout = BELIEF_SECONDS if may_stay else 0.0
         return entry
 
-    def _absent(self, parent: Directory, name: str) -> pyfuse3.EntryAttributes:
+    def _absent(self) -> pyfuse3.EntryAttributes:
         """There is no such name: the kernel remembers none, for it cannot be told of a new one."""
-        since = self._tree.absent_since(parent, name)
-        self._tree.told_missing(parent, name, since)
         entry = pyfuse3.EntryAttributes()
         entry.st_ino = 0
         entry.entry_timeout = 0.0
@@ -122,7 +120,7 @@ class Entries(ExtendedAttributes):
     async def opendir(self, inode: int, ctx: Any) -> int:
         async with translated("opendir"):
             number = next(self._numbers)
-            self._directories[number] = OpenDirectory(self._tree.inodes.directory(inode))
+            self._directories[number] = OpenDirectory(self.inodes.directory(inode))
             return number
 
     async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
@@ -150,7 +148,7 @@ class Entries(ExtendedAttributes):
                     name, following = os.fsencode(node.name), at + len(opened.dots)
                     if not pyfuse3.readdir_reply(token, name, self._entry(node), following):
                         return
-                    self._tree.inodes.remember(node)
+                    self.inodes.remember(node)
                     told = True
 
     async def _describe_links(self, nodes: Sequence[Node]) -> None:
@@ -158,7 +156,7 @@ class Entries(ExtendedAttributes):
 
         async def describe(node: Node) -> None:
             try:
-                await self._tree.describe(node)
+                await self._tree.fetch_attributes(node)
             except FileMissing:
                 pass
             except BaseException as error:

@@ -45,6 +45,7 @@ ERRNO: dict[type[e.KontenumError], int] = {
     e.DeadlineExceeded: errno.ETIMEDOUT,
     e.WriteError: errno.EIO,
     e.WriterConflict: errno.ESTALE,
+    e.RenameConflict: errno.EBUSY,
     e.OutcomeUnknown: errno.EIO,
     e.NotClosed: errno.EIO,
     e.Unsupported: errno.EOPNOTSUPP,

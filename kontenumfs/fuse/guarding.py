@@ -17,8 +17,8 @@ import pyfuse3
 from kontenumfs.fuse.errors import QUIET, translated
 from kontenumfs.protocol.errors import KontenumError, StaleInode
 from kontenumfs.protocol.incidents import Incident, report
+from kontenumfs.tree.inodes import InodeTable
 from kontenumfs.tree.node import Directory
-from kontenumfs.tree.tree import Tree
 
 AnyOperations = TypeVar("AnyOperations", bound=pyfuse3.Operations)
 Operation = Callable[..., Awaitable[Any]]
@@ -35,20 +35,20 @@ OURS = ("copy_range",)
 """What the extension calls, beside pyfuse3's own."""
 
 
-def guard(operations: AnyOperations, tree: Tree) -> AnyOperations:
+def guard(operations: AnyOperations, inodes: InodeTable) -> AnyOperations:
     """`operations`, whose coroutines raise nothing but FUSEError; failures are incidents.
 
     What programs provoke all day is no incident: see errors.QUIET.
     """
     for name, _ in inspect.getmembers(pyfuse3.Operations, inspect.iscoroutinefunction):
-        setattr(operations, name, _guarded(name, getattr(operations, name), tree))
+        setattr(operations, name, _guarded(name, getattr(operations, name), inodes))
     for name in OURS:
         if (operation := getattr(operations, name, None)) is not None:
-            setattr(operations, name, _guarded(name, operation, tree))
+            setattr(operations, name, _guarded(name, operation, inodes))
     return operations
 
 
-def _guarded(name: str, operation: Operation, tree: Tree) -> Operation:
+def _guarded(name: str, operation: Operation, inodes: InodeTable) -> Operation:
     @wraps(operation)
     async def answer(*arguments: Any, **more: Any) -> Any:
         try:
@@ -57,7 +57,7 @@ def _guarded(name: str, operation: Operation, tree: Tree) -> Operation:
         except pyfuse3.FUSEError as error:
             failure = error.__cause__
             if isinstance(failure, KontenumError) and not isinstance(failure, QUIET):
-                report(Incident("request", name, failure, _key(name, arguments, tree)))
+                report(Incident("request", name, failure, _key(name, arguments, inodes)))
             if name not in UNANSWERED:
                 raise
             return None
@@ -65,13 +65,13 @@ def _guarded(name: str, operation: Operation, tree: Tree) -> Operation:
     return answer
 
 
-def _key(name: str, arguments: tuple[Any, ...], tree: Tree) -> str:
+def _key(name: str, arguments: tuple[Any, ...], inodes: InodeTable) -> str:
     """Of what object a request is; empty where its arguments do not say."""
     if name not in BY_INODE:
         return ""
     with suppress(StaleInode):
-        node = tree.inodes.node(arguments[0])
+        node = inodes.node(arguments[0])
         if isinstance(node, Directory) and name in BY_NAME:
-            return tree.key(node) + os.fsdecode(arguments[1]).encode(errors="replace").decode()
-        return tree.key(node)
+            return node.key + os.fsdecode(arguments[1]).encode(errors="replace").decode()
+        return node.key
     return ""

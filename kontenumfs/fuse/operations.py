@@ -72,7 +72,7 @@ class Operations(Entries):
 
     async def lookup(self, parent_inode: int, name: bytes, ctx: Any) -> pyfuse3.EntryAttributes:
         async with translated("lookup"):
-            parent = self._tree.inodes.directory(parent_inode)
+            parent = self.inodes.directory(parent_inode)
             if name == b".":
                 node: Node = parent
             elif name == b"..":
@@ -81,30 +81,30 @@ class Operations(Entries):
                 try:
                     node = await self._tree.lookup(parent, component_from_bytes(name))
                 except FileMissing:
-                    return self._absent(parent, component_from_bytes(name))
+                    return self._absent()
             if self._may_be_link(node):
-                await self._tree.describe(node)
-            self._tree.inodes.remember(node)
+                await self._tree.fetch_attributes(node)
+            self.inodes.remember(node)
             return self._entry(node)
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
         for inode, count in inode_list:
-            self._tree.forget(inode, count)
+            self.inodes.forget(inode, count)
 
     async def getattr(self, inode: int, ctx: Any) -> pyfuse3.EntryAttributes:
         async with translated("getattr"):
-            node = self._tree.inodes.node(inode)
+            node = self.inodes.node(inode)
             await self._revalidate(node)
             return self._entry(node)
 
     async def _revalidate(self, node: Node) -> None:
         """Ask again for what is older than the ttl; a file that has gone is ENOENT."""
         asks = isinstance(node, File) and node.local is None and not node.removed
-        if asks and node.parent is not None and not self._tree.fresh(node.checked):
+        if asks and node.parent is not None and not self._tree.freshness(node.checked):
             found = await self._tree.lookup(node.parent, node.name)
             if found is not node:
                 raise FileMissing(node.name)
-        await self._tree.describe(node)
+        await self._tree.fetch_attributes(node)
 
     async def setattr(
         self,
@@ -115,7 +115,7 @@ class Operations(Entries):
         ctx: Any,
     ) -> pyfuse3.EntryAttributes:
         async with translated("setattr"):
-            node = self._tree.inodes.node(inode)
+            node = self.inodes.node(inode)
             assert isinstance(node, File | Directory)
             if fields.update_size:
                 if not isinstance(node, File):
@@ -130,7 +130,7 @@ class Operations(Entries):
             if metadata.mode is not None:
                 self._unprivileged.mode_set()
             if metadata != FileMetadata():
-                await self._tree.describe(node)
+                await self._tree.fetch_attributes(node)
                 if isinstance(node, File):
                     require_room(node, metadata)
                 self._files.set_metadata(node, metadata)
@@ -143,11 +143,11 @@ class Operations(Entries):
     ) -> pyfuse3.EntryAttributes:
         async with translated("mkdir"):
             node = await self._namespace.make_directory(
-                self._tree.inodes.parent(parent_inode),
+                self.inodes.parent(parent_inode),
                 component_from_bytes(name),
                 self._created(parent_inode, mode, ctx, directory=True),
             )
-            self._tree.inodes.remember(node)
+            self.inodes.remember(node)
             return self._entry(node)
 
     def _created(
@@ -160,17 +160,17 @@ class Operations(Entries):
             mtime_ns=self._wall_ns(),
         )
         # What is known of the parent is what the kernel has just judged its mode by.
-        parent = stat_of(self._tree.inodes.parent(parent_inode), self._defaults)
+        parent = stat_of(self.inodes.parent(parent_inode), self._defaults)
         return inherited(made, parent, directory=directory)
 
     async def rmdir(self, parent_inode: int, name: bytes, ctx: Any) -> None:
         async with translated("rmdir"):
-            parent = self._tree.inodes.directory(parent_inode)
+            parent = self.inodes.directory(parent_inode)
             await self._namespace.remove_directory(parent, component_from_bytes(name))
 
     async def unlink(self, parent_inode: int, name: bytes, ctx: Any) -> None:
         async with translated("unlink"):
-            parent = self._tree.inodes.directory(parent_inode)
+            parent = self.inodes.directory(parent_inode)
             await self._namespace.unlink(parent, component_from_bytes(name))
 
     async def rename(
@@ -186,9 +186,9 @@ class Operations(Entries):
             if flags & ~pyfuse3.RENAME_NOREPLACE:
                 raise InvalidArgument("names cannot be exchanged in one step")
             await self._namespace.rename(
-                self._tree.inodes.directory(parent_inode_old),
+                self.inodes.directory(parent_inode_old),
                 component_from_bytes(name_old),
-                self._tree.inodes.parent(parent_inode_new),
+                self.inodes.parent(parent_inode_new),
                 component_from_bytes(name_new),
                 overwrite=not flags & pyfuse3.RENAME_NOREPLACE,
             )
@@ -199,7 +199,7 @@ class Operations(Entries):
         self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: Any
     ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
         async with translated("create"):
-            parent = self._tree.inodes.parent(parent_inode)
+            parent = self.inodes.parent(parent_inode)
             handle = await self._files.create(
                 parent,
                 component_from_bytes(name),
@@ -209,7 +209,7 @@ class Operations(Entries):
                 sync=bool(flags & os.O_DSYNC),
                 pid=ctx.pid,
             )
-            self._tree.inodes.remember(handle.node)
+            self.inodes.remember(handle.node)
             return self._opened(handle, flags, ctx), self._entry(handle.node)
 
     async def mknod(
@@ -218,7 +218,7 @@ class Operations(Entries):
         async with translated("mknod"):
             if not stat.S_ISREG(mode):
                 raise NotPermitted("an object store has no devices, pipes or sockets")
-            parent = self._tree.inodes.parent(parent_inode)
+            parent = self.inodes.parent(parent_inode)
             handle = await self._files.create(
                 parent,
                 component_from_bytes(name),
@@ -230,12 +230,12 @@ class Operations(Entries):
                 await self._files.fsync(handle)
             finally:
                 await self._files.release(handle)
-            self._tree.inodes.remember(handle.node)
+            self.inodes.remember(handle.node)
             return self._entry(handle.node)
 
     async def open(self, inode: int, flags: int, ctx: Any) -> pyfuse3.FileInfo:
         async with translated("open"):
-            node = self._tree.inodes.node(inode)
+            node = self.inodes.node(inode)
             if not isinstance(node, File):
                 raise IsDirectory(node.name)
             if self._deny_open and flags & os.O_ACCMODE == os.O_RDONLY:
@@ -259,7 +259,7 @@ class Operations(Entries):
             mode = stat_of(node, self._defaults).mode
             if without_privileges(mode) != mode:
                 self._files.set_metadata(node, FileMetadata(mode=without_privileges(mode)))
-                self._tree.changed(node)
+                self._tree.attributes_changed(node)
 
     async def read(self, fh: int, off: int, size: int) -> bytes:
         async with translated("read"):
@@ -280,7 +280,7 @@ class Operations(Entries):
                 raise InvalidArgument("copy_file_range has no flags")
             self._drop_privileges(fh_out)
             source, target = self._handles[fh_in], self._handles[fh_out]
-            return await self._files.copy_range(source, off_in, target, off_out, length)
+            return await self._files.ranges.copy_range(source, off_in, target, off_out, length)
 
     async def flush(self, fh: int) -> None:
         async with translated("flush"):
@@ -306,18 +306,18 @@ class Operations(Entries):
             except UnicodeDecodeError:
                 raise InvalidName(f"{target!r} is not UTF-8") from None
             node = await self._namespace.make_symlink(
-                self._tree.inodes.parent(parent_inode),
+                self.inodes.parent(parent_inode),
                 component_from_bytes(name),
                 path,
                 self._created(parent_inode, 0o777, ctx),
             )
-            self._tree.inodes.remember(node)
+            self.inodes.remember(node)
             return self._entry(node)
 
     async def readlink(self, inode: int, ctx: Any) -> bytes:
         async with translated("readlink"):
-            node = self._tree.inodes.node(inode)
-            await self._tree.describe(node, exact=True)
+            node = self.inodes.node(inode)
+            await self._tree.fetch_attributes(node, exact=True)
             target = stat_of(node, self._defaults).target
             if target is None:
                 raise InvalidArgument(f"{node.name} is no symbolic link")

@@ -9,20 +9,14 @@ where many wait already only the first bytes of a further one are taken: write()
 those are, as it may, and the program comes again with the rest when there is room.
 """
 
-import errno
-import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from functools import partial
 
-import pyfuse3
-
-from kontenumfs.fuse.copy_range import MISSING
+from kontenumfs.fuse.copy_range import MISSING, serve
 from kontenumfs.store.tasks import Spawner
 
 if MISSING is None:
     from kontenumfs.fuse import _copy_range
-
-log = logging.getLogger(__name__)
 
 TAKEN_AT_LEAST = 64 * 1024
 """Bytes of a write that are taken in any case; a line of a log is never cut."""
@@ -66,13 +60,6 @@ class _Writes:
         self, request: "_copy_range.Request", fh: int, offset: int, data: bytes
     ) -> None:
         try:
-            _copy_range.reply_written(request, await self._handler(fh, offset, data))
-        except pyfuse3.FUSEError as error:
-            _copy_range.reply_error(request, error.errno)
-        except Exception:
-            log.exception("write failed")
+            await serve(request, partial(self._handler, fh, offset, data), "write")
         finally:
             self._held -= len(data)
-            # Whoever has failed or was cancelled without an answer; ValueError: there was one.
-            with suppress(ValueError):
-                _copy_range.reply_error(request, errno.EIO)

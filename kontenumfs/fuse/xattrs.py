@@ -10,8 +10,8 @@ import pyfuse3
 
 from kontenumfs.fuse.errors import translated
 from kontenumfs.protocol.errors import AttributeMissing, AttributeUnsupported
+from kontenumfs.tree.inodes import InodeTable
 from kontenumfs.tree.node import Directory, File
-from kontenumfs.tree.refresh import refresh
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.files import OpenFiles
 from kontenumfs.writing.xattrs import (
@@ -32,10 +32,12 @@ class ExtendedAttributes(pyfuse3.Operations):
     def __init__(self, tree: Tree, files: OpenFiles) -> None:
         super().__init__()
         self._tree = tree
+        self.inodes = InodeTable(tree.root, forgotten=tree.forgotten)
+        """The nodes that the kernel knows, by number."""
         self._files = files
 
     def _file(self, inode: int) -> File:
-        node = self._tree.inodes.node(inode)
+        node = self.inodes.node(inode)
         if not isinstance(node, File):
             raise AttributeUnsupported("a directory has no extended attributes")
         return node
@@ -52,13 +54,13 @@ class ExtendedAttributes(pyfuse3.Operations):
     async def getxattr(self, inode: int, name: bytes, ctx: Any) -> bytes:
         async with translated("getxattr"):
             self._require_user(name)
-            if isinstance(self._tree.inodes.node(inode), Directory):
+            if isinstance(self.inodes.node(inode), Directory):
                 raise AttributeMissing(os.fsdecode(name))
             node, text = self._file(inode), os.fsdecode(name)
             if text.startswith(TOLD):
-                found = self._files.told(node)
+                found = self._files.status.of(node)
             else:
-                await self._tree.describe(node, exact=True)
+                await self._tree.fetch_attributes(node, exact=True)
                 found = read_attributes(node)
             try:
                 return found[text.removeprefix(TOLD)].encode("utf-8", "surrogateescape")
@@ -67,11 +69,14 @@ class ExtendedAttributes(pyfuse3.Operations):
 
     async def listxattr(self, inode: int, ctx: Any) -> Sequence[bytes]:
         async with translated("listxattr"):
-            node = self._tree.inodes.node(inode)
+            node = self.inodes.node(inode)
             if not isinstance(node, File):
                 return []
-            await self._tree.describe(node, exact=True)
-            return [os.fsencode(name) for name in own_attributes(node, self._files.named(node))]
+            await self._tree.fetch_attributes(node, exact=True)
+            return [
+                os.fsencode(name)
+                for name in own_attributes(node, self._files.status.headers_by_name(node))
+            ]
 
     async def setxattr(self, inode: int, name: bytes, value: bytes, ctx: Any) -> None:
         async with translated("setxattr"):
@@ -82,14 +87,14 @@ class ExtendedAttributes(pyfuse3.Operations):
                 await self._change_attribute(inode, os.fsdecode(name), value)
 
     async def _refresh(self, inode: int, *, recursive: bool) -> None:
-        node = self._tree.inodes.node(inode)
-        await self._tree.kernel.entries_changed(refresh(self._tree, node, recursive=recursive))
+        node = self.inodes.node(inode)
+        await self._tree.refresh(node, recursive=recursive)
 
     async def removexattr(self, inode: int, name: bytes, ctx: Any) -> None:
         async with translated("removexattr"):
             self._require_user(name)
             node = self._file(inode)
-            await self._tree.describe(node, exact=True)
+            await self._tree.fetch_attributes(node, exact=True)
             if os.fsdecode(name) not in read_attributes(node):
                 raise AttributeMissing(os.fsdecode(name))
             await self._change_attribute(inode, os.fsdecode(name), None)
@@ -97,6 +102,6 @@ class ExtendedAttributes(pyfuse3.Operations):
     async def _change_attribute(self, inode: int, name: str, value: bytes | None) -> None:
         node = self._file(inode)
         change = change_attribute(name, value)
-        await self._tree.describe(node, exact=True)
+        await self._tree.fetch_attributes(node, exact=True)
         require_room(node, change)
         self._files.set_metadata(node, change)

@@ -36,6 +36,7 @@
     │   └── DeadlineExceeded
     ├── WriteError                    the write path's own verdicts
     │   ├── WriterConflict            another writer changed the object
+    │   ├── RenameConflict            the same, of what was being renamed
     │   ├── OutcomeUnknown            a lost answer that cannot be decided
     │   ├── NotClosed                 what replaces an object waits for its writer's close
     │   ├── Unsupported               this store or version cannot do that
@@ -65,6 +66,7 @@
 ``fuse.errors`` maps each class to an errno, and a test proves that none is missing.
 """
 
+from kontenumfs.protocol.exits import Exit
 from kontenumfs.protocol.incidents import Incident, report
 
 MESSAGE_LENGTH = 200
@@ -283,6 +285,14 @@ class WriterConflict(WriteError):
     """Another writer changed the object that this one was writing."""
 
 
+class RenameConflict(WriteError):
+    """Others have changed what was being renamed, or what has the new name; both names are there.
+
+    It is no WriterConflict, for Linux repeats a rename that is told ESTALE, and would then put the
+    old name over what others have added to the new one.
+    """
+
+
 class OutcomeUnknown(WriteError):
     """An answer was lost and the object's length does not tell whether the bytes are stored."""
 
@@ -376,10 +386,10 @@ class UserError(KontenumError):
 
     Args:
         message: one line for stderr, without a secret.
-        exit_code: what the process ends with.
+        exit_code: the code that the process ends with.
     """
 
-    def __init__(self, message: str, exit_code: int = 2) -> None:
+    def __init__(self, message: str, exit_code: Exit = Exit.USAGE) -> None:
         super().__init__(message)
         self.exit_code = exit_code
 

@@ -20,6 +20,9 @@ MAX_DEPTH = 16
 """Elements within each other; S3 needs five."""
 MAX_ELEMENTS = 100_000
 """Elements of a message: 10,000 parts with their checksums have half as many."""
+LONGEST_TAG = 64 * 1024
+"""Bytes that are parsed at once, and of one tag at most, give or take as many again: a tag of a
+hundred thousand attributes is one step of the parser, in which nobody else has the processor."""
 
 ENCODINGS = ("utf-8", "us-ascii", "ascii")
 """What S3 writes, and what is a part of it."""
@@ -87,10 +90,19 @@ def parse(document: bytes) -> Element:
     parser.XmlDeclHandler = declared
     try:
         # S3 sends white space to keep a connection alive, and XML allows none before its head.
-        parser.Parse(document.lstrip(), True)
+        _feed(parser, document.lstrip())
     except (expat.ExpatError, LookupError, ValueError) as error:
         raise UnexpectedAnswer(f"the body is not XML: {error}") from None
     return stack[0].children[0]
+
+
+def _feed(parser: expat.XMLParserType, document: bytes) -> None:
+    """Parse it piece by piece; raises UnexpectedAnswer where a tag is longer than S3's are."""
+    for at in range(0, len(document), LONGEST_TAG):
+        parser.Parse(document[at : at + LONGEST_TAG], False)
+        if at - parser.CurrentByteIndex > LONGEST_TAG:
+            raise UnexpectedAnswer("the XML has a longer tag than S3's")
+    parser.Parse(b"", True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,21 +92,26 @@ class ProvenCapabilities:
         return {item for item in found if self._not_before.get(item, now) <= now}
 
     async def _ask(self, wanted: set[Item]) -> None:
+        heard = trio.Event()
         found = await probe(
             self._store,
             self._prefix,
             known=self._known,
             wanted=wanted,
             seconds=self._until - self._clock(),
+            heard=heard.set,
         )
         self._learn(found)
         left = found.open(wanted)
         if not left:
             log.info("the store was probed: %s", found)
             return
-        self._not_before |= dict.fromkeys(left, self._clock() + self._pause)
-        log.warning("not all could be found out, again in %.0f s: %s", self._pause, found)
-        self._pause = min(LONGEST_PAUSE, 2 * self._pause)
+        # An outage says nothing of the store: when it has ended, writers need to know at once.
+        pause = self._pause if heard.is_set() else FIRST_PAUSE
+        self._not_before |= dict.fromkeys(left, self._clock() + pause)
+        log.warning("not all could be found out, again in %.0f s: %s", pause, found)
+        if heard.is_set():
+            self._pause = min(LONGEST_PAUSE, 2 * self._pause)
 
     def _learn(self, found: Capabilities) -> None:
         """Take over what was found; what requests have disproven meanwhile stays so."""

@@ -18,6 +18,7 @@ from kontenumfs.protocol.errors import (
     NotFound,
     StoreError,
 )
+from kontenumfs.protocol.exits import Exit
 from kontenumfs.protocol.names import quote_key
 from kontenumfs.protocol.signing import signer_for
 from kontenumfs.store.api import Attributes, Body, ListPage, ObjectInfo, Part, Upload, Written
@@ -118,7 +119,9 @@ def trust(ca_file: str | None) -> ssl.SSLContext:
     try:
         made = ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(f"ca_file {ca_file}: {error.strerror or error}", 8) from None
+        raise ConfigurationError(
+            f"ca_file {ca_file}: {error.strerror or error}", Exit.TLS
+        ) from None
     made.hostname_checks_common_name = False  # what no authority has vouched for (RFC 9110, 4.3.4)
     return made
 

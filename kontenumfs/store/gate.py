@@ -18,6 +18,8 @@ from kontenumfs.protocol.dialect import SYSTEM_HEADERS
 from kontenumfs.protocol.errors import (
     NAME_LENGTH,
     AnswerLost,
+    NoSuchKey,
+    NoSuchUpload,
     StoreError,
     TransportError,
     UnexpectedAnswer,
@@ -149,6 +151,10 @@ def answer_error(response: httpx.Response, call: Call) -> StoreError:
     )
     if status == 404 and response.content and not code:
         # A proxy's page: S3 would have said what is missing.
+        return _as(UnexpectedAnswer, error)
+    if call.method == "GET" and isinstance(error, NoSuchKey | NoSuchUpload):
+        # Listings alone are GET, and ask for none: a directory is not gone because of that.
+        error.message = error.message or NOT_S3
         return _as(UnexpectedAnswer, error)
     return error
 

@@ -1,30 +1,18 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""Key pairs: where they come from, and which of two is in use."""
+"""Key pairs: which of two is in use, and reading them anew."""
 
 import logging
 import os
-import re
-import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from kontenumfs.protocol.errors import ConfigurationError
+from kontenumfs.protocol.exits import Exit
 from kontenumfs.protocol.signing import KeyPair
 
 log = logging.getLogger(__name__)
-
-CREDENTIALS_EXIT = 5
-"""The exit code for keys that are missing or must not be used."""
-SYSTEMD = "systemd's credentials"
-ABSENT = "#absent"
-"""What our units have systemd put there where there is no file of keys (SetCredential=)."""
-_NAMED = re.compile(
-    r"(?:aws_)?(?P<name>access|secret)(?:_access)?_key(?:_id)?\s*=\s*[\"']?(?P<value>[^\"']+)[\"']?",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +28,6 @@ class Found:
     pairs: Sequence[KeyPair]
     origin: str = ""
     files: tuple[Path, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Configured:
-    """What a configuration file says of keys.
-
-    Args:
-        credentials_file: named there, or the file that belongs to it by its name.
-        pairs: written there.
-        origin: the configuration file.
-    """
-
-    credentials_file: Path | None = None
-    pairs: Sequence[KeyPair] = ()
-    origin: Path | None = None
 
 
 class KeyRing:
@@ -155,80 +128,12 @@ def _stamp(file: Path) -> object:
     return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
 
 
-def load_keys(credentials_file: str | None, environment: Mapping[str, str]) -> KeyRing:
-    """Find the key pairs: the file that was named, the environment, systemd's credentials.
-
-    Raises ConfigurationError, which names what is missing and never a key.
-    """
-    return KeyRing.of(partial(find_pairs, credentials_file, environment))
-
-
-def find_pairs(
-    credentials_file: str | None,
-    environment: Mapping[str, str],
-    configured: Configured = Configured(),
-) -> Found:
-    """The pairs of the first source that has any.
-
-    That is the file that was named (by an option or by the environment), KONTENUM_*, what the
-    configuration file says, AWS_*, and last systemd's credentials, which are a copy of the time
-    when the service was started.
-
-    Raises ConfigurationError, which names what is missing and never a key.
-    """
-    if credentials_file is not None:
-        return _in_file(Path(credentials_file))
-    if found := _in_environment(environment, "KONTENUM_ACCESS_KEY", "KONTENUM_SECRET_KEY"):
-        return found
-    systemd = _in_systemd(environment)
-    if configured.pairs:
-        assert configured.origin is not None
-        return Found(configured.pairs, str(configured.origin), (configured.origin,))
-    if configured.credentials_file is not None:
-        # A sandboxed service cannot read what root has; systemd has read it for it.
-        if systemd is None or os.access(configured.credentials_file, os.R_OK):
-            return _in_file(configured.credentials_file)
-        return systemd
-    found = _in_environment(environment, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY") or systemd
-    if found is None:
-        raise ConfigurationError(
-            "no key pair: put ACCESS:SECRET into a file (chmod 600) and name it with "
-            "-o credentials_file=, or set KONTENUM_ACCESS_KEY and KONTENUM_SECRET_KEY",
-            CREDENTIALS_EXIT,
-        )
-    return found
-
-
-def _in_file(file: Path) -> Found:
-    return Found(read_credentials(file), str(file), (file,))
-
-
-def _in_environment(environment: Mapping[str, str], access: str, secret: str) -> Found | None:
-    if not (_value(environment, access) or _value(environment, secret)):
-        return None
-    return Found(_from_environment(environment, access, secret), access)
-
-
-def _in_systemd(environment: Mapping[str, str]) -> Found | None:
-    """What LoadCredential= has put; systemd keeps it to the service's user, whatever the modes."""
-    if not (directory := environment.get("CREDENTIALS_DIRECTORY")):
-        return None
-    file = Path(directory) / "kontenum"
-    if file.exists() and _read(file, private=False).strip() != ABSENT:
-        return Found(read_credentials(file, private=False), SYSTEMD, (file,))
-    halves = tuple(Path(directory) / name for name in ("access_key", "secret_key"))
-    if not all(half.exists() for half in halves):
-        return None
-    access, secret = (_read(half, private=False).strip() for half in halves)
-    return Found([KeyPair(access, secret)], SYSTEMD, halves)
-
-
 def _one_or_two(pairs: Sequence[KeyPair], origin: str) -> list[KeyPair]:
     where = f"{origin}: " if origin else ""
     if not 1 <= len(pairs) <= 2:
         raise ConfigurationError(
             f"{where}{len(pairs)} key pairs were given; an account has one or two",
-            CREDENTIALS_EXIT,
+            Exit.CREDENTIALS,
         )
     for number, pair in enumerate(pairs, 1):
         for name, key in (("access", pair.access_key), ("secret", pair.secret_key)):
@@ -237,90 +142,6 @@ def _one_or_two(pairs: Sequence[KeyPair], origin: str) -> list[KeyPair]:
                 raise ConfigurationError(
                     f"{where}the {name} key of pair {number} has a character that no key has "
                     "(not printable ASCII): copy it anew",
-                    CREDENTIALS_EXIT,
+                    Exit.CREDENTIALS,
                 )
     return list(pairs)
-
-
-def _value(environment: Mapping[str, str], name: str) -> str:
-    """A variable without the white space that copying and env files leave around it."""
-    return environment.get(name, "").strip()
-
-
-def _from_environment(environment: Mapping[str, str], access: str, secret: str) -> list[KeyPair]:
-    pairs = []
-    for suffix in ("", "_2"):
-        key, value = _value(environment, access + suffix), _value(environment, secret + suffix)
-        if key and value:
-            pairs.append(KeyPair(key, value))
-        elif key or value:
-            missing = secret if key else access
-            raise ConfigurationError(f"{missing}{suffix} is not set", CREDENTIALS_EXIT)
-    return pairs
-
-
-def read_credentials(file: Path, *, private: bool = True) -> list[KeyPair]:
-    """Read key pairs: ``ACCESS:SECRET`` lines, or ``access_key=`` and ``secret_key=`` lines.
-
-    Blank lines, lines from ``#`` on and section titles are passed over.
-
-    Args:
-        private: refuse a file that group or others can read.
-
-    Raises ConfigurationError, which names the line and never shows it.
-    """
-    pairs: list[KeyPair] = []
-    access = ""
-    for number, line in enumerate(_read(file, private=private).splitlines(), 1):
-        text = line.strip()
-        if not text or text.startswith(("#", ";", "[")):
-            continue
-        where = f"{file}, line {number}"
-        named = _NAMED.fullmatch(text)
-        if named is None:
-            pairs.append(_pair_of(text, where))
-        elif named["name"].lower() == "access":
-            if access:
-                raise ConfigurationError(
-                    f"{where}: secret_key= is missing before", CREDENTIALS_EXIT
-                )
-            access = named["value"]
-        elif not access:
-            raise ConfigurationError(f"{where}: access_key= must come before", CREDENTIALS_EXIT)
-        else:
-            pairs.append(KeyPair(access, named["value"]))
-            access = ""
-    if access:
-        raise ConfigurationError(f"{file}: secret_key= is missing", CREDENTIALS_EXIT)
-    if not pairs:
-        raise ConfigurationError(f"{file}: has no ACCESS:SECRET line", CREDENTIALS_EXIT)
-    return pairs
-
-
-def _pair_of(text: str, where: str) -> KeyPair:
-    access, colon, secret = text.partition(":")
-    if not (access and colon and secret):
-        raise ConfigurationError(f"{where}: must be ACCESS:SECRET", CREDENTIALS_EXIT)
-    return KeyPair(access, secret)
-
-
-def _read(file: Path, *, private: bool) -> str:
-    try:
-        with open(file, encoding="utf-8") as opened:
-            status = os.fstat(opened.fileno())
-            mode = stat.S_IMODE(status.st_mode)
-            if private and status.st_uid not in (0, os.geteuid()):
-                raise ConfigurationError(
-                    f"{file}: belongs to user {status.st_uid}, who may change it: chown it",
-                    CREDENTIALS_EXIT,
-                )
-            if private and mode & 0o077:
-                raise ConfigurationError(
-                    f"{file}: others can read it (mode {mode:04o}): chmod 600 {file}",
-                    CREDENTIALS_EXIT,
-                )
-            return opened.read()
-    except OSError as error:
-        raise ConfigurationError(f"{file}: {error.strerror}", CREDENTIALS_EXIT) from None
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{file}: is not a text file", CREDENTIALS_EXIT) from None

@@ -31,6 +31,11 @@ class Operation:
         """Seconds until a request of it would be out of time; inf before the first one."""
         return max(0.0, self._since + self._seconds - trio.current_time())
 
+    @property
+    def waited(self) -> float:
+        """Seconds without progress so far."""
+        return trio.current_time() - self._since
+
     def progress(self) -> None:
         """A good piece of it is done: the time counts from here."""
         self._since = trio.current_time()
@@ -64,8 +69,10 @@ class Transfer:
         if count - self._furthest >= STRIDE:
             self._furthest = count
             self._operation.progress()
+            _last_sent.set(trio.current_time())
 
 
+_last_sent: trio.lowlevel.RunVar[float] = trio.lowlevel.RunVar("last_sent", -inf)
 _operation: ContextVar[Operation | None] = ContextVar("operation", default=None)
 _transfer: ContextVar[Transfer | None] = ContextVar("transfer", default=None)
 
@@ -119,6 +126,11 @@ def sent(count: int) -> None:
         current.sent(count)
 
 
+def last_sent() -> float:
+    """When a MiB of any operation's body has gone out for the first time, on trio's clock."""
+    return _last_sent.get()
+
+
 def copied(count: int) -> None:
     """The store has copied so many bytes for the operation that is under way."""
     if count >= STRIDE:
@@ -129,6 +141,12 @@ def time_left(longest: float) -> float:
     """Seconds that the operation under way has for more requests, `longest` at most."""
     current = _operation.get()
     return longest if current is None else min(longest, current.left)
+
+
+def waited() -> float | None:
+    """Seconds without progress of the operation under way, if there is one."""
+    current = _operation.get()
+    return None if current is None else current.waited
 
 
 def progress() -> None:

@@ -47,12 +47,14 @@ async def probe(
     known: Capabilities = UNPROVEN,
     wanted: Collection[Item] = ITEMS,
     seconds: float = PROBE_SECONDS,
+    heard: Callable[[], None] = lambda: None,
 ) -> Capabilities:
     """Ask for what of `wanted` is open on scratch keys below `prefix`, and delete them again.
 
     Whatever else shows on the way is believed, too.
 
-    Never raises because of the store, and ends within `seconds`.
+    Never raises because of the store, and ends within `seconds`. Calls `heard` where the store
+    has answered anything at all.
     """
     cleaning = min(CLEAN_UP_SECONDS, seconds * CLEAN_UP_SHARE)
     base = f"{prefix}{STAGING_PREFIX}probe-{secrets.token_hex(8)}-"
@@ -77,6 +79,8 @@ async def probe(
                     if asked := known.open([item for item in items if item in wanted]):
                         nursery.start_soon(decide, trial, *asked)
     finally:
+        if any(scratch.was_heard for scratch in scratches):
+            heard()
         await _clean_up(store, base, scratches, cleaning)
     return findings.capabilities()
 

@@ -40,11 +40,12 @@ class Repeat(Enum):
     """Also after a lost answer, a 5xx or a SlowDown: doing it twice is doing it once."""
 
 
-_REPEATABLE: dict[Repeat, tuple[type[KontenumError], ...]] = {
+REPEATABLE: dict[Repeat, tuple[type[KontenumError], ...]] = {
     Repeat.NEVER: (),
     Repeat.UNSENT: (NotSent,),
     Repeat.ALWAYS: (NotSent, Throttled, AnswerLost, ServerError),
 }
+"""The failures after which a request is sent again, as long as its operation has time."""
 
 
 class RetryPolicy:
@@ -91,7 +92,7 @@ class RetryPolicy:
                     return await attempt()
                 except KontenumError as error:
                     self._make_room(number, error)
-                    if isinstance(error, TLSError) or not isinstance(error, _REPEATABLE[repeat]):
+                    if isinstance(error, TLSError) or not isinstance(error, REPEATABLE[repeat]):
                         raise
                     failure = error
                 await self._back_off(number, failure)
@@ -113,8 +114,10 @@ class RetryPolicy:
         if isinstance(error, StoreError) and (
             isinstance(error, Throttled) or error.status in THROTTLING
         ):
-            # An hour's Retry-After ends this request, and must not silence all others.
-            shared = trio.current_time() + min(self._wait(number, error), self._longest)
+            # An hour's Retry-After ends this request, and must not silence all others: each has
+            # the time left for an attempt of its own.
+            longest = min(self._longest, self._deadline / 2)
+            shared = trio.current_time() + min(self._wait(number, error), longest)
             self._not_before = max(self._not_before, shared)
 
     def _wait(self, number: int, error: KontenumError) -> float:

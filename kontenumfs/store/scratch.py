@@ -12,7 +12,9 @@ import trio
 from kontenumfs.protocol.errors import (
     KontenumError,
     PreconditionFailed,
+    ServerError,
     StoreError,
+    Throttled,
     UnexpectedAnswer,
 )
 from kontenumfs.store.api import Attributes, Store, Written
@@ -76,6 +78,8 @@ class Scratch:
         self.keys: dict[str, Belief] = {}
         self.uploads: set[tuple[str, str]] = set()
         self.has_lost_uploads = False
+        self.was_heard = False
+        """Whether the store has answered anything: else an outage is all that was found."""
         self._request_seconds = request_seconds
 
     def key(self) -> str:
@@ -88,12 +92,19 @@ class Scratch:
         """Send one request; returns what the answer says, and what it holds."""
         with trio.move_on_after(self._request_seconds):
             try:
-                return Said.DONE, await call()
+                done = await call()
+                self.was_heard = True
+                return Said.DONE, done
+            except (ServerError, Throttled):
+                return Said.NOTHING, None
             except PreconditionFailed:
+                self.was_heard = True
                 return Said.REFUSED, None
             except UnexpectedAnswer:
+                self.was_heard = True
                 return Said.ODD, None
             except StoreError as error:
+                self.was_heard = True
                 is_said = error.code in UNKNOWN_VERB and (error.status < 500 or error.status == 501)
                 return (Said.UNABLE if is_said else Said.NOTHING), None
             except KontenumError:

@@ -7,6 +7,15 @@ from typing import Generic, TypeVar
 
 import trio
 
+from kontenumfs.protocol.errors import DeadlineExceeded, KontenumError
+from kontenumfs.store.operation import waited
+from kontenumfs.store.retry import REPEATABLE, Repeat
+
+OUT_OF_TIME: tuple[type[KontenumError], ...] = (DeadlineExceeded, *REPEATABLE[Repeat.ALWAYS])
+"""What is repeated as long as the asker's time lasts: another may have more of it."""
+AS_LONG = 0.9
+"""The part of the asker's waiting from which on somebody else has waited as long."""
+
 T = TypeVar("T")
 
 
@@ -19,8 +28,9 @@ class SingleFlight(Generic[T]):
     async def run(self, key: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
         """Return what `ask` returns, or what somebody's does who is asking the same already.
 
-        An error is an answer too, and nobody asks anew because of it: who waits for a question
-        that is stalled waits as long as that one, whoever else does. Each waits in his own task,
+        An error is an answer too, and nobody who has waited as long asks anew because of it. Who
+        came late, though, has time left when that of the asker is over: within an operation
+        (store.operation) he asks again for those who came with him. Each waits in his own task,
         so that his own deadline or cancellation ends his waiting alone; where it is the asker who
         is cancelled, one of those who wait asks in his place.
 
@@ -31,7 +41,7 @@ class SingleFlight(Generic[T]):
             await before.ended.wait()
             if before.answer is not None:
                 return before.answer[0]
-            if before.error is not None:
+            if before.error is not None and not before.ended_early(waited()):
                 raise _another(before.error)
         question = self._under_way[key] = _Question[T]()
         try:
@@ -39,7 +49,7 @@ class SingleFlight(Generic[T]):
             question.answer = (answer,)
             return answer
         except Exception as error:
-            question.error = error
+            question.error, question.waited = error, waited()
             raise
         finally:
             del self._under_way[key]
@@ -49,12 +59,20 @@ class SingleFlight(Generic[T]):
 class _Question(Generic[T]):
     """One that is under way; it may end without an answer, when the asker is cancelled."""
 
-    __slots__ = ("answer", "ended", "error")
+    __slots__ = ("answer", "ended", "error", "waited")
 
     def __init__(self) -> None:
         self.ended = trio.Event()
         self.answer: tuple[T] | None = None
         self.error: Exception | None = None
+        self.waited: float | None = None
+        """Seconds that the asker's operation had waited when it failed."""
+
+    def ended_early(self, seconds: float | None) -> bool:
+        """Whether the asker's time was over, and not that of one who has waited for `seconds`."""
+        if seconds is None or self.waited is None or not isinstance(self.error, OUT_OF_TIME):
+            return False
+        return seconds < self.waited * AS_LONG
 
 
 def _another(error: Exception) -> Exception:

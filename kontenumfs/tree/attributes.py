@@ -1,20 +1,17 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""What stat() says of a node: stored metadata first, the mount's defaults for the rest."""
+"""The attributes that stat() shows: stored metadata first, the mount's defaults for the rest."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from kontenumfs.protocol.metadata import NANOSECONDS, FileMetadata, decode
 from kontenumfs.store.api import ObjectInfo
 from kontenumfs.tree.node import Directory, File, Node
 
-CLOCK_TOLERANCE = 2.0
-"""Seconds by which the store's LastModified of our own write may differ from our clock."""
-
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What is shown of objects that carry no metadata of their own.
+    """The attributes of objects that carry no metadata of their own.
 
     Args:
         uid: owner.
@@ -55,7 +52,7 @@ class Stat:
 
 
 def stat_of(node: Node, defaults: Defaults) -> Stat:
-    """What is known of `node` now; asks nobody (Tree.describe does)."""
+    """Return what is known of `node` now; ask nobody (Tree.fetch_attributes does)."""
     assert isinstance(node, File | Directory)
     info = node.info
     metadata = _metadata_over(node, info)
@@ -79,7 +76,7 @@ def stat_of(node: Node, defaults: Defaults) -> Stat:
 
 
 def metadata_of(node: File | Directory) -> FileMetadata:
-    """Mode, owner and time of `node`: what waits to be sent over what the store keeps."""
+    """Return mode, owner and time of `node`: what waits to be sent over what the store keeps."""
     return _metadata_over(node, node.info)
 
 
@@ -91,37 +88,7 @@ def _metadata_over(node: File | Directory, info: ObjectInfo | None) -> FileMetad
 
 
 def stored_metadata(info: ObjectInfo | None) -> FileMetadata:
-    """What an object's user metadata says, where it is known."""
+    """Return what an object's user metadata says; an empty one where it is not known."""
     if info is None or info.attributes is None:
         return FileMetadata()
     return decode(info.attributes.metadata, size=info.size)
-
-
-def same_object(info: ObjectInfo, known: ObjectInfo) -> bool:
-    """Whether what a listing shows is the object that was known: ETag, size and LastModified.
-
-    The store tells whole seconds; of what this mount wrote itself, its own clock tells the time.
-    """
-    if (info.etag, info.size) != (known.etag, known.size):
-        return False
-    if known.last_modified.is_integer():
-        return int(info.last_modified) == int(known.last_modified)
-    return abs(info.last_modified - known.last_modified) <= CLOCK_TOLERANCE
-
-
-def with_known_attributes(info: ObjectInfo, known: ObjectInfo | None) -> ObjectInfo:
-    """`info` of a listing, with the attributes that the same object is known to have."""
-    if info.attributes is None and known is not None and same_object(info, known):
-        return replace(info, attributes=known.attributes)
-    return info
-
-
-def confirm(node: Node, info: ObjectInfo) -> bool:
-    """Take what a listing says of the object of `node`; returns whether something changed.
-
-    The attributes that are known stay where it is still the same object.
-    """
-    known = node.info
-    info = with_known_attributes(info, None if node.is_young else known)
-    node.info = info
-    return known is None or not same_object(info, known) or info.attributes != known.attributes

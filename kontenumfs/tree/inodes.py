@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The nodes that the kernel knows, by number, and how often it was told of each."""
 
+from collections.abc import Callable
 from hashlib import blake2b
 
 from cachetools import LRUCache
@@ -23,19 +24,21 @@ class InodeTable:
 
     Args:
         root: known to the kernel from the start, and never forgotten.
+        forgotten: is called with each node that the kernel knows no more.
     """
 
-    def __init__(self, root: Directory) -> None:
+    def __init__(self, root: Directory, *, forgotten: Callable[[Node], None]) -> None:
         root.inode = ROOT_INODE
         root.lookups = 1
         self._nodes: dict[int, Node] = {ROOT_INODE: root}
+        self._forgotten = forgotten
         self._generations: LRUCache[int, int] = LRUCache(GENERATIONS)
 
     def __len__(self) -> int:
         return len(self._nodes)
 
     def number(self, node: Node) -> int:
-        """The inode number of `node`; tell the kernel only together with `remember`."""
+        """Return the inode number of `node`; tell the kernel only together with `remember`."""
         number = node.inode or _number_of(node.key)
         while self._nodes.get(number, node) is not node:
             number += 1
@@ -43,7 +46,7 @@ class InodeTable:
         return number
 
     def generation(self, node: Node) -> int:
-        """How many deleted files had this number before."""
+        """Return how many deleted files had the number of `node` before."""
         return self._generations.get(node.inode, 0)
 
     def remember(self, node: Node) -> None:
@@ -51,35 +54,35 @@ class InodeTable:
         self._nodes[self.number(node)] = node
         node.lookups += 1
 
-    def forget(self, inode: int, count: int) -> Node | None:
-        """The kernel drops `count` lookups of `inode`; returns the node if these were the last."""
+    def forget(self, inode: int, count: int) -> None:
+        """Count `count` lookups of `inode` less; the kernel knows it no more after the last."""
         node = self._nodes.get(inode)
         if node is None or inode == ROOT_INODE:
-            return None
+            return
         node.lookups -= count
         if node.lookups > 0:
-            return None
+            return
         del self._nodes[inode]
         if node.removed:
             self._generations[inode] = self._generations.get(inode, 0) + 1
-        return node
+        self._forgotten(node)
 
     def node(self, inode: int) -> Node:
-        """The node of an inode number; raises StaleInode for one that was forgotten."""
+        """Return the node of an inode number; raise StaleInode for one that was forgotten."""
         try:
             return self._nodes[inode]
         except KeyError:
             raise StaleInode(f"inode {inode} is not known to this mount") from None
 
     def directory(self, inode: int) -> Directory:
-        """The directory of an inode number; raises NotDirectory for a file's."""
+        """Return the directory of an inode number; raise NotDirectory for a file's."""
         node = self.node(inode)
         if not isinstance(node, Directory):
             raise NotDirectory(node.key)
         return node
 
     def parent(self, inode: int) -> Directory:
-        """The directory in which a name is to be made; raises StaleInode for one that is gone."""
+        """Return the directory in which a name is to be made; raise StaleInode if it is gone."""
         directory = self.directory(inode)
         if directory.removed:
             raise StaleInode(f"{directory.key!r} was deleted")

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""What is known of an object in as few bytes as will do: a mount remembers a million of them."""
+"""Objects packed in as few bytes as will do: a mount remembers a million of them."""
 
 import json
 import struct
@@ -13,7 +13,7 @@ _IS_MD5, _IS_YOUNG = 1, 2
 
 
 def pack_facts(info: ObjectInfo, *, young: bool = False) -> bytes:
-    """Size, LastModified and ETag in one bytes object; the key is the name's, and not kept."""
+    """Pack size, LastModified and ETag; the key is the name's, and not kept."""
     flags = _IS_YOUNG if young else 0
     etag = info.etag
     if len(etag) == _MD5_HEX and etag.islower():
@@ -26,12 +26,12 @@ def pack_facts(info: ObjectInfo, *, young: bool = False) -> bytes:
 
 
 def is_young(facts: bytes) -> bool:
-    """Whether the attributes beside these facts were learnt too early to be proved by them."""
+    """Return True if the attributes beside these facts were learnt too early to be proved."""
     return bool(facts[_FACTS.size - 1] & _IS_YOUNG)
 
 
 def unpack_facts(key: str, facts: bytes, attributes: bytes | None) -> ObjectInfo:
-    """The object called `key` that was packed."""
+    """Return the object called `key` that was packed."""
     size, modified, flags = _FACTS.unpack_from(facts)
     etag = facts[_FACTS.size :]
     known = None if attributes is None else unpack_attributes(attributes)
@@ -39,7 +39,7 @@ def unpack_facts(key: str, facts: bytes, attributes: bytes | None) -> ObjectInfo
 
 
 def pack_attributes(attributes: Attributes) -> bytes:
-    """Metadata and headers as JSON."""
+    """Pack metadata and headers as JSON."""
     return json.dumps(
         [dict(attributes.metadata), dict(attributes.headers)],
         separators=(",", ":"),
@@ -48,7 +48,7 @@ def pack_attributes(attributes: Attributes) -> bytes:
 
 
 def unpack_attributes(packed: bytes) -> Attributes:
-    """The reverse; raises ValueError for what `pack_attributes` did not make."""
+    """Return packed attributes; raise ValueError for what `pack_attributes` did not make."""
     metadata, headers = json.loads(packed)
     for table in (metadata, headers):
         if not isinstance(table, dict) or not all(isinstance(v, str) for v in table.values()):

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a listing gets anywhere: a store that answers in circles is not asked for ever."""
+"""The progress of a listing: a store that answers in circles is not asked for ever."""
 
 from kontenumfs.protocol.errors import UnexpectedAnswer
 from kontenumfs.store.api import ListPage
@@ -12,10 +12,10 @@ HIDDEN_PAGES = 1000
 
 
 class Progress:
-    """How far one listing has come.
+    """The progress of one listing.
 
     Args:
-        prefix: what is listed, for the error.
+        prefix: is listed; for the error.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -33,7 +33,7 @@ class Progress:
             raise UnexpectedAnswer(self.lost, operation="ListObjectsV2", resource=self._prefix)
 
     def made(self, page: ListPage, *, unseen: bool, shown: bool) -> None:
-        """A page was taken; raises UnexpectedAnswer where the next ones lead nowhere.
+        """Count a page that was taken; raise UnexpectedAnswer where the next lead nowhere.
 
         Args:
             unseen: it named something that this listing had not named before, as far as is known.

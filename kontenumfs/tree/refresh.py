@@ -1,37 +1,36 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""Forgetting on purpose: what is believed now is asked for again when somebody wants it."""
+"""Expiry on purpose: what is believed now is asked for again when somebody wants it."""
 
+from kontenumfs.tree.cache import NameCache
 from kontenumfs.tree.node import NEVER, Directory, File, Node
-from kontenumfs.tree.tree import Tree
 
 Entries = list[tuple[int, str]]
 """Inodes of directories and names in them, which the kernel is to look up again."""
 
 
-def refresh_path(tree: Tree, path: str, *, recursive: bool = False) -> Entries:
-    """Believe nothing any more of what is at `path`, relative to the mount; see `refresh`.
+def expire_path(cache: NameCache, node: Node, path: str, *, recursive: bool) -> Entries:
+    """Expire what is at `path` below `node`; empty is `node` itself; see `expire`.
 
     Asks nobody: what is not known needs no refreshing.
     """
-    tree.forget_listings()
-    node: Node = tree.root
     for name in path.split("/") if path else ():
-        child = node.children.get(name) if isinstance(node, Directory) else None
+        if not isinstance(node, Directory):
+            return []
+        child = node.children.get(name)
         if child is None:
-            return _forget_name(node, name) if isinstance(node, Directory) else []
+            return _expire_name(node, name)
         node = child
-    return refresh(tree, node, recursive=recursive)
+    return expire(cache, node, recursive=recursive)
 
 
-def refresh(tree: Tree, node: Node, *, recursive: bool = False) -> Entries:
-    """Believe nothing any more of `node`, and of what is in it, if it is a directory.
+def expire(cache: NameCache, node: Node, *, recursive: bool) -> Entries:
+    """Expire `node`, and the names in it, if it is a directory; all below it if `recursive`.
 
     Returns what the kernel is to let go of: of directories it is told here that their attributes
     may have changed, but it cannot forget one, for a process may be in it.
     """
-    tree.forget_listings()
-    entries = _forget_name(node.parent, node.name) if node.parent is not None else []
+    entries = _expire_name(node.parent, node.name) if node.parent is not None else []
     waiting = [node]
     while waiting:
         at = waiting.pop()
@@ -41,11 +40,11 @@ def refresh(tree: Tree, node: Node, *, recursive: bool = False) -> Entries:
                 entries.append((at.parent.inode, at.name))
             continue
         assert isinstance(at, Directory)
-        tree.changed(at)
+        cache.attributes_changed(at)
         entries += [(at.inode, name) for name in at.missing]
         at.missing.clear()
         at.listed = at.marker_checked = NEVER
-        if at is not tree.root:
+        if at is not cache.root:
             at.own_since = NEVER
         at.losses += 1  # or what is being listed would count as a listing of now
         for child in at.children.values():
@@ -57,7 +56,17 @@ def refresh(tree: Tree, node: Node, *, recursive: bool = False) -> Entries:
     return entries
 
 
-def _forget_name(parent: Directory, name: str) -> Entries:
+def invalidate(cache: NameCache, parent: Directory, name: str) -> None:
+    """Expire one name, of which a change has failed half-way, and tell the kernel."""
+    node = parent.children.get(name)
+    if node is not None:
+        node.checked = NEVER
+    parent.missing.pop(name, None)
+    parent.listed = NEVER
+    cache.entry_changed(parent, name)
+
+
+def _expire_name(parent: Directory, name: str) -> Entries:
     parent.missing.pop(name, None)
     parent.listed = NEVER
     parent.losses += 1

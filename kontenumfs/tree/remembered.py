@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""Attributes of objects over mounts: what a HEAD or an own write taught, while listings confirm it.
+"""Attributes of objects over mounts: as a HEAD or an own write told them, while listings confirm.
 
 One SQLite file a bucket. A row counts only while a listing shows the same ETag, size and
 LastModified, so the file may be lost, old or shared at any time; what it holds is checked.
@@ -20,7 +20,7 @@ from typing import TypeVar, TypeVarTuple, Unpack
 import trio
 
 from kontenumfs.store.api import ListPage, ObjectInfo
-from kontenumfs.tree.attributes import CLOCK_TOLERANCE, same_object
+from kontenumfs.tree.objects import CLOCK_TOLERANCE, same_object
 from kontenumfs.tree.packed import pack_attributes, pack_facts, unpack_facts
 
 log = logging.getLogger(__name__)
@@ -38,12 +38,12 @@ CREATE TABLE IF NOT EXISTS objects (
 """
 FLUSH_SECONDS = 5.0
 WAITING = 10_000
-"""What may wait to be written; more is forgotten."""
+"""Objects that may wait to be written; more are forgotten."""
 DAY = 86_400
 
 
 class RememberedAttributes:
-    """What is known of the objects of one bucket.
+    """The attributes of the objects of one bucket, in a file.
 
     Args:
         path: the file; None remembers nothing.
@@ -76,7 +76,7 @@ class RememberedAttributes:
         return None
 
     def is_young(self, info: ObjectInfo) -> bool:
-        """Whether an object was written so lately that another write might look the same."""
+        """Return True if an object is so new that another write to it might look the same."""
         return self._wall() - info.last_modified < CLOCK_TOLERANCE
 
     def learn(self, info: ObjectInfo, *, own: bool = False) -> None:
@@ -96,12 +96,12 @@ class RememberedAttributes:
             self._waiting[info.key] = info
 
     def learn_unmarked(self, key: str) -> None:
-        """A directory has no marker: its listing will tell whether that is still so."""
+        """Remember that a directory has no marker: its listing tells whether that is still so."""
         if self._database is not None and len(self._waiting) < WAITING:
             self._waiting[key] = None
 
     async def recall(self, page: ListPage) -> ListPage:
-        """`page` with the attributes of the objects that are what they were."""
+        """Return `page` with the attributes of the objects that are what they were."""
         if self._database is None or not page.objects:
             return page
         keys = [_blob(info.key) for info in page.objects]
@@ -124,13 +124,13 @@ class RememberedAttributes:
         return found
 
     async def knows(self, key: str) -> bool:
-        """Whether something is remembered of an object, true or not."""
+        """Return True if something is remembered of an object, true or not."""
         if self._database is None:
             return False
         return key in self._waiting or bool(await self._run(_select, [_blob(key)]))
 
     async def run(self) -> None:
-        """Write down what was learnt, every few seconds, until cancelled; and then once more."""
+        """Write what was learnt to the file every few seconds, until cancelled; then once more."""
         try:
             while self._database is not None:
                 await trio.sleep(FLUSH_SECONDS)
@@ -144,7 +144,7 @@ class RememberedAttributes:
             raise
 
     async def flush(self) -> None:
-        """Write down what waits."""
+        """Write to the file what waits."""
         if self._waiting and self._database is not None:
             waiting, self._waiting = self._waiting, {}
             day = int(self._wall() // DAY)
@@ -192,7 +192,7 @@ def _begin_anew(path: Path, why: sqlite3.DatabaseError) -> sqlite3.Connection | 
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    """Open the file or make it; raises sqlite3.DatabaseError for one that is not ours."""
+    """Open the file or make it; raise sqlite3.DatabaseError for one that is not ours."""
     if path.exists() and path.stat().st_uid != os.geteuid():
         raise sqlite3.DatabaseError("it belongs to somebody else")
     database = sqlite3.connect(path, timeout=2.0, isolation_level=None, check_same_thread=False)

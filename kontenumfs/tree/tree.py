@@ -6,34 +6,51 @@ A directory is a prefix, a file is an object. What this mount does itself is see
 others do is seen within `ttl` seconds.
 """
 
-from collections.abc import Callable, Iterable
-from contextlib import suppress
-from operator import attrgetter
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import trio
-from cachetools import LRUCache
 
-from kontenumfs.protocol.errors import FileMissing, NameTooLong, UnexpectedAnswer
-from kontenumfs.protocol.names import MAX_KEY_BYTES
-from kontenumfs.store.api import ListPage, ObjectInfo, Store
-from kontenumfs.store.single_flight import SingleFlight
-from kontenumfs.store.tasks import open_flat_nursery
-from kontenumfs.tree.changes import Changes
-from kontenumfs.tree.describe import Describer
-from kontenumfs.tree.kernel import Kernel
+from kontenumfs.store.api import ObjectInfo, Store
+from kontenumfs.tree.attribute_fetcher import AttributeFetcher
+from kontenumfs.tree.cache import NameCache
+from kontenumfs.tree.changes import OwnChanges
+from kontenumfs.tree.fetcher import Fetcher
+from kontenumfs.tree.kernel import Kernel, NoKernel
 from kontenumfs.tree.listing import Listing
-from kontenumfs.tree.local import is_local
-from kontenumfs.tree.node import NEVER, Directory, File, Node
-from kontenumfs.tree.refreshes import Refreshes
+from kontenumfs.tree.node import Directory, File, Node
+from kontenumfs.tree.observations import Observations
+from kontenumfs.tree.prefetch import Prefetcher
+from kontenumfs.tree.reader import DirectoryReader
+from kontenumfs.tree.refresh import expire_path, invalidate
 from kontenumfs.tree.remembered import RememberedAttributes
-from kontenumfs.tree.walk import Walks
-
-LISTINGS = 1024
-"""Listings that may be under way; one that is forgotten begins anew."""
+from kontenumfs.tree.series import Series
 
 
-class Tree(Changes):
-    """Every name that the kernel was told of, and what listings said of the others.
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Numbers of one tree.
+
+    Args:
+        entries: names in memory.
+        hidden: how many keys cannot be shown, by the prefix of their directory.
+        answered: lookups that memory has answered.
+        asked: lookups that the store had to be asked for.
+    """
+
+    entries: int
+    hidden: dict[str, int]
+    answered: int
+    asked: int
+
+
+class Tree:
+    """One mount's names and attributes: the facade of this package.
+
+    Methods that are not `async` never wait, and take effect before they return. The others may
+    ask the store; a cancelled one leaves the cache as if it had not been called, or with what it
+    had learnt by then. Many who want the same ask once. Errors of the store come as they are
+    (KontenumError), to each who waits for the answer.
 
     Args:
         store: the bucket.
@@ -60,218 +77,199 @@ class Tree(Changes):
         kernel: Kernel | None = None,
         clock: Callable[[], float] = trio.current_time,
     ) -> None:
-        super().__init__(
-            prefix=prefix,
-            ttl=ttl,
-            entries=entries,
-            remembered=remembered,
-            kernel=kernel,
-            clock=clock,
+        remembered = remembered or RememberedAttributes(None, limit=0)
+        self._kernel: Kernel = kernel or NoKernel()
+        self._cache = cache = NameCache(
+            prefix=prefix, ttl=ttl, entries=entries, kernel=self._kernel, clock=clock
         )
-        self.store = store
-        self.describer = Describer(self, parallel=heads, trust_listings=trust_listings)
-        self.refreshes = Refreshes()
-        self._listings: LRUCache[Directory, Listing] = LRUCache(LISTINGS)
-        self._walks = Walks(self)
-        self._flights = SingleFlight[Node]()
-        self.answered = 0
-        """Lookups that memory has answered."""
-        self.asked = 0
-        """Lookups that the store had to be asked for."""
-
-    # What the kernel holds
-
-    def forget(self, inode: int, count: int) -> None:
-        """The kernel drops `count` lookups of `inode`."""
-        node = self.inodes.forget(inode, count)
-        if node is not None:
-            self.room.forgotten(node)
-
-    def key(self, node: Node) -> str:
-        """The object key of a file, or the prefix (with its slash) of a directory."""
-        return node.key
-
-    def child_key(self, parent: Directory, name: str, *, directory: bool = False) -> str:
-        """The key that `name` has in `parent`; raises NameTooLong past S3's 1,024 bytes."""
-        key = parent.key + name + ("/" if directory else "")
-        if len(key.encode()) > MAX_KEY_BYTES:
-            raise NameTooLong(f"the key would be longer than {MAX_KEY_BYTES} bytes: {key[:80]}...")
-        return key
+        self._changes = OwnChanges(cache, remembered)
+        self._observations = observations = Observations(cache, remembered)
+        self._fetcher = fetcher = Fetcher(
+            store,
+            cache,
+            observations,
+            remembered,
+            parallel=heads,
+            trust_listings=trust_listings,
+        )
+        self._reader = DirectoryReader(fetcher, cache, observations)
+        series = Series()
+        self._attributes = AttributeFetcher(
+            cache,
+            fetcher,
+            observations,
+            self._reader,
+            remembered,
+            series,
+            trust_listings=trust_listings,
+        )
+        self._prefetcher = Prefetcher(self._attributes, series, parallel=heads)
+        self._answered = 0
+        self._asked = 0
+        self.clock = clock
+        """Monotonic seconds: the clock of `Node.checked` and of every `when` here."""
+        self.root = cache.root
+        """The directory that is mounted."""
 
     # What exists
 
     async def lookup(self, parent: Directory, name: str) -> Node:
-        """The node called `name` in `parent`; raises FileMissing.
+        """Return the node called `name` in `parent`.
 
         Costs nothing while an earlier answer is fresh; else the directory is listed where that
         is one page. Where it is more, there are one HEAD and one LIST of one key, side by side,
         and who asks for many names has page after page listed as well.
+
+        Raises FileMissing where there is none, and NameTooLong where no key can be that long.
         """
-        self.room.use(parent)
-        self.answered += 1
-        known = self._known(parent, name)
+        self._answered += 1
+        known = self._reader.find(parent, name)
         if known is not None:
             return known
-        self.answered -= 1
-        self.asked += 1
-        self.child_key(parent, name)
-        if self.ttl and not self.fresh(parent.listed):
-            await self.look_into(parent)
-            known = self._known(parent, name)
-        while known is None or known.removed:
-            known = await self._flights.run((parent, name), lambda: self._ask(parent, name))
-        return known
-
-    async def look_into(self, parent: Directory) -> None:
-        """Learn more of what is in `parent`: all of it, or a page in proportion to what was asked.
-
-        For each two names that are asked for one by one, a page of a large directory is fetched:
-        that costs half as much again if no other name is wanted, and is soon whole if many are.
-        """
-        if not parent.large:
-            if await self._walks.fill(parent):
-                return
-            listing = self.listing(parent)
-            await listing.read_to_page(1)
-            parent.large = not listing.complete
-        elif self.listing(parent).pages < parent.asked // 2:
-            with suppress(UnexpectedAnswer):  # a name may be known where a listing has no end
-                await self.listing(parent).read_to_page(parent.asked // 2)
-
-    def _known(self, parent: Directory, name: str) -> Node | None:
-        """What memory says of a name: the node, None where it cannot tell; raises FileMissing."""
-        node = parent.children.get(name)
-        if node is not None and (self.fresh(node.checked) or is_local(node)):
-            return node
-        if node is None:
-            listing = self._listings.get(parent)
-            listed = listing is not None and self.fresh(listing.began) and listing.covers(name)
-            if listed or self.fresh(self.absent_since(parent, name)):
-                raise FileMissing(name)
-        return None
-
-    async def _ask(self, parent: Directory, name: str) -> Node:
-        """Ask the store for one name, as an object and as a prefix."""
-        parent.asked += 1
-        key = self.child_key(parent, name)
-        asked = self.clock()
-        info, page = await self.refreshes.outlast(lambda: self._ask_for_both(key))
-        node: Node | None
-        if page is not None and (page.objects or page.prefixes):
-            node = self.directory_seen(parent, name, asked)
-        elif info is not None:
-            node = self.file_seen(parent, name, info, asked)
-            told_all = info.attributes is not None  # else what is known of it stays
-            if told_all and isinstance(node, File) and node.checked == asked:
-                self.described(node, info, asked)
-        else:
-            node = self.nothing_seen(parent, name, asked)
-        self.room.make(parent)
-        if node is None:
-            raise FileMissing(name)
-        return node
-
-    async def _ask_for_both(self, key: str) -> tuple[ObjectInfo | None, ListPage | None]:
-        page: ListPage | None = None
-
-        async def as_prefix() -> None:
-            nonlocal page
-            page = await self.list_page(key + "/", max_keys=1)
-
-        async with open_flat_nursery() as nursery:
-            if len(key.encode()) < MAX_KEY_BYTES:  # no key is longer, so nothing is below it
-                nursery.start_soon(as_prefix)
-            info = await self.describer.find(key)
-        return info, page
-
-    async def list_page(
-        self,
-        prefix: str,
-        *,
-        delimiter: str = "",
-        max_keys: int = 1000,
-        token: str | None = None,
-        start_after: str = "",
-    ) -> ListPage:
-        """One page of the store's listing, with the attributes that are remembered.
-
-        What is not below `prefix` is not believed: names are cut out of keys by its length.
-        """
-
-        async def ask() -> ListPage:
-            page = await self.store.list_page(
-                prefix, delimiter=delimiter, max_keys=max_keys, token=token, start_after=start_after
-            )
-            return await self.remembered.recall(_only_below(prefix, page))
-
-        return await self.refreshes.outlast(ask)
+        self._answered -= 1
+        self._asked += 1
+        return await self._reader.fetch(parent, name)
 
     async def children(self, parent: Directory) -> list[Node]:
-        """Everything in `parent`, in the order of names; lists it when the cache is stale."""
-        listing = await self.open_listing(parent)
-        found: Iterable[Node] = parent.children.values()
-        if listing is not None:
-            await listing.finish()
-            found = (n for n in listing.entries if n.parent is parent and not n.removed)
-        return sorted(found, key=attrgetter("name"))
+        """Return everything in `parent`, in the order of names; list it when the cache is stale.
+
+        Raises UnexpectedAnswer where its listing has no end.
+        """
+        return await self._reader.children(parent)
 
     async def open_listing(self, parent: Directory) -> Listing | None:
-        """The listing of `parent` to read from; None where `children` needs no request."""
-        self.room.use(parent)
-        if self.fresh(parent.listed) or await self._walks.fill(parent):
-            return None
-        return self.listing(parent)
+        """Return the listing of `parent` to read from; None where `children` needs no request.
 
-    def listing(self, parent: Directory) -> Listing:
-        """The listing of `parent` that is under way, or a new one."""
-        found = self._listings.get(parent)
-        if found is None or found.complete or found.is_lost or not self.fresh(found.began):
-            found = self._listings[parent] = Listing(self, parent)
-            parent.asked = 0
-        return found
+        All who read at the same time share one. It goes on being right about what this mount
+        does meanwhile, as its entries are nodes: skip those that are `removed`.
+        """
+        return await self._reader.open_listing(parent)
 
-    def forget_listings(self) -> None:
-        """Listings that are under way count for nobody who comes from now on."""
-        self._listings.clear()
-        self._walks = Walks(self)
-        self.refreshes.happened()
+    def current(self, node: Node) -> Node:
+        """Return the node that has the name of `node` by now, for it may have been evicted.
 
-    async def describe(self, node: Node, *, exact: bool = False) -> None:
+        Call it before the kernel is told of an entry that a listing has shown earlier.
+        """
+        return self._cache.current(node)
+
+    def freshness(self, when: float) -> float:
+        """Return for how many more seconds what was confirmed at `when` is believed, 0 if not."""
+        return self._cache.freshness(when)
+
+    # Attributes
+
+    def attributes_known(self, node: Node) -> bool:
+        """Return True if `fetch_attributes` would ask nobody, and `stat_of` tells the truth."""
+        return self._attributes.known(node)
+
+    async def fetch_attributes(self, node: Node, *, exact: bool = False) -> None:
         """Make sure that the attributes of `node` are known, by one HEAD where they are not.
 
-        With `exact`, so well that a request may replace them: what listings tell is not enough.
+        Files that are wanted one after another are asked for ahead, while `run` runs.
+
+        Args:
+            exact: know them so well that a request may replace them: what listings tell is not
+                enough then.
+
         Raises FileMissing when the object has gone meanwhile.
         """
-        await self.describer.describe(node, exact=exact)
+        await self._attributes.fetch(node, exact=exact)
 
-    async def look_again(self, node: File) -> None:
+    async def revalidate(self, node: File) -> None:
         """Ask what the object of `node` is now, whatever is remembered of it.
 
-        Raises FileMissing when it has gone.
+        Changes nothing if the file is written here, or loses its name, meanwhile. Raises
+        FileMissing when the object has gone.
         """
-        asked, parent = self.clock(), node.parent
-        info = await self.describer.head(node.key)
-        if node.local is not None or node.removed or parent is None:
-            return
-        if info is None:
-            self.nothing_seen(parent, node.name, asked)
-            raise FileMissing(node.name)
-        self.described(node, info, asked)
+        await self._attributes.revalidate(node)
 
-    def doubt(self, parent: Directory, name: str) -> None:
-        """A change has failed half-way: the store must tell what there is called `name`."""
-        node = parent.children.get(name)
-        if node is not None:
-            node.checked = NEVER
-        parent.missing.pop(name, None)
-        parent.listed = NEVER
-        self._listings.pop(parent, None)
-        self.kernel.entry_changed(parent.inode, name)
+    async def run(self) -> None:
+        """Ask for attributes ahead of who wants one after another, until cancelled."""
+        await self._prefetcher.run()
 
+    # Changes of this mount; call them without a checkpoint after the store's answer
 
-def _only_below(prefix: str, page: ListPage) -> ListPage:
-    objects = tuple(info for info in page.objects if info.key.startswith(prefix))
-    prefixes = tuple(p for p in page.prefixes if p.startswith(prefix) and p.endswith("/"))
-    if (len(objects), len(prefixes)) == (len(page.objects), len(page.prefixes)):
-        return page
-    return ListPage(objects, prefixes, page.next_token)
+    def add_file(self, parent: Directory, name: str) -> File:
+        """Return a new file, which has `name` at once and exists only here until it is stored."""
+        return self._changes.add_file(parent, name)
+
+    def add_directory(self, parent: Directory, name: str, info: ObjectInfo) -> Directory:
+        """Return a new empty directory, whose marker the store has taken as `info` says.
+
+        Where the store keeps no marker of it (`info` has no ETag then), it stays until rmdir.
+        """
+        return self._changes.add_directory(parent, name, info)
+
+    def stored(self, node: File | Directory, info: ObjectInfo) -> None:
+        """Record that the store has taken a file, or the marker of a directory, as `info` says."""
+        if isinstance(node, File):
+            self._changes.file_stored(node, info)
+        else:
+            self._changes.marker_stored(node, info)
+
+    def observed(self, node: File, info: ObjectInfo, when: float) -> None:
+        """Record all that a HEAD which was sent at `when` has told of the object of `node`."""
+        self._observations.described(node, info, when)
+
+    def attributes_changed(self, node: Node) -> None:
+        """Have the kernel ask again for attributes that changed by no request of its own."""
+        self._cache.attributes_changed(node)
+
+    def remove(self, node: Node) -> None:
+        """Record that `node` was deleted; its directory stays, even when it is empty now."""
+        self._changes.remove(node)
+
+    def discard(self, node: Node) -> None:
+        """Drop `node`, made here and never stored: what is stored of its name is seen at once."""
+        self._changes.discard(node)
+
+    def restore(self, node: File) -> None:
+        """Give `node` its name back: its object is gone, and who has it open makes it anew."""
+        self._changes.restore(node)
+
+    def move(self, node: Node, parent: Directory, name: str) -> None:
+        """Give `node` a new name, over whatever had it; its inode number is kept."""
+        self._changes.move(node, parent, name)
+
+    def invalidate(self, parent: Directory, name: str) -> None:
+        """Believe nothing any more of one name, of which a change has failed half-way."""
+        invalidate(self._cache, parent, name)
+        self._reader.begin_anew(parent)
+
+    # The mount
+
+    def forgotten(self, node: Node) -> None:
+        """Evict `node`, which the kernel knows no more, if there are too many names."""
+        self._cache.eviction.forgotten(node)
+
+    async def refresh(self, node: Node, path: str = "", *, recursive: bool = False) -> int:
+        """Believe nothing any more of `node` and the names in it, but ask nobody.
+
+        Takes effect at once, for whoever asks from then on, also where an answer is under way.
+
+        Args:
+            path: names of what is meant, below `node`.
+            recursive: nor of anything below it.
+
+        Returns how many names the kernel was told to look up again, when it has let go of them.
+        """
+        self._reader.begin_anew()
+        self._fetcher.outdate()
+        entries = expire_path(self._cache, node, path, recursive=recursive)
+        await self._kernel.entries_changed(entries)
+        return len(entries)
+
+    async def close(self) -> None:
+        """Tell the kernel nothing from now on; return when it has let go of what it was told."""
+        await self._kernel.end()
+
+    @property
+    def statistics(self) -> Statistics:
+        """The numbers of now."""
+        eviction = self._cache.eviction
+        return Statistics(
+            entries=eviction.entries,
+            hidden={d.key or "/": d.hidden for d in eviction.directories if d.hidden},
+            answered=self._answered,
+            asked=self._asked,
+        )

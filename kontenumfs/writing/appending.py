@@ -8,10 +8,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import trio
-from cachetools import LRUCache
 
 from kontenumfs.protocol.errors import (
-    AnswerLost,
     Conflict,
     DeadlineExceeded,
     KontenumError,
@@ -19,11 +17,8 @@ from kontenumfs.protocol.errors import (
     NotFound,
     OutcomeUnknown,
     PreconditionFailed,
-    ServerError,
     StoreError,
-    Throttled,
     TooManyAppends,
-    UnexpectedAnswer,
     Unsupported,
     WriterConflict,
 )
@@ -31,23 +26,18 @@ from kontenumfs.store.api import Attributes, Body, Store
 from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version, found_instead
 from kontenumfs.store.operation import joined
 from kontenumfs.store.proof import Ask, Capabilities, Item, Proof, Verb
+from kontenumfs.store.settling import LOST
+from kontenumfs.writing.contention import Contention
 from kontenumfs.writing.digest import Search, is_out_of_range, places
 from kontenumfs.writing.journal import Journal
 from kontenumfs.writing.patience import LONGEST_WAIT, PATIENCE, Uniform, wait_before
 
 log = logging.getLogger(__name__)
 
-CONTESTED_KEYS = 1024
-"""Objects of which it is remembered that other hosts append to them too."""
-CONTESTED_SECONDS = 60.0
-"""How long that is believed after a race was lost."""
 FREE_AFTER = 3
 """Lost races after which the store puts the bytes wherever the end is: its append is atomic."""
 LARGE = 256 * 1024
 """A body of more bytes is not sent twice for nothing: it looks first, and may lose one race."""
-
-UNSURE = (AnswerLost, ServerError, DeadlineExceeded, Throttled, UnexpectedAnswer)
-"""After these the bytes may be there or not: a gateway's 503 may follow the store's success."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +88,7 @@ class Appender:
         self.search = Search(store, new_key)
         self.patience = patience
         self.uniform = uniform
-        self._contested: LRUCache[str, float] = LRUCache(CONTESTED_KEYS)
+        self.contention = Contention()
 
     async def append(self, target: Target, body: Body) -> Version:
         """Add `body` to the end of `target`, exactly once; returns what the object is then.
@@ -117,7 +107,7 @@ class Appender:
             attempt = _Attempt(self, target, body, await self.capabilities(*_needed(target)))
             with joined() as operation, operation.limited(self.patience):
                 return await attempt.run()
-            raise attempt.unsettled or DeadlineExceeded(
+            raise attempt.last_error or DeadlineExceeded(
                 f"AppendObject {target.key!r}: not settled within {self.patience:g} s"
             )
 
@@ -132,18 +122,9 @@ class Appender:
         if not can_append:
             raise DeadlineExceeded(f"{key!r}: the store has not shown yet that it can append")
 
-    def is_contested(self, key: str) -> bool:
-        """Whether another host was seen appending to `key` lately."""
-        seen = self._contested.get(key)
-        return seen is not None and trio.current_time() - seen < CONTESTED_SECONDS
-
-    def contest(self, key: str) -> None:
-        """Another host appends to `key` too."""
-        self._contested[key] = trio.current_time()
-
 
 def _needed(target: Target) -> tuple[Item, ...]:
-    """What the way of the bytes depends on."""
+    """Return the capabilities that decide the way of the bytes."""
     if target.base is ABSENT and target.shared:
         return "append", Verb.APPEND_MATCH, Verb.PUT_ABSENT
     return "append", Verb.APPEND_MATCH
@@ -175,7 +156,7 @@ class _Attempt:
         self._races = 0
         self._waits = 0
         self._lost: _Lost | None = None
-        self.unsettled: KontenumError | None = None
+        self.last_error: KontenumError | None = None
         """What went wrong last, for who runs out of time."""
 
     async def run(self) -> Version:
@@ -195,14 +176,14 @@ class _Attempt:
                 landed = await self._busy(error)
             except TooManyAppends as error:
                 landed = await self._count_anew(error)
-            except UNSURE as error:
+            except LOST as error:
                 landed = await self._answer_lost(error)
             if landed is not None:
                 return landed
 
     @property
     def _is_contested(self) -> bool:
-        return self._target.shared and self._appender.is_contested(self._key)
+        return self._target.shared and self._appender.contention.is_known(self._key)
 
     @property
     def _is_bound(self) -> bool:
@@ -242,7 +223,7 @@ class _Attempt:
         return await self._landed()
 
     async def _create(self) -> Version:
-        """The first bytes, where two hosts may begin one log at once."""
+        """Put the first bytes, where two hosts may begin one log at once."""
         written = await self._store.put(
             self._key, self._body, self._target.attributes, expected=ABSENT
         )
@@ -252,7 +233,7 @@ class _Attempt:
         return Version(written.etag, self._length)
 
     async def _landed(self) -> Version:
-        """What the object is after an append of which only the success is known."""
+        """Find out what the object is after an append of which only the success is known."""
         expected = self._length + (self._base.size if isinstance(self._base, Version) else 0)
         state = await self._look()
         if not isinstance(state, Version):
@@ -261,11 +242,11 @@ class _Attempt:
         if state.size != expected and isinstance(self._base, Version):
             if not self._target.shared:
                 raise self._changed(state)
-            self._appender.contest(self._key)
+            self._appender.contention.note(self._key)
         return state
 
     async def _look(self) -> Belief:
-        """What is under the key now."""
+        """Ask what is under the key now."""
         try:
             info = await self._store.head(self._key)
         except NoSuchKey:
@@ -273,15 +254,15 @@ class _Attempt:
         return Version(info.etag, info.size)
 
     def _changed(self, state: Belief, cause: object = "") -> WriterConflict:
-        told = f"{state}" if isinstance(state, Version) else "no object"
+        found = f"{state}" if isinstance(state, Version) else "no object"
         return WriterConflict(
-            f"{self._key!r} was changed by another writer: {told}, not {self._base} {cause}"
+            f"{self._key!r} was changed by another writer: {found}, not {self._base} {cause}"
         )
 
     # What the store says instead of yes
 
     async def _refused(self, error: PreconditionFailed) -> Version | None:
-        """The object is not what was believed: go to its new end, or tell the writer."""
+        """Go to the new end of an object that is not what was believed, or tell the writer."""
         if self._lost is not None:
             landed = await self._settle(moved=True)
             if landed is not None:
@@ -292,7 +273,7 @@ class _Attempt:
         if not self._target.shared:
             raise self._changed(state) from error
         self._races += 1
-        self._appender.contest(self._key)
+        self._appender.contention.note(self._key)
         self._base = state
         if self._is_bound or self._base is ABSENT:
             await self._wait(error, longest=0.2)
@@ -319,11 +300,11 @@ class _Attempt:
         return None
 
     async def _answer_lost(self, error: KontenumError) -> Version | None:
-        self.unsettled = error.with_traceback(None)  # or it would keep this frame, and the body
+        self.last_error = error.with_traceback(None)  # or it would keep this frame, and the body
         is_conditional = self._capabilities.condition(Verb.PUT_ABSENT)
         bound = self._is_bound or bool(self._creates and is_conditional)
         if self._lost is None:
-            self._lost = _Lost(self._base, bound, self.unsettled)
+            self._lost = _Lost(self._base, bound, self.last_error)
         elif not bound:
             self._lost.bound = False
         landed = await self._settle(moved=False)
@@ -337,7 +318,7 @@ class _Attempt:
         return landed
 
     async def _wait(self, error: KontenumError, *, longest: float = LONGEST_WAIT) -> None:
-        """A server in trouble gets time to recover, and so does a rival."""
+        """Give a server in trouble time to recover, and a rival time to be done."""
         until, uniform = trio.current_effective_deadline(), self._appender.uniform
         self._waits += 1
         await wait_before(self._waits - 1, error, until, longest=longest, uniform=uniform)
@@ -345,7 +326,7 @@ class _Attempt:
     # After a lost answer
 
     async def _settle(self, *, moved: bool) -> Version | None:
-        """Whether the append whose answer was lost took place; None where it may be repeated.
+        """Find out whether the lost append took place; returns None where it may be repeated.
 
         Args:
             moved: whether the store has said since that the object is not what it was.
@@ -370,7 +351,7 @@ class _Attempt:
             return state
         if not self._target.shared:
             raise self._changed(state, lost.error) from lost.error
-        self._appender.contest(self._key)
+        self._appender.contention.note(self._key)
         if stored is None:
             raise OutcomeUnknown(
                 f"{self._key!r}: {lost.error}; others append to it too: look whether the last "
@@ -382,12 +363,12 @@ class _Attempt:
         return None
 
     async def _is_stored(self, lost: _Lost, state: Belief) -> bool | None:
-        """Whether the bytes are behind the lost append's base; None where nothing tells."""
+        """Tell whether the bytes are behind the lost append's base; None where nothing tells."""
         start = lost.base.size if isinstance(lost.base, Version) else 0
         if not isinstance(state, Version) or state.size < start + self._length:
             return None  # deleted, replaced or renamed since, with our bytes or without
         if not (await self._appender.capabilities("digest")).digest:
-            alone = state.size == start + self._length and not self._appender.is_contested(
+            alone = state.size == start + self._length and not self._appender.contention.is_known(
                 self._key
             )
             return True if alone else None

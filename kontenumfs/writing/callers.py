@@ -16,7 +16,7 @@ EXIT_CODE = 52
 
 
 def process_of(thread: int, proc: str | os.PathLike[str] = PROC) -> int:
-    """The process that a thread belongs to; 0 where that is unknown."""
+    """Return the process that a thread belongs to; 0 where that is unknown."""
     for line in _read(f"{os.fspath(proc)}/{thread}/status").splitlines() if thread > 0 else ():
         if line.startswith("Tgid:"):
             return int(line.split()[1])
@@ -24,17 +24,17 @@ def process_of(thread: int, proc: str | os.PathLike[str] = PROC) -> int:
 
 
 def is_alive(process: int, proc: str | os.PathLike[str] = PROC) -> bool:
-    """Whether the process exists and has not ended."""
+    """Tell whether the process exists and has not ended."""
     return process > 0 and _state(process, proc)[:1] not in ("", "Z", "X")
 
 
 def name_of(process: int, proc: str | os.PathLike[str] = PROC) -> str:
-    """What the process is called (its comm, at most 15 characters); empty where unknown."""
+    """Return the name of a process (comm, at most 15 characters); empty where unknown."""
     return _read(f"{os.fspath(proc)}/{process}/comm").rstrip("\n") if process > 0 else ""
 
 
 def died_of_signal(thread: int, proc: str | os.PathLike[str] = PROC) -> bool:
-    """Whether the thread is ending because a signal has killed its process.
+    """Tell whether the thread is ending because a signal has killed its process.
 
     The kernel closes what a dying process has open, and that close looks like any other one.
     """

@@ -3,114 +3,42 @@
 """The bytes of one file: what the store has, what is on its way, and what is here only."""
 
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import partial
-from itertools import islice
-from math import inf
-from typing import Protocol
 
-import trio
-
-from kontenumfs.protocol.dialect import Limits
 from kontenumfs.protocol.errors import (
     FileAlreadyExists,
-    FileTooLarge,
     PreconditionFailed,
-    Unsupported,
     WriterConflict,
 )
-from kontenumfs.store.api import Attributes, ObjectInfo, Store
-from kontenumfs.store.beliefs import ABSENT, Belief, believed
-from kontenumfs.store.proof import JOINING, UNPROVEN, Ask, Capabilities
-from kontenumfs.store.tasks import Spawner
-from kontenumfs.writing.appending import Appender, Target
-from kontenumfs.writing.execute import PlanRunner, Publication
+from kontenumfs.store.api import Attributes, ObjectInfo
+from kontenumfs.store.beliefs import ABSENT, Belief, Version, believed
+from kontenumfs.store.proof import JOINING
+from kontenumfs.writing.appending import Target
+from kontenumfs.writing.environment import Environment
 from kontenumfs.writing.extents import Range, RemoteObject, Rope, whole
-from kontenumfs.writing.memory import MemoryBudget
-from kontenumfs.writing.plan import (
-    ZERO_BLOCK,
-    Append,
-    Bytes,
-    Plan,
-    Put,
-    segments,
-    shape,
-    short_hole,
-)
-from kontenumfs.writing.planning import planned
+from kontenumfs.writing.metadata import Carried, Draft
+from kontenumfs.writing.plan_run import Publication
+from kontenumfs.writing.planning import plan_publication, planned, versions_of
 from kontenumfs.writing.policy import FilePolicy, Publish
-from kontenumfs.writing.sending import Outbox, StagedUpload
+from kontenumfs.writing.segments import head, tail_behind
+from kontenumfs.writing.staged import Gathering
+from kontenumfs.writing.steps import Append, Bytes, Plan, Put
+from kontenumfs.writing.transfers import Batch, Route, Transfer
 
 log = logging.getLogger(__name__)
 
-PARALLEL_PARTS = 3
-"""Parts of one staged upload under way at once; more would only hold more memory."""
 GROWN_TIMES = 5
 """How often a copy is tried whose source this mount appends to meanwhile."""
-DEFAULT_LIMITS = Limits()
-
-
-@dataclass(frozen=True, slots=True)
-class Environment:
-    """What the files of a mount share.
-
-    Args:
-        store: the bucket.
-        runner: runs plans there.
-        appender: appends there.
-        memory: the budget for unsent bytes.
-        nursery: background uploads run here.
-        chunk_size: bytes that are sent at once.
-        capabilities: what the store is proven to do; asked only when it matters.
-        policy: how the object of a key is published.
-        wall_ns: the time of day in nanoseconds since the epoch.
-        clock: monotonic seconds.
-        waiting: is called when a file has bytes that are to be sent some seconds later.
-        spare: is called before an object changes: files that have ranges of it keep their bytes.
-        failed: is called when a file has failed, and is nobody's way to its name any more.
-        limits: of the store.
-    """
-
-    store: Store
-    runner: PlanRunner
-    appender: Appender
-    memory: MemoryBudget
-    nursery: Spawner
-    chunk_size: int
-    capabilities: Ask
-    policy: Callable[[str], FilePolicy]
-    wall_ns: Callable[[], int]
-    spare: Callable[[RemoteObject], Awaitable[None]]
-    waiting: Callable[[object, float], None]
-    failed: Callable[[object], None]
-    clock: Callable[[], float] = trio.current_time
-    limits: Limits = DEFAULT_LIMITS
-
-
-class Owner(Protocol):
-    """The file, as its content sees it."""
-
-    def key(self) -> str:
-        """The object key."""
-
-    def attributes(self, size: int) -> Attributes:
-        """What an object of `size` bytes is stored with."""
-
-    def snapshot(self) -> object:
-        """Identifies the metadata that `attributes` carries now."""
-
-    def carried(self, snapshot: object) -> None:
-        """A request has carried the metadata of this snapshot."""
-
-    def check(self) -> None:
-        """Raise what an earlier upload failed with."""
+MANY_EXTENTS = 10_000
+"""A rope of more is not looked through for a tail that can be appended."""
 
 
 class Content:
-    """The bytes of one file, as a rope, and their ways into the store.
+    """The bytes of one file, as a rope, and the requests that make the store hold them.
 
-    Nothing here locks: the file lets one caller in at a time.
+    It knows neither file nor tasks: what a request stores beside the bytes comes in as a draft,
+    what it has carried goes out as a value, and what shall be sent in the background goes out as
+    transfers. Nothing here locks: the file lets one caller in at a time.
 
     Args:
         current: the object under the file's key, as far as this mount knows.
@@ -121,8 +49,6 @@ class Content:
     def __init__(
         self,
         environment: Environment,
-        owner: Owner,
-        outbox: Outbox,
         *,
         current: RemoteObject | None,
         rope: Rope,
@@ -130,8 +56,6 @@ class Content:
         exclusive: bool = False,
     ) -> None:
         self._env = environment
-        self._owner = owner
-        self._outbox = outbox
         self.policy = policy
         self.current = current
         self.rope = rope
@@ -139,123 +63,124 @@ class Content:
         """Whether the last writer had O_APPEND: the end is wherever it is."""
         self.expected: Belief = ABSENT if current is None else believed(current.etag, current.size)
         """What the key has: each request that publishes says so, and changes it."""
-        self.carried: Attributes | None = None
-        """What the last request that carried attributes has stored the object with; None where
-        that is what it had when the file was opened, or what others have given it."""
         self._exclusive = exclusive
-        self._upload: StagedUpload | None = None
-        self._begun_with = Attributes()
-        """What the upload was begun with."""
-        self._staged: list[RemoteObject] = []
-
-    @property
-    def staging(self) -> bool:
-        """Whether parts are gathered in an upload, unseen."""
-        return self._upload is not None
+        self.gathering = Gathering(
+            environment.runner, environment.limits, chunk_size=environment.chunk_size
+        )
 
     @property
     def stored(self) -> bool:
         """Whether the rope is the object, byte for byte."""
-        current = self.current
-        if current is None or len(self.rope) > 1:
+        current, rope = self.current, self.rope
+        if current is None or rope.size != current.size or len(rope) > 1:
             return False
-        return [*self.rope] == ([*whole(current)] if current.size else [])
+        return not current.size or rope.begins_with(current, current.size)
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether there is nothing to publish: the object is the rope, and no upload is open."""
+        return self.gathering.upload is None and self.stored
 
     @property
     def replaces(self) -> bool:
         """Whether publishing puts other bytes where an object has its own, not only behind them."""
         current = self.current
-        if current is None or not current.size or (self.stored and not self.staging):
+        if current is None or not current.size or self.unchanged:
             return False
-        match shape(self.rope):
-            case [Range() as kept, Bytes()] if kept.source is current and kept.whole:
-                return False
-        return True
+        return tail_behind(self.rope, current) is None
 
     def borrows(self, source: RemoteObject) -> bool:
-        """Whether some bytes are those of `source`."""
+        """Tell whether some bytes are those of `source`."""
         return any(isinstance(extent, Range) and extent.source is source for extent in self.rope)
 
-    async def endangered(self) -> RemoteObject | None:
-        """The object that publishing will replace, which is more than an append does."""
-        if self.stored or self.current is None:
+    async def replaced_object(self) -> RemoteObject | None:
+        """Return the object that publishing will replace, which is more than an append does."""
+        if self.current is None or self.stored:
             return None
-        match shape(self.rope):
-            case [Range() as kept, Bytes()] if kept.source is self.current and kept.whole:
-                if (await self._env.capabilities("append")).append:
-                    return None
-        return self.current
+        if tail_behind(self.rope, self.current) is None:
+            return self.current
+        can_append = (await self._env.capabilities("append")).append
+        return None if can_append else self.current
 
     # Ahead of close
 
-    def live_tail(self) -> Bytes | None:
-        """The bytes that an append (or the first put) can publish now, where that is allowed."""
-        if self._upload is not None or len(self.rope) > 10_000:
-            return None
+    def appendable_tail(self) -> Bytes | None:
+        """Return the bytes that an append (or the first put) may publish now, if any."""
         publish = self.policy.publish
-        match shape(self.rope):
+        if (
+            self.gathering.upload is not None
+            or publish is Publish.ATOMIC
+            or len(self.rope) > MANY_EXTENTS
+        ):
+            return None
+        match head(self.rope):
             case [Bytes() as body]:
                 new = self.current is None or self._joins_empty()
-                allowed = publish is Publish.LIVE or (new and publish is Publish.AUTO)
-                return body if allowed else None
+                return body if new or publish is Publish.LIVE else None
             case [Range() as kept, Bytes() as body] if kept.source is self.current and kept.whole:
-                return body if publish is not Publish.ATOMIC else None
+                return body
         return None
 
     def _joins_empty(self) -> bool:
-        """Whether others may append to the empty object that we begin to append to."""
+        """Tell whether others may append to the empty object that we begin to append to."""
         return self.shared and self.current is not None and not self.current.size
 
-    async def send_ahead(self, *, visible: bool = False) -> bool:
-        """Send what is here only, before the file is closed: appended, or gathered unseen.
+    async def route_ahead(self, *, visible: bool = False) -> Route | None:
+        """Return how what is here only can leave now; None where it must wait for the close.
 
-        With `visible`, only where it can be seen then. Returns whether anything was sent: where
-        the store has no way to that, the bytes stay here.
+        Args:
+            visible: whether it shall leave only where it can be seen then.
         """
-        tail = self.live_tail()
-        if tail is not None and (await self._env.capabilities("append")).append:
-            await self._send_live(tail)
-            return True
+        if self.appendable_tail() is not None and (await self._env.capabilities("append")).append:
+            return Route.APPEND
         capabilities = await self._env.capabilities("append", *JOINING)
         direct = not (capabilities.append or capabilities.compose)
         short = self.rope.literal < self._env.limits.min_part
         if visible or (direct and (short or not self._is_sequential())):
-            return False
-        await self._send_staged(direct=direct)
-        return True
+            return None
+        return Route.DIRECT if direct else Route.STAGED
 
     def _is_sequential(self) -> bool:
-        """Whether the file is one upload, from its first byte to its last."""
-        match shape(self.rope):
+        """Tell whether the file is one upload, from its first byte to its last."""
+        if self.gathering.upload is not None:
+            return tail_behind(self.rope, self.gathering.upload.object) is not None
+        match head(self.rope):
             case [Bytes()]:
-                return self._upload is None
-            case [Range() as sent, Bytes()] if self._upload is not None:
-                return sent.source is self._upload.object and sent.whole
+                return True
         return False
 
-    async def _send_live(self, tail: Bytes) -> None:
-        await self._outbox.turn(1)
-        self._owner.check()
+    async def take(self, route: Route, draft: Draft) -> Batch:
+        """Take every byte that is here only out of memory, to be sent by `route`.
+
+        Fewer transfers are under way than the route allows, and none has failed.
+        """
+        if route is Route.APPEND:
+            return Batch([await self._take_tail(draft)])
+        return await self.gathering.take(self.rope, route, draft)
+
+    async def _take_tail(self, draft: Draft) -> Transfer:
+        tail = self.appendable_tail()
+        assert tail is not None, "nobody else changes the file"
         new = self.current is None or not (self.borrows(self.current) or self._joins_empty())
         if new:
             if self.current is not None:
-                await self._env.spare(self.current)
-            self.current = RemoteObject(self._owner.key(), 0, "")
+                await self.current.recall()
+            self.current = RemoteObject(draft.key, 0, "")
         current = self.current
         assert current is not None
         held = self.rope.literal
         start, current.size = current.size, current.size + tail.length
         self.rope = whole(current)
-        self._outbox.send(partial(self._grow, start, new=new), tail, held)
+        return Transfer(partial(self._grow, current, start, tail, draft, new=new), held)
 
-    async def _grow(self, start: int, body: Bytes, *, new: bool) -> None:
+    async def _grow(
+        self, current: RemoteObject, start: int, body: Bytes, draft: Draft, *, new: bool
+    ) -> Carried | None:
         """Publish `body` behind the first `start` bytes, of which no object is there if `new`."""
-        current = self.current
-        assert current is not None
         if new and not (self.shared and self.expected is ABSENT):
-            await self._put(body)
-            return
-        moved = await self._append(start, body)
+            return await self._put(current, body, draft)
+        version, carried = await self._append(current, body, draft)
+        moved = version.size - start - body.length
         if moved and not self.rope.begins_with(current, start + body.length):
             raise WriterConflict(
                 f"{current.key!r} was appended to by others while it was overwritten here"
@@ -263,243 +188,141 @@ class Content:
         current.size += moved
         if moved:
             self.rope.lengthen_first(moved)
+        return carried
 
-    async def _put(self, body: Bytes) -> None:
-        """The first bytes of an object that only this mount writes."""
-        current = self.current
-        assert current is not None
-        snapshot, attributes = self._owner.snapshot(), self._owner.attributes(body.length)
+    async def _put(self, current: RemoteObject, body: Bytes, draft: Draft) -> Carried:
+        """Store the first bytes of an object that only this mount writes."""
+        carried = draft.carry(body.length)
         plan = Plan(((Put(current, body),),))
-        await self._env.runner.run(plan, Publication(attributes, self.expected))
-        self.expected = believed(current.etag, body.length)
-        self._carried(snapshot, attributes)
+        made = await self._env.runner.run(plan, Publication(carried.attributes, self.expected))
+        self.expected, current.etag = believed(made.etag, made.size), made.etag
+        return carried
 
-    async def _append(self, start: int, body: Bytes) -> int:
-        """Append to `start` bytes; returns by how many bytes others have moved the end."""
-        current = self.current
-        assert current is not None
-        snapshot, is_new = self._owner.snapshot(), self.expected is ABSENT
-        attributes = self._owner.attributes(body.length)
-        target = Target(self._owner.key(), self.expected, self.shared, attributes)
-        self.expected = await self._env.appender.append(target, body.pieces)
-        current.etag = self.expected.etag
-        if is_new and self.expected.size == body.length:
-            self._carried(snapshot, attributes)
-        return self.expected.size - start - body.length
+    async def _append(
+        self, current: RemoteObject, body: Bytes, draft: Draft
+    ) -> tuple[Version, Carried | None]:
+        """Append to the object; returns what it is then, and what was carried if that made it."""
+        carried, is_new = draft.carry(body.length), self.expected is ABSENT
+        target = Target(draft.key, self.expected, self.shared, carried.attributes)
+        version = await self._env.appender.append(target, body.pieces)
+        self.expected, current.etag = version, version.etag
+        return version, carried if is_new and version.size == body.length else None
 
-    async def _send_staged(self, *, direct: bool) -> None:
-        """Gather every byte that is here only in an upload, where nobody sees it."""
-        await self._outbox.turn(PARALLEL_PARTS)
-        self._owner.check()
-        await self._make_room_for_parts()
-        upload = await self._open_upload(direct=direct)
-        held = self.rope.literal
-        self.rope.fill_holes(ZERO_BLOCK, short_hole(self.rope))
-        length = self.rope.literal
-        body = Bytes(tuple(self.rope.gather(upload.object, upload.object.size)), length)
-        # Zeros take no memory, but a part that is all but zeros takes its time.
-        count = max(1, body.length // max(held, self._env.chunk_size, self._env.limits.min_part))
-        count = min(count, self._env.limits.max_parts - upload.parts)
-        for part in body.split(count):
-            await self._outbox.turn(PARALLEL_PARTS)
-            self._outbox.send(upload.take(part.length), part, part.weight)
-        if body.length < self._env.limits.min_part and not direct:
-            # Only the last part may be short; the next bytes begin another upload.
-            await self._outbox.idle()
-            self._owner.check()
-            await self._complete(upload)
-
-    async def _make_room_for_parts(self) -> None:
-        """Begin another upload before one has too many parts; they are joined at the end."""
-        upload = self._upload
-        if upload is None or upload.parts < self._env.limits.max_parts // 2:
-            return
-        if not upload.direct:
-            await self._outbox.idle()
-            self._owner.check()
-            await self._complete(upload)
-        elif upload.parts >= self._env.limits.max_parts - 1:
-            raise FileTooLarge(
-                f"{self._owner.key()!r}: this store joins no uploads, and one has at most "
-                f"{self._env.limits.max_parts} parts: mount with a larger chunk_size"
-            )
-
-    async def _open_upload(self, *, direct: bool) -> StagedUpload:
-        if self._upload is None:
-            # No mtime-size can be right yet; without an mtime, LastModified tells it.
-            attributes = self._owner.attributes(0) if direct else Attributes()
-            key = self._owner.key() if direct else self._env.runner.new_key()
-            snapshot = self._owner.snapshot()
-            store, journal = self._env.store, self._env.runner.journal
-            self._upload = await StagedUpload.begin(store, journal, key, attributes, direct=direct)
-            self._begun_with = attributes
-            if direct:
-                self._owner.carried(snapshot)
-        return self._upload
-
-    async def _complete(self, upload: StagedUpload) -> None:
-        if not upload.direct:
-            await upload.complete(ABSENT)
-            self._staged.append(upload.object)
-        else:
-            await upload.complete(self.expected)
+    async def end_upload(self) -> Carried | None:
+        """Make an object of the upload, whose parts are all sent; returns what it has carried."""
+        upload = await self.gathering.end(self.expected)
+        if upload.direct is not None:
             self.current = upload.object
             self.expected = believed(upload.object.etag, upload.object.size)
-            self.carried = self._begun_with
-        self._upload = None
+        return upload.direct
 
     # At close
 
-    async def publish(self) -> None:
+    async def publish(self, draft: Draft) -> Carried | None:
         """Make the object what the rope says, by the cheapest plan; nothing is under way.
 
-        Raises what the store reports; the object is then as it was, or has a part of what was to
-        be appended to it. Raises FileAlreadyExists or WriterConflict when the key has something
-        else than what was opened: that is not touched.
+        Returns what was carried; None where the object keeps what it has. Raises what the store
+        reports; the object is then as it was, or has a part of what was to be appended to it.
+        Raises FileAlreadyExists or WriterConflict when the key has something else than what was
+        opened: that is not touched.
         """
         try:
-            await self._finish_upload()
-            await self._publish()
+            carried = await self._finish_upload(draft)
+            carried = await self._publish(draft) or carried
         except PreconditionFailed as error:
-            key = self._owner.key()
+            key = draft.key
             if self._exclusive and self.expected is ABSENT:
                 raise FileAlreadyExists(f"{key!r} was made by another host meanwhile") from error
             raise WriterConflict(f"{key!r} was changed by another host: {error}") from error
         if self.current is not None:
             self.rope = whole(self.current)
-        await self._retire()
+        if self.gathering.helpers:
+            await self.gathering.drop_helpers()
+        return carried
 
-    async def _publish(self) -> None:
-        target = RemoteObject(self._owner.key(), self.rope.size, "")
+    async def _publish(self, draft: Draft) -> Carried | None:
+        target = RemoteObject(draft.key, self.rope.size, "")
         plan = await self._plan(target)
         match plan.stages:
             case []:
-                pass
+                return None
             case [[Append() as step]]:
-                step.target.size += step.body.length + await self._append(step.start, step.body)
+                version, carried = await self._append(step.target, step.body, draft)
+                step.target.size = version.size
+                return carried
             case [[Put() as step]] if self.current is None and self.shared:
+                version, carried = await self._append(target, step.body, draft)
+                self.current, target.size = target, version.size
+                return carried
+            case [[Put() as step]]:
+                carried = await self._put(target, step.body, draft)
                 self.current = target
-                try:
-                    target.size += await self._append(0, step.body)
-                except BaseException:
-                    self.current = None
-                    raise
-            case _:
-                await self._replace(plan, target)
+                return carried
+        return await self._replace(plan, target, draft)
 
     async def _plan(self, target: RemoteObject) -> Plan:
-        capabilities = await self._needed_capabilities()
-        # What was gathered unseen is bytes of our own: a new name gets them with a condition, too.
-        while True:
-            sources = self._versions()
-            plan = await planned(
-                self.rope,
-                target,
-                self.current,
-                capabilities,
-                self._env.limits,
-                appended=self.shared,
-                exclusive=bool(self._staged),
-            )
-            if sources == self._versions():
-                break  # else one of them has grown here while it was planned
-        log.debug("plan key=%r bytes=%d: %s", target.key, target.size, plan)
-        return plan
+        return await plan_publication(
+            self.rope,
+            target,
+            self.current,
+            self._env.capabilities,
+            self._env.limits,
+            appended=self.shared,
+            # What was gathered unseen is bytes of our own: a new name gets them with a condition.
+            exclusive=bool(self.gathering.helpers),
+        )
 
-    async def _replace(self, plan: Plan, target: RemoteObject) -> None:
-        snapshot, attributes = self._owner.snapshot(), self._owner.attributes(target.size)
+    async def _replace(self, plan: Plan, target: RemoteObject, draft: Draft) -> Carried:
+        """Run a plan that makes the object anew."""
+        carried = draft.carry(target.size)
         for attempts_left in reversed(range(GROWN_TIMES)):
-            sources = self._sources()
+            sources = versions_of(self.rope, draft.key)
             try:
-                await self._env.runner.run(plan, Publication(attributes, self.expected))
+                publication = Publication(carried.attributes, self.expected)
+                made = await self._env.runner.run(plan, publication)
                 break
             except (PreconditionFailed, WriterConflict):
-                if not attempts_left or sources == self._sources():
+                if not attempts_left or sources == versions_of(self.rope, draft.key):
                     raise
                 plan = await self._plan(target)  # what is copied is a log that has grown here
-        self._sources()
+        versions_of(self.rope, draft.key)
+        target.etag, target.size = made.etag, made.size
         self.current = target
-        self.expected = believed(target.etag, target.size)
-        self._carried(snapshot, attributes)
+        self.expected = believed(made.etag, made.size)
+        return carried
 
-    def _carried(self, snapshot: object, attributes: Attributes) -> None:
-        self.carried = attributes
-        self._owner.carried(snapshot)
+    async def _finish_upload(self, draft: Draft) -> Carried | None:
+        if self.gathering.upload is None:
+            return None
+        self.rope = await self.gathering.send_rest(self.rope, draft.key)
+        return await self.end_upload()
 
-    def _sources(self) -> dict[RemoteObject, tuple[int, str]]:
-        """The objects that have bytes of this file, as they are; raises WriterConflict if lost."""
-        sources = [extent.source for extent in self.rope if isinstance(extent, Range)]
-        for source in sources:
-            if source.lost:
-                raise WriterConflict(
-                    f"{self._owner.key()!r} has bytes of {source.key!r}, changed meanwhile"
-                )
-        return self._versions()
-
-    def _versions(self) -> dict[RemoteObject, tuple[int, str]]:
-        found = {extent.source for extent in self.rope if isinstance(extent, Range)}
-        return {source: (source.size, source.etag) for source in found}
-
-    async def _needed_capabilities(self) -> Capabilities:
-        """What the store is proven to do; not asked where a plain put or copy is enough."""
-        match shape(self.rope):
-            case [] | [Bytes()]:
-                return UNPROVEN
-            case [Range() as kept] if self.current is None and kept.whole and not self._staged:
-                if kept.length <= self._env.limits.max_copy:
-                    return UNPROVEN
-            case [Range() as kept, Bytes()] if kept.whole and kept.source is self.current:
-                known = await self._env.capabilities("append")
-                if known.append:
-                    return known
-        return await self._env.capabilities("append", *JOINING)
-
-    async def _finish_upload(self) -> None:
-        """End the upload that is open; what follows its parts goes along as the last one."""
-        upload = self._upload
-        if upload is None:
-            return
-        match list(islice(segments(self.rope, inf if upload.direct else None), 3)):
-            case [Range() as sent] if sent.source is upload.object and sent.whole:
-                pass
-            case [Range() as sent, Bytes() as body] if sent.source is upload.object and sent.whole:
-                await upload.take(body.length)(body)
-                self.rope = whole(upload.object)
-            case _ if upload.direct:
-                raise Unsupported(
-                    f"{self._owner.key()!r}: bytes that were sent already were written again, and "
-                    "this store cannot join them; the object is unchanged"
-                )
-        await self._complete(upload)
-
-    def taken(self, info: ObjectInfo) -> None:
-        """The object was copied onto itself, as `info` says: the file goes on from that."""
+    def rebase(self, info: ObjectInfo) -> None:
+        """Go on from `info`: the object, whose bytes the rope was, copied onto itself."""
         assert self.current is not None
         self.current.size, self.current.etag = info.size, info.etag
         self.rope = whole(self.current) if info.size else Rope()
         self.expected = believed(info.etag, info.size)
 
-    async def _retire(self) -> None:
-        staged, self._staged = self._staged, []
-        await self._env.runner.discard(staged)
+    async def keep(self, source: RemoteObject, draft: Draft) -> Carried | None:
+        """Keep the bytes of `source`, which is about to change, in an object of our own.
 
-    async def capture(self, source: RemoteObject) -> None:
-        """Keep the bytes of `source`, which is about to change, in an object of our own."""
+        Returns what was carried, if the file's own upload had to be ended for it.
+        """
         if not self.borrows(source):
-            return
-        await self._finish_upload()
+            return None
+        carried = await self._finish_upload(draft)
         helper = RemoteObject(self._env.runner.new_key(), self.rope.size, "")
-        plan = await planned(
-            self.rope, helper, None, await self._env.capabilities(*JOINING), self._env.limits
-        )
-        await self._env.runner.run(plan, Publication(Attributes()))
-        self._staged.append(helper)
+        capabilities = await self._env.capabilities(*JOINING)
+        plan = await planned(self.rope, helper, None, capabilities, self._env.limits)
+        made = await self._env.runner.run(plan, Publication(Attributes()))
+        helper.etag = made.etag
+        self.gathering.helpers.append(helper)
         self.rope = whole(helper)
+        return carried
 
     async def discard(self) -> None:
         """Forget all bytes that were not published, and drop what was gathered of them."""
-        self.rope = Rope()
-        upload, self._upload = self._upload, None
-        if upload is not None:
-            await self._env.runner.drop(upload)
-        await self._retire()
+        self.rope, gathering = Rope(), self.gathering
+        if gathering.upload is not None or gathering.helpers:
+            await gathering.discard()

@@ -32,11 +32,12 @@ from kontenumfs.store.beliefs import (
     refusal,
 )
 from kontenumfs.store.proof import JOINING, Ask
-from kontenumfs.writing.execute import PlanRunner, Publication
+from kontenumfs.writing.execute import PlanRunner
 from kontenumfs.writing.extents import RemoteObject, whole
 from kontenumfs.writing.identity import Composer, marker_attributes
 from kontenumfs.writing.patience import PATIENCE, wait_before
 from kontenumfs.writing.plan import compile_rope
+from kontenumfs.writing.plan_run import Publication
 
 log = logging.getLogger(__name__)
 
@@ -114,13 +115,13 @@ class Copier:
         if attributes is None:
             attributes = (await self._store.head(source.key)).attributes or Attributes()
         remote = RemoteObject(source.key, source.size, source.etag)
-        made = RemoteObject(target, source.size, "")
+        copy = RemoteObject(target, source.size, "")
         # It ends with a condition in any case: where there is none on the target, a name that
         # somebody has taken meanwhile is still replaced as a whole.
         capabilities = await self._capabilities(*JOINING)
-        plan = compile_rope(whole(remote), made, None, capabilities, self._limits, exclusive=True)
+        plan = compile_rope(whole(remote), copy, None, capabilities, self._limits, exclusive=True)
         belief = believed(source.etag, source.size) if itself else expected
-        await self._runner.run(plan, Publication(attributes, belief))
+        made = await self._runner.run(plan, Publication(attributes, belief))
         return self._now(target, made.size, made.etag, attributes)
 
     async def _copy_at_once(
@@ -267,7 +268,7 @@ class Copier:
         raise AssertionError("count() does not end")
 
     def _judge(self, target: str, expected: Belief, lost: KontenumError) -> None:
-        """A request was refused, and not because of the source."""
+        """Judge a refusal that is not for the source: returns where it may be tried again."""
         if isinstance(lost, Conflict):
             return  # busy: tried again
         if expected is ABSENT:

@@ -9,7 +9,6 @@ would copy the object onto itself. Held for `delay` seconds, the rename carries 
 import logging
 import math
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import trio
@@ -32,12 +31,11 @@ from kontenumfs.store.beliefs import REFUSED
 from kontenumfs.store.operation import operation
 from kontenumfs.tree.attributes import metadata_of
 from kontenumfs.tree.node import Directory, File
-from kontenumfs.tree.tree import Tree
-from kontenumfs.writing.claims import Claims
-from kontenumfs.writing.copying import Copier
-from kontenumfs.writing.file import WritableFile
-from kontenumfs.writing.identity import Composer, marker_attributes
+from kontenumfs.writing.environment import Environment
+from kontenumfs.writing.identity import marker_attributes
 from kontenumfs.writing.markers import Markers
+from kontenumfs.writing.metadata import Token
+from kontenumfs.writing.namespace_locks import NamespaceLocks
 
 log = logging.getLogger(__name__)
 
@@ -74,28 +72,24 @@ class DeferredMetadata:
     Args:
         delay: seconds that a change waits.
         parallel: requests side by side.
-        wall_ns: the time of day in nanoseconds since the epoch.
     """
 
     def __init__(
         self,
-        tree: Tree,
+        environment: Environment,
         markers: Markers,
-        composer: Composer,
-        claims: Claims,
-        copier: Copier,
+        locks: NamespaceLocks,
         *,
         delay: float,
-        wall_ns: Callable[[], int],
         parallel: int = 8,
     ) -> None:
-        self._tree = tree
+        self._tree = environment.tree
+        self._composer = environment.composer
+        self._copier = environment.copier
+        self._wall_ns = environment.wall_ns
         self._markers = markers
-        self._composer = composer
-        self._claims = claims
-        self._copier = copier
+        self._locks = locks
         self._delay = delay
-        self._wall_ns = wall_ns
         self._limit = trio.CapacityLimiter(parallel)
         self._waiting: dict[File | Directory, Waiting] = {}
         self._wake = trio.Event()
@@ -105,23 +99,24 @@ class DeferredMetadata:
 
     def set(self, node: File | Directory, metadata: FileMetadata) -> None:
         """Remember `metadata` for `node`; it is seen here at once and sent later."""
-        node.pending = metadata.over(node.pending)
+        node.set_pending(metadata.over(node.pending))
         self._waiting.setdefault(node, Waiting(trio.current_time() + self._delay))
         self._wake.set()
 
-    def carried(self, node: File | Directory) -> None:
-        """Another request has carried what was pending."""
-        node.pending = None
+    def carried(self, node: File | Directory, token: Token) -> None:
+        """Note that another request has carried what `token` identifies; the rest still waits."""
+        if token.covers(node.pending):
+            self.drop(node)
+
+    def drop(self, node: File | Directory) -> None:
+        """Forget what waits of `node`."""
+        node.set_pending(None)
         self._waiting.pop(node, None)
 
     def error(self, node: File | Directory) -> KontenumError | None:
-        """Why what waits of `node` could not be sent yet, if that is so."""
+        """Return why what waits of `node` could not be sent yet, if that is so."""
         waiting = self._waiting.get(node)
         return waiting.error if waiting is not None else None
-
-    async def sync(self, file: WritableFile) -> None:
-        """Store what was set of an open file, whose bytes are stored, at once."""
-        await file.sync_metadata(self._copier)
 
     async def run(self) -> None:
         """Send what is due, until cancelled; may be begun again after a defect."""
@@ -150,10 +145,10 @@ class DeferredMetadata:
             for node in self._waiting:
                 nursery.start_soon(self._send_logged, node)
         for node, waiting in list(self._waiting.items()):
-            lost.append(f"{self._tree.key(node)}: metadata: {waiting.error}")
+            lost.append(f"{node.key}: metadata: {waiting.error}")
             if waiting.error is not None:
-                report(Incident("metadata", "metadata lost", waiting.error, self._tree.key(node)))
-            self.carried(node)
+                report(Incident("metadata", "metadata lost", waiting.error, node.key))
+            self.drop(node)
         return lost
 
     async def _send_logged(self, node: File | Directory) -> None:
@@ -162,12 +157,12 @@ class DeferredMetadata:
                 with operation():
                     await self.send(node)
             except FileMissing:
-                self.carried(node)
+                self.drop(node)
             except PASSING as error:
-                log.info("metadata waits: key=%r: %s", self._tree.key(node), error)
+                log.info("metadata waits: key=%r: %s", node.key, error)
             except Exception as error:
-                self.carried(node)
-                key = self._tree.key(node)
+                self.drop(node)
+                key = node.key
                 failure = reported(error, f"metadata of {key!r}")
                 report(Incident("metadata", "metadata lost", failure, key))
 
@@ -177,14 +172,14 @@ class DeferredMetadata:
         Who opens, renames or deletes it waits until then: an object that is copied onto itself
         loses what is appended to it meanwhile. What has failed waits for its next turn.
         """
-        async with self._claims.hold(node):
+        async with self._locks.hold(node):
             if node.removed or node.pending is None:
-                self.carried(node)
+                self.drop(node)
                 return
             if isinstance(node, File) and node.local is not None:
                 self._waiting.pop(node, None)  # its writer carries it
                 return
-            sent = node.pending
+            sent = Token.of(node)
             try:
                 if isinstance(node, Directory):
                     await self._send_directory(node)
@@ -193,9 +188,8 @@ class DeferredMetadata:
             except KontenumError as error:
                 self._postpone(node, error)
                 raise
-            if node.pending is sent:
-                self.carried(node)
-            else:
+            self.carried(node, sent)
+            if node.pending is not None:
                 self._waiting[node] = Waiting(trio.current_time() + self._delay)
 
     def _postpone(self, node: File | Directory, error: KontenumError) -> None:
@@ -207,17 +201,17 @@ class DeferredMetadata:
         self._wake.set()
 
     async def _send_directory(self, node: Directory) -> None:
-        key = self._tree.key(node)
+        key = node.key
         if not key:
             return
-        await self._tree.describe(node, exact=True)
+        await self._tree.fetch_attributes(node, exact=True)
         attributes = marker_attributes(metadata_of(node))
         etag = await self._markers.replace(key, attributes)
         now = self._wall_ns() / 1e9
-        self._tree.marker_stored(node, ObjectInfo(key, 0, etag, now, attributes))
+        self._tree.stored(node, ObjectInfo(key, 0, etag, now, attributes))
 
     async def _send_file(self, node: File) -> None:
-        await self._tree.describe(node, exact=True)
+        await self._tree.fetch_attributes(node, exact=True)
         info = node.info
         for attempts_left in reversed(range(ATTEMPTS)):
             if info is None:
@@ -230,7 +224,7 @@ class DeferredMetadata:
                 found = await self._copier.find(info.key)
                 if found is None:
                     raise FileMissing(info.key) from None
-                self._tree.described(node, found, self._tree.clock())
+                self._tree.observed(node, found, self._tree.clock())
                 if found.attributes == attributes:
                     return
                 if not attempts_left:

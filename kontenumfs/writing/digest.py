@@ -26,7 +26,7 @@ ABORT_SECONDS = 5.0
 
 
 def places(start: int, end: int, length: int) -> tuple[list[int], bool]:
-    """Where bytes that were appended between `start` and `end` may be, the likeliest first.
+    """Return where bytes appended between `start` and `end` may be, the likeliest first.
 
     Lines of one log are often of one length. Returns the places, and whether these are all.
     """
@@ -51,7 +51,7 @@ class Search:
         self._new_key = new_key
 
     async def find(self, key: str, body: Body, offsets: Iterable[int]) -> int | None:
-        """The first of `offsets` at which the object has the bytes of `body`, or None.
+        """Return the first of `offsets` at which the object has the bytes of `body`, or None.
 
         Bytes that are there stay there while others append. Raises what the store reports.
         """
@@ -92,5 +92,5 @@ class Search:
 
 
 def is_out_of_range(error: StoreError) -> bool:
-    """Whether the object has become shorter than what was asked of it."""
+    """Tell whether the object has become shorter than what was asked of it."""
     return error.status == 416 or error.code == "InvalidRange"

@@ -23,21 +23,21 @@ from kontenumfs.protocol.errors import (
     UnexpectedAnswer,
     WriteError,
 )
-from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.protocol.names import MAX_KEY_BYTES
 from kontenumfs.store import operation
-from kontenumfs.store.api import Attributes, ObjectInfo, Store
+from kontenumfs.store.api import Attributes, ObjectInfo
 from kontenumfs.store.beliefs import ABSENT, REFUSED, UNKNOWN, Belief, believed
 from kontenumfs.store.operation import cleaning_up
 from kontenumfs.store.tasks import open_flat_nursery
 from kontenumfs.tree.attributes import metadata_of, stored_metadata
 from kontenumfs.tree.node import Directory, File, Node
-from kontenumfs.tree.sightings import LEGACY_MARKER
-from kontenumfs.tree.tree import Tree
-from kontenumfs.writing.copying import Copier, Moved
+from kontenumfs.tree.reconciler import LEGACY_MARKER
+from kontenumfs.writing.copying import Moved
 from kontenumfs.writing.deferred import DeferredMetadata
+from kontenumfs.writing.environment import Environment
 from kontenumfs.writing.files import OpenFiles
-from kontenumfs.writing.identity import Composer, marker_attributes
+from kontenumfs.writing.identity import marker_attributes
+from kontenumfs.writing.metadata import Token
 from kontenumfs.writing.upload import CLEAN_UP_SECONDS
 
 log = logging.getLogger(__name__)
@@ -58,11 +58,11 @@ class Progress:
     copied: int = 0
     moved: dict[str, Moved] = field(default_factory=dict)
     """What has a copy, by its old key."""
-    pending: dict[File, FileMetadata | None] = field(default_factory=dict)
+    pending: dict[File, Token] = field(default_factory=dict)
     """What waited to be sent with a file when it was copied."""
 
     def new_key(self, key: str) -> str:
-        """What the object with this key shall be called."""
+        """Return the new key of the object with this one."""
         return self.target + key[len(self.source) :]
 
 
@@ -73,20 +73,14 @@ class DirectoryRename:
     """
 
     def __init__(
-        self,
-        store: Store,
-        tree: Tree,
-        files: OpenFiles,
-        deferred: DeferredMetadata,
-        composer: Composer,
-        copier: Copier,
+        self, environment: Environment, files: OpenFiles, deferred: DeferredMetadata
     ) -> None:
-        self._store = store
-        self._tree = tree
+        self._store = environment.store
+        self._tree = environment.tree
+        self._composer = environment.composer
+        self._copier = environment.copier
         self._files = files
         self._deferred = deferred
-        self._composer = composer
-        self._copier = copier
         self.running: list[Progress] = []
 
     async def rename(
@@ -103,23 +97,22 @@ class DirectoryRename:
         NameTooLong, and what the first failed request reports; then nothing was deleted, and what
         was copied is deleted again.
         """
-        old, new = self._tree.key(node), self._tree.child_key(new_parent, new_name, directory=True)
+        old, new = node.key, new_parent.child_key(new_name, directory=True)
         if target is not None and not isinstance(target, Directory):
             raise NotDirectory(new_name)
-        if target is not None and self._tree.has_local_children(target):
+        if target is not None and target.has_local_children:
             raise DirectoryNotEmpty(new)
         progress = Progress(old, new)
         self.running.append(progress)
         try:
             async with AsyncExitStack() as stack:
-                for _, writer in self._files.below(node):
-                    await stack.enter_async_context(writer.settled(empty=False))
+                for writer in self._files.table.below(node):
+                    await stack.enter_async_context(writer.quiesced(empty=False))
                 objects = [info async for info in self._all(old)]
                 _require_names(objects, progress)
                 there = await self._require_free(objects, progress, belief)
                 await self._copy_all(node, objects, progress, there)
                 await self._delete_all(progress, there)
-                node.legacy = False
                 self._tree.move(node, new_parent, new_name)
                 self._follow(node, progress)
         finally:
@@ -127,14 +120,14 @@ class DirectoryRename:
         log.info("renamed key=%r to=%r objects=%d", old, new, progress.copied)
 
     async def _all(self, prefix: str) -> AsyncIterator[ObjectInfo]:
-        """Every object below `prefix`; a listing that shows another one moves none."""
+        """Yield every object below `prefix`; a listing that shows another one moves none."""
         token: str | None = None
         while True:
             page = await self._store.list_page(prefix, token=token)
             for info in page.objects:
                 if not info.key.startswith(prefix):
-                    told = f"the listing of {prefix!r} has {info.key!r}"
-                    raise UnexpectedAnswer(told, operation="ListObjectsV2", resource=prefix)
+                    message = f"the listing of {prefix!r} has {info.key!r}"
+                    raise UnexpectedAnswer(message, operation="ListObjectsV2", resource=prefix)
                 yield info
             token = page.next_token
             if token is None:
@@ -143,7 +136,7 @@ class DirectoryRename:
     async def _require_free(
         self, objects: list[ObjectInfo], progress: Progress, belief: Belief
     ) -> set[str]:
-        """Nothing is in the way but the copies that an interrupted rename has left.
+        """Require that only copies which an interrupted rename has left are in the way.
 
         It was interrupted while it copied, and each is a copy of what is here, or while it
         deleted, and all that is here has a copy there. Returns the keys that are there.
@@ -165,7 +158,7 @@ class DirectoryRename:
         return set(there)
 
     async def _is_copy(self, copy: ObjectInfo, source: ObjectInfo) -> bool:
-        """Whether a rename may have made one of the other: a copy can have another ETag."""
+        """Tell whether a rename may have made one of the other: a copy can have another ETag."""
         if copy.size != source.size:
             return False
         if copy.etag and copy.etag == source.etag:
@@ -173,10 +166,10 @@ class DirectoryRename:
         if MD5.fullmatch(copy.etag) and MD5.fullmatch(source.etag):
             return False  # other bytes
         try:
-            told = [stored_metadata(await self._store.head(o.key)) for o in (copy, source)]
+            metadata = [stored_metadata(await self._store.head(o.key)) for o in (copy, source)]
         except NotFound:
             return False
-        return told[0].mtime_ns is not None and told[0].mtime_ns == told[1].mtime_ns
+        return metadata[0].mtime_ns is not None and metadata[0].mtime_ns == metadata[1].mtime_ns
 
     async def _copy_all(
         self, node: Directory, objects: list[ObjectInfo], progress: Progress, there: set[str]
@@ -225,24 +218,24 @@ class DirectoryRename:
     def _carried(
         self, info: ObjectInfo, progress: Progress, node: File | None
     ) -> Attributes | None:
-        """What the copy of `info` is stored with; None: with what it has.
+        """Return what the copy of `info` is stored with; None: with what it has.
 
         What waits to be sent goes along, and a time that only LastModified told.
         """
         if node is None:
             return None
         if info.attributes is not None:
-            self._tree.described(node, info, self._tree.clock())
+            self._tree.observed(node, info, self._tree.clock())
         known = node.info
         if known is None or known.attributes is None:
             return None
         if (known.size, known.etag) != (info.size, info.etag):
             return None
-        progress.pending[node] = node.pending
+        progress.pending[node] = Token.of(node)
         return self._composer.copied(node, known, progress.new_key(info.key))
 
     async def _replace_legacy_marker(self, node: Directory, progress: Progress) -> None:
-        """A directory that stood by another object's name has a marker of its own from now on."""
+        """Give a directory that stood by another object's name a marker of its own."""
         attributes = marker_attributes(metadata_of(node))
         written = await self._store.put(progress.target, [], attributes)
         old = ObjectInfo(progress.source.removesuffix("/") + LEGACY_MARKER, 0, "", 0.0)
@@ -307,17 +300,16 @@ class DirectoryRename:
             log.info("deleted by others while it was renamed: key=%r", key)
 
     def _follow(self, node: Directory, progress: Progress) -> None:
-        """The nodes below have new keys."""
+        """Bring the nodes below up to date, which have new keys."""
         for file in files_below(node):
             moved = progress.moved.get(progress.source + file.key[len(progress.target) :])
             info = file.info
             if info is None or moved is None:
                 continue
             made = moved.made
-            self._files.renamed(file, moved.source, made)
+            self._files.table.renamed(file, moved.source, made)
             if file in progress.pending and file.local is None:
-                if progress.pending[file] is file.pending:
-                    self._deferred.carried(file)
+                self._deferred.carried(file, progress.pending[file])
             elif made.attributes is None and (info.size, info.etag) == (
                 moved.source.size,
                 moved.source.etag,
@@ -325,20 +317,20 @@ class DirectoryRename:
                 made = replace(made, attributes=info.attributes)
             self._tree.stored(file, made)
             if made.size != info.size:
-                self._tree.changed(file)  # or the kernel would cut copies at the old length
+                self._tree.attributes_changed(file)  # or copies would end at the old length
 
 
 def _require_names(objects: Iterable[ObjectInfo], progress: Progress) -> None:
-    """Every new key can be one: asked before the first copy."""
+    """Require that every new key can be one: asked before the first copy."""
     for info in objects:
         key = progress.new_key(info.key)
         if len(key.encode()) > MAX_KEY_BYTES:
-            told = f"the key would be longer than {MAX_KEY_BYTES} bytes: {key[:80]}..."
-            raise NameTooLong(told)
+            message = f"the key would be longer than {MAX_KEY_BYTES} bytes: {key[:80]}..."
+            raise NameTooLong(message)
 
 
 def files_below(directory: Directory) -> list[File]:
-    """The files in `directory` that are known, at any depth."""
+    """Return the files in `directory` that are known, at any depth."""
     found: list[File] = []
     directories = [directory]
     while directories:

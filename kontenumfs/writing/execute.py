@@ -4,8 +4,8 @@
 
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Protocol
 
@@ -18,12 +18,13 @@ from kontenumfs.protocol.errors import (
 )
 from kontenumfs.protocol.xml import is_text
 from kontenumfs.store.api import Attributes, ObjectInfo, Store, Written
-from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version, believed, refusal
+from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Version, believed, refusal
 from kontenumfs.store.calls import multipart_etag
 from kontenumfs.store.operation import cleaning_up, copied, operation, time_left
 from kontenumfs.store.tasks import Spawner, open_flat_nursery
-from kontenumfs.writing.extents import Range, RemoteObject
+from kontenumfs.writing.extents import RemoteObject
 from kontenumfs.writing.journal import Journal
+from kontenumfs.writing.plan_run import Made, Publication, Run, Source, Sources, foreign_sources
 from kontenumfs.writing.steps import Bytes, Compose, Copy, Multipart, Plan, Put, Step
 from kontenumfs.writing.upload import CLEAN_UP_SECONDS, Upload
 
@@ -35,63 +36,11 @@ ATTEMPTS = 32
 """How often a compose onto itself may lose an answer before it is given up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """What the object that a plan publishes is stored with.
-
-    Args:
-        attributes: its headers and metadata. An append does not carry them.
-        expected: what is believed of the key: the store refuses to replace anything else. Copies
-            and composes take no such condition, so the key is looked at right before them.
-    """
-
-    attributes: Attributes
-    expected: Belief = UNKNOWN
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """An object that a plan copies from and has not made, as it was when the plan began.
-
-    Args:
-        guarded: whether the condition on what the plan replaces is one on this object, too.
-    """
-
-    key: str
-    size: int
-    belief: Belief
-    guarded: bool
-
-    def is_still(self, info: ObjectInfo | None) -> bool:
-        """Whether `info` describes the same object."""
-        if info is None or info.size != self.size:
-            return False
-        return self.belief is UNKNOWN or self.belief == believed(info.etag, info.size)
-
-
-Known = dict[RemoteObject, Source]
-
-
-class Droppable(Protocol):
+class Abortable(Protocol):
     """An upload that can be given up."""
 
     async def abort(self) -> None:
         """Drop its parts; never raises because of the store."""
-
-
-@dataclass(slots=True)
-class Run:
-    """One plan under way.
-
-    Args:
-        known: what it copies from and has not made.
-        limit: of requests side by side.
-        certain: what it has made of exactly these parts, as the ETag of the whole has told.
-    """
-
-    known: Known
-    limit: trio.CapacityLimiter
-    certain: set[RemoteObject] = field(default_factory=set)
 
 
 class PlanRunner:
@@ -122,43 +71,44 @@ class PlanRunner:
         self._parallel = parallel
 
     def new_key(self) -> str:
-        """A key for a helper object that nobody else has."""
+        """Return a key for a helper object that nobody else has."""
         return f"{self._prefix}{secrets.token_hex(8)}"
 
-    async def run(self, plan: Plan, publication: Publication) -> None:
-        """Make the plan's target; its ETag is set, and that of every helper.
+    async def run(self, plan: Plan, publication: Publication) -> Made:
+        """Make the plan's target, of one step at least; returns what it is then.
 
         An append is no step of this: see writing.appending.
         On failure nothing is published, and the helpers are deleted all the same.
         Raises what the store reports, one of REFUSED where the target or a source is not what was
         believed, and WriterConflict where a source has changed while it was composed.
         """
-        for helper in plan.helpers:
-            helper.key = self.new_key()
-        run = Run(_foreign(plan, publication), trio.CapacityLimiter(self._parallel))
+        helpers = {h: Source(self.new_key(), h.size, UNKNOWN, True) for h in plan.helpers}
+        sources = foreign_sources(plan, publication) | helpers
+        run = Run(sources, trio.CapacityLimiter(self._parallel))
         try:
-            for number, stage in enumerate(plan.stages, 1):
-                last = number == len(plan.stages)
-                if last:
-                    await self._look_before(stage[0], publication)
+            *stages, (step,) = plan.stages
+            for stage in stages:
                 async with open_flat_nursery() as nursery:
-                    for step in stage:
-                        carried = publication if last else Publication(Attributes())
-                        nursery.start_soon(self._make, step, carried, run)
-                await self._verify(stage, run, publication if last else None)
+                    for helper in stage:
+                        nursery.start_soon(self._make_helper, helper, run)
+                await self._verify_sources(stage, run)
+            await self._look_before(step, publication)
+            written = await self._make(step, step.target.key, publication, run)
+            return await self._verify(step, run, publication, written)
         finally:
-            await self.discard(plan.helpers)
+            if helpers:
+                await self._delete_beside(helper.key for helper in helpers.values())
 
-    async def drop(self, upload: Droppable) -> None:
+    async def drop(self, upload: Abortable) -> None:
         """Abort an upload."""
         await self._clean_up(upload.abort)
 
     async def discard(self, helpers: Sequence[RemoteObject]) -> None:
         """Delete helper objects; what fails is left to the next start, and logged."""
-        keys = [helper.key for helper in helpers if helper.key]
-        if not keys:
-            return
-        await self._clean_up(partial(self._delete, keys))
+        await self._delete_beside(helper.key for helper in helpers)
+
+    async def _delete_beside(self, keys: Iterable[str]) -> None:
+        await self._clean_up(partial(self._delete, list(keys)))
 
     async def _delete(self, keys: Sequence[str]) -> None:
         try:
@@ -190,59 +140,68 @@ class PlanRunner:
         with trio.move_on_after(time_left(CLEAN_UP_SECONDS)):
             await done.wait()
 
-    async def _make(self, step: Step, publication: Publication, run: Run) -> None:
-        target, began = step.target, trio.current_time()
+    async def _make_helper(self, step: Step, run: Run) -> None:
+        async with AsyncExitStack() as stack:
+            if not isinstance(step, Multipart):  # whose parts are counted one by one
+                await stack.enter_async_context(run.limit)
+            await self._make(step, run.sources[step.target].key, Publication(Attributes()), run)
+
+    async def _make(self, step: Step, key: str, publication: Publication, run: Run) -> Written:
+        began = trio.current_time()
         if isinstance(step, Multipart):
-            written = await self._make_multipart(step, publication, run)
+            written = await self._make_multipart(key, step, publication, run)
         else:
-            async with run.limit:
-                written = await self._make_one(step, publication, run.known)
-        target.etag = written.etag
+            written = await self._make_one(key, step, publication, run.sources)
         if isinstance(step, Copy | Compose):
-            copied(target.size)
+            copied(step.target.size)
         log.info(
             "stored key=%r bytes=%d by %s request_id=%s seconds=%.3f",
-            target.key,
-            target.size,
+            key,
+            step.target.size,
             step,
             written.request_id,
             trio.current_time() - began,
         )
+        return written
 
-    async def _make_one(self, step: Step, publication: Publication, known: Known) -> Written:
-        key, attributes = step.target.key, publication.attributes
+    async def _make_one(
+        self, key: str, step: Step, publication: Publication, sources: Sources
+    ) -> Written:
+        attributes = publication.attributes
         match step:
             case Put():
                 body, expected = step.body.pieces, publication.expected
                 return await self.store.put(key, body, attributes, expected=expected)
             case Copy():
-                source, condition = _asked(step.source, known)
-                return await self.store.copy(source, key, attributes, expected=condition)
+                source = sources[step.source]
+                return await self.store.copy(source.key, key, attributes, expected=source.belief)
             case Compose():
-                return await self._compose(step, attributes, known)
+                return await self._compose(key, step, attributes, sources)
         raise AssertionError(f"{step} is not one request")
 
-    async def _compose(self, step: Compose, attributes: Attributes, known: Known) -> Written:
-        copies: list[RemoteObject] = []
+    async def _compose(
+        self, key: str, step: Compose, attributes: Attributes, sources: Sources
+    ) -> Written:
+        copies: list[str] = []
         try:
-            sources = [await self._sayable(source, known, copies) for source in step.sources]
-            return await self.store.compose(step.target.key, sources, attributes)
+            keys = [await self._sayable(sources[source], copies) for source in step.sources]
+            return await self.store.compose(key, keys, attributes)
         finally:
-            await self.discard(copies)
+            if copies:
+                await self._delete_beside(copies)
 
-    async def _sayable(self, source: RemoteObject, known: Known, copies: list[RemoteObject]) -> str:
-        """The key of an object with these bytes that the XML of a compose can carry."""
-        key, condition = _asked(source, known)
-        if is_text(key):
-            return key
-        copy = RemoteObject(self.new_key(), source.size, "")
-        copies.append(copy)
-        await self.store.copy(key, copy.key, Attributes(), expected=condition)
-        return copy.key
+    async def _sayable(self, source: Source, copies: list[str]) -> str:
+        """Return the key of an object with these bytes that the XML of a compose can carry."""
+        if is_text(source.key):
+            return source.key
+        copies.append(self.new_key())
+        await self.store.copy(source.key, copies[-1], Attributes(), expected=source.belief)
+        return copies[-1]
 
-    async def _make_multipart(self, step: Multipart, publication: Publication, run: Run) -> Written:
-        key, attributes = step.target.key, publication.attributes
-        upload = await Upload.begin(self.store, self.journal, key, attributes)
+    async def _make_multipart(
+        self, key: str, step: Multipart, publication: Publication, run: Run
+    ) -> Written:
+        upload = await Upload.begin(self.store, self.journal, key, publication.attributes)
         parts = iter(step.parts)
 
         async def send() -> None:
@@ -252,7 +211,10 @@ class PlanRunner:
                     if isinstance(part, Bytes):
                         await upload.send(number, part.pieces)
                     else:
-                        await upload.copy(number, part, _asked(part.source, run.known)[1])
+                        source = run.sources[part.source]
+                        await upload.copy(
+                            number, source.key, part.offset, part.length, source.belief
+                        )
                         copied(part.length)
 
         try:
@@ -283,92 +245,77 @@ class PlanRunner:
         except NotFound:
             return None
 
-    async def _verify(
-        self, stage: Sequence[Step], run: Run, publication: Publication | None
-    ) -> None:
-        """What was made of other objects is made of what they were when they were named.
+    async def _verify_sources(self, stage: Sequence[Step], run: Run) -> None:
+        """Look whether what was composed was what it had been; raises WriterConflict if not.
 
         compose has no condition on its components: they are looked at once more after it, all of
-        them side by side. What is wrong is not left under a name that was free.
-
-        Args:
-            publication: of the last stage; what the others make is nobody's to see.
+        them side by side.
         """
-        wrong: list[str] = []
+        changed = await self._changed(stage, run)
+        if changed:
+            raise _mixture(run.sources[stage[0].target].key, stage[0], changed)
+
+    async def _changed(self, stage: Sequence[Step], run: Run) -> list[str]:
+        changed: list[str] = []
 
         async def look(source: Source) -> None:
             if not source.is_still(await self._find(source.key)):
-                wrong.append(source.key)
+                changed.append(source.key)
 
-        made = stage[0]
+        composed = {s for step in stage if isinstance(step, Compose) for s in step.sources}
+        looked_at = {run.sources[source] for source in composed}
+        if looked_at:
+            async with open_flat_nursery() as nursery:
+                for source in looked_at:
+                    if not source.guarded:
+                        nursery.start_soon(look, source)
+        return changed
+
+    async def _verify(
+        self, step: Step, run: Run, publication: Publication, written: Written
+    ) -> Made:
+        """Look whether what was published is what it should be; returns what it is.
+
+        What is wrong is not left under a name that was free.
+        """
+        key, made = step.target.key, Made(written.etag, step.target.size)
+        if isinstance(step, Put):
+            return made
+        wrong: list[str] = []
+
+        async def look() -> None:
+            wrong.extend(await self._changed([step], run))
+
         async with open_flat_nursery() as nursery:
-            for source in _composed(stage, run.known):
-                nursery.start_soon(look, source)
-            sure = isinstance(made, Put) or made.target in run.certain
-            if publication is not None and not sure:
-                nursery.start_soon(self._measure, made.target, wrong)
+            nursery.start_soon(look)
+            if step.target not in run.certain:
+                made = await self._measure(key, made)
+        if made.size != step.target.size:
+            wrong.append(key)
         if not wrong:
-            return
-        replaced = publication is None or isinstance(publication.expected, Version)
-        if isinstance(made, Compose | Copy) and not replaced:
-            await self._retract(made.target)
-        raise WriterConflict(
-            f"{made.target.key!r}: a {made} went wrong, for another writer has changed "
-            + ", ".join(map(repr, wrong))
-        )
+            return made
+        if isinstance(step, Compose | Copy) and not isinstance(publication.expected, Version):
+            await self._retract(key, made)
+        raise _mixture(key, step, wrong)
 
-    async def _measure(self, target: RemoteObject, wrong: list[str]) -> None:
-        """What was published has the length that it should have; an ETag comes with its length."""
-        info = await self._find(target.key)
-        if info is None or (info.size != target.size and target.etag not in ("", info.etag)):
-            return  # published, and others have changed it since
-        if info.size != target.size:
-            wrong.append(target.key)
-        target.etag, target.size = info.etag, info.size  # what a retraction may delete
+    async def _measure(self, key: str, made: Made) -> Made:
+        """Return how long the object has become; an ETag comes with its length."""
+        info = await self._find(key)
+        if info is None or (info.size != made.size and made.etag not in ("", info.etag)):
+            return made  # published, and others have changed it since
+        return Made(info.etag, info.size)
 
-    async def _retract(self, target: RemoteObject) -> None:
+    async def _retract(self, key: str, made: Made) -> None:
         """Delete what was published wrongly, as long as it is that."""
         with cleaning_up(CLEAN_UP_SECONDS):
             try:
-                await self.store.delete(target.key, expected=believed(target.etag, target.size))
+                await self.store.delete(key, expected=believed(made.etag, made.size))
             except KontenumError as error:
-                log.error("wrong bytes are left: key=%r (%s)", target.key, error)
+                log.error("wrong bytes are left: key=%r (%s)", key, error)
 
 
-def _foreign(plan: Plan, publication: Publication) -> Known:
-    """The plan's sources that are no helpers of its own."""
-    if not plan.stages:
-        return {}
-    helpers, end, expected = set(plan.helpers), plan.stages[-1][0], publication.expected
-
-    def described(source: RemoteObject) -> Source:
-        belief = believed(source.etag, source.size)
-        conditional = isinstance(end, Multipart) and source.key == end.target.key
-        guarded = conditional and isinstance(belief, Version) and belief == expected
-        return Source(source.key, source.size, belief, guarded)
-
-    sources = {source for step in plan.steps for source in _sources(step)}
-    return {source: described(source) for source in sources - helpers}
-
-
-def _composed(stage: Sequence[Step], known: Known) -> set[Source]:
-    """The objects that this stage composes and that nothing else guards."""
-    composed = {s for step in stage if isinstance(step, Compose) for s in step.sources}
-    return {known[source] for source in composed if source in known and not known[source].guarded}
-
-
-def _sources(step: Step) -> Sequence[RemoteObject]:
-    match step:
-        case Copy():
-            return [step.source]
-        case Compose():
-            return step.sources
-        case Multipart():
-            return [part.source for part in step.parts if isinstance(part, Range)]
-    return ()
-
-
-def _asked(source: RemoteObject, known: Known) -> tuple[str, Belief]:
-    """The key of a source and the condition on it; nobody else touches our own helpers."""
-    found = known.get(source)
-    return (source.key, UNKNOWN) if found is None else (found.key, found.belief)
+def _mixture(key: str, step: Step, wrong: Iterable[str]) -> WriterConflict:
+    return WriterConflict(
+        f"{key!r}: a {step} went wrong, for another writer has changed "
+        + ", ".join(map(repr, wrong))
+    )

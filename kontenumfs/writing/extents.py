@@ -4,7 +4,9 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
+from weakref import WeakKeyDictionary
 
 COALESCE = 64 * 1024
 """Writes below this many bytes are joined, so that a million short lines stay cheap."""
@@ -12,6 +14,16 @@ OVERHEAD = 256
 """Bytes of memory that an extent takes beside its data, about."""
 
 Piece = bytes | bytearray | memoryview
+
+
+class Borrower(Protocol):
+    """A file that has ranges of an object other than its own."""
+
+    def borrows(self, source: "RemoteObject") -> bool:
+        """Tell whether some bytes are those of `source`, which is not the file's own object."""
+
+    async def keep(self, source: "RemoteObject") -> None:
+        """Copy what is borrowed of `source`, which is about to change; may give up."""
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
@@ -32,6 +44,20 @@ class RemoteObject:
     size: int
     etag: str
     lost: bool = False
+    _borrowers: "WeakKeyDictionary[Borrower, None] | None" = field(default=None, repr=False)
+
+    def lend(self, borrower: Borrower) -> None:
+        """Remember that `borrower` is given ranges of this object."""
+        if self._borrowers is None:  # of a million objects few are lent
+            self._borrowers = WeakKeyDictionary()
+        self._borrowers[borrower] = None
+
+    async def recall(self) -> None:
+        """Have every borrower keep what it has of this object, which is about to change."""
+        for borrower in list(self._borrowers or ()):
+            if borrower.borrows(self):
+                await borrower.keep(self)
+                self.lost |= borrower.borrows(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +72,7 @@ class Literal:
         return len(self.data)
 
     def cut(self, first: int, last: int) -> "Literal":
-        """The bytes from `first` up to `last`; a small cut lets go of the large buffer."""
+        """Return the bytes from `first` up to `last`; a small cut lets go of the large buffer."""
         length = last - first
         if length == len(self.data):
             return self
@@ -65,7 +91,7 @@ class Range:
     length: int
 
     def cut(self, first: int, last: int) -> "Range":
-        """The part from `first` up to `last`, relative to this range."""
+        """Return the part from `first` up to `last`, relative to this range."""
         return Range(self.source, self.offset + first, last - first)
 
     @property
@@ -81,7 +107,7 @@ class Zeros:
     length: int
 
     def cut(self, first: int, last: int) -> "Zeros":
-        """The part from `first` up to `last`."""
+        """Return the part from `first` up to `last`."""
         return Zeros(last - first)
 
 
@@ -89,7 +115,7 @@ Extent = Literal | Range | Zeros
 
 
 def _joined(left: Extent, right: Extent) -> Extent | None:
-    """One extent for two neighbours, or None."""
+    """Return one extent for two neighbours, or None."""
     if isinstance(left, Zeros) and isinstance(right, Zeros):
         return Zeros(left.length + right.length)
     match left, right:
@@ -125,7 +151,7 @@ class Rope:
         return iter(self._extents)
 
     def snapshot(self) -> "Rope":
-        """The same extents, in a rope that stays as it is."""
+        """Return the same extents, in a rope that stays as it is."""
         same = Rope()
         same.size, same.literal, same.holes = self.size, self.literal, self.holes
         same._starts, same._extents = self._starts.copy(), self._extents.copy()
@@ -233,8 +259,13 @@ class Rope:
         del self._extents[first:], self._starts[first:]
         self.size = size
 
+    def lengthen(self, size: int) -> None:
+        """Add zeros up to `size` bytes, where the rope is shorter."""
+        if size > self.size:
+            self._push(Zeros(size - self.size))
+
     def _find(self, offset: int) -> int:
-        """The index of the extent that `offset` lies in."""
+        """Return the index of the extent that `offset` lies in."""
         return bisect_right(self._starts, offset) - 1
 
     def _split(self, offset: int) -> int:
@@ -282,14 +313,14 @@ class Rope:
         return taken
 
     def begins_with(self, source: RemoteObject, length: int) -> bool:
-        """Whether the first `length` bytes are still those of `source`."""
+        """Tell whether the first `length` bytes are still those of `source`."""
         match self._extents:
             case [Range() as first, *_] if first.source is source and not first.offset:
                 return first.length >= length
         return False
 
     def lengthen_first(self, count: int) -> None:
-        """The object that the rope begins with has grown by `count` bytes at its end."""
+        """Take up that the object which the rope begins with has grown by `count` bytes."""
         first = self._extents[0]
         assert isinstance(first, Range), "only what was appended to can have grown"
         self._extents[0] = Range(first.source, first.offset, first.length + count)
@@ -298,5 +329,5 @@ class Rope:
 
 
 def whole(source: RemoteObject) -> Rope:
-    """The rope that is all of an object."""
+    """Return the rope that is all of an object."""
     return Rope(Range(source, 0, source.size))

@@ -4,36 +4,29 @@
 
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import trio
 from cachetools import LRUCache
 
-from kontenumfs.protocol.errors import (
-    FileMissing,
-    KontenumError,
-    ReadDenied,
-    StaleInode,
-)
+from kontenumfs.protocol.errors import FileMissing, KontenumError, ReadDenied, StaleInode
 from kontenumfs.protocol.incidents import Incident, report
 from kontenumfs.protocol.metadata import FileMetadata
-from kontenumfs.store.api import ObjectInfo
-from kontenumfs.store.beliefs import UNKNOWN, believed
 from kontenumfs.tree.node import Directory, File
-from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.callers import died_of_signal, is_alive, name_of, process_of
-from kontenumfs.writing.claims import Claims
-from kontenumfs.writing.content import Environment
 from kontenumfs.writing.deferred import DeferredMetadata
-from kontenumfs.writing.extents import Range, RemoteObject, Zeros, whole
+from kontenumfs.writing.environment import Environment
 from kontenumfs.writing.file import WritableFile
 from kontenumfs.writing.handle import Handle
-from kontenumfs.writing.identity import Composer, NodeIdentity
+from kontenumfs.writing.metadata import OpenMetadata
+from kontenumfs.writing.namespace_locks import NamespaceLocks
 from kontenumfs.writing.policy import is_temporary
-from kontenumfs.writing.remotes import Remotes
-from kontenumfs.writing.state import Unsaved
-from kontenumfs.writing.timers import Timers
+from kontenumfs.writing.ranges import Ranges
+from kontenumfs.writing.state import State
+from kontenumfs.writing.status import FileStatus
+from kontenumfs.writing.table import FileTable
 
 DRAINED_AT_ONCE = 1024
 """Files that are stored side by side at the end: those that hang leave the others their time."""
@@ -52,64 +45,34 @@ class OpenFiles:
         is_temporary: whether a new file of this name, created with O_EXCL by the program of that
             name (else: empty), waits for a rename.
         name_of: what a process is called.
-        late_delay: seconds after which a temporary file is stored under the name that it has.
+        rename_seconds: seconds after which a temporary file is stored under the name that it has.
     """
 
     def __init__(
         self,
         environment: Environment,
-        tree: Tree,
         deferred: DeferredMetadata,
-        composer: Composer,
-        claims: Claims,
+        locks: NamespaceLocks,
         *,
         is_temporary: Callable[[str, str], bool] = is_temporary,
         name_of: Callable[[int], str] = name_of,
-        late_delay: float = 2.0,
+        rename_seconds: float = 2.0,
     ) -> None:
         self._env = environment
-        self._tree = tree
+        self._tree = environment.tree
         self._deferred = deferred
-        self._composer = composer
-        self._claims = claims
+        self._locks = locks
         self._is_temporary = is_temporary
         self._name_of = name_of
-        self._late_delay = late_delay
-        self._files: dict[File, WritableFile] = {}
-        self._nodes: dict[WritableFile, File] = {}
-        self._borrowers: dict[WritableFile, None] = {}
-        """The files that have been given ranges of other objects than their own."""
-        self._late: dict[File, float] = {}
-        """Closed files that wait for a rename, and until when."""
-        self._timers: Timers[object] = Timers()
-        self._remotes = Remotes()
+        self._rename_seconds = rename_seconds
+        self.table = table = FileTable()
+        self.ranges = Ranges(environment.tree, table)
+        self.status = FileStatus(environment.store, environment.composer, table, deferred)
+        self._closed: dict[File, float] = {}
+        """Files that wait for a rename and that nobody has open, and until when."""
         self._failed_readers: LRUCache[int, float] = LRUCache(1024)
-        self._failures: LRUCache[str, str] = LRUCache(1024)
-        self._unheard: LRUCache[File, str] = LRUCache(1024)
+        self._unreported: LRUCache[File, str] = LRUCache(1024)
         """Files that waited for a rename, were closed with success, and could not be stored."""
-
-    @property
-    def pending(self) -> int:
-        """Bytes that the store has not taken yet, over all files."""
-        return sum(file.pending for file in self._files.values())
-
-    @property
-    def count(self) -> int:
-        """Files that are open for writing."""
-        return len(self._files)
-
-    @property
-    def writers(self) -> Collection[WritableFile]:
-        """All of them."""
-        return self._files.values()
-
-    def writer(self, node: File) -> WritableFile | None:
-        """Who writes `node` now, or None."""
-        return self._files.get(node)
-
-    def waiting(self, file: object, seconds: float) -> None:
-        """A file has bytes that are to be sent in so many seconds, if nothing else sends them."""
-        self._timers.set(self._env.clock() + seconds, file)
 
     async def create(
         self,
@@ -127,26 +90,28 @@ class OpenFiles:
         The name may be another host's by then: with O_APPEND that is appended to, else the writer
         hears of it (FileAlreadyExists with O_EXCL, WriterConflict), and it stays as it is.
         """
-        async with self._claims.hold(within=(parent,)):
-            self._tree.child_key(parent, name)
-            late = self._is_temporary(name, self._name_of(pid) if exclusive else "")
+        async with self._locks.hold(within=(parent,)):
+            parent.child_key(name)
+            temporary = self._is_temporary(name, self._name_of(pid) if exclusive else "")
             node = self._tree.add_file(parent, name)
-            file = self._begin(node, keep=False, metadata=metadata, late=late, exclusive=exclusive)
+            file = self._begin(
+                node, keep=False, metadata=metadata, temporary=temporary, exclusive=exclusive
+            )
             return self._handle(node, file, append, pid, sync=sync)
 
     async def open(self, node: File, flags: int, pid: int) -> Handle:
         """Open an existing file; with O_TRUNC its new content starts empty."""
         if flags & os.O_ACCMODE == os.O_RDONLY:
             return self._handle(node, None, append=False, pid=pid)
-        async with self._claims.hold(node):
+        async with self._locks.hold(node):
             return await self._open(node, flags, pid)
 
     async def _open(self, node: File, flags: int, pid: int) -> Handle:
         truncate, append = bool(flags & os.O_TRUNC), bool(flags & os.O_APPEND)
         sync = bool(flags & os.O_DSYNC)  # O_SYNC has this bit, and one more
-        if node not in self._files:
+        if self.table.writer(node) is None:
             await self._look_at(node, shared=append and not truncate)
-        file = self._files.get(node)
+        file = self.table.writer(node)
         if file is None:
             file = self._begin(node, keep=not truncate, metadata=FileMetadata())
             return self._handle(node, file, append, pid, sync=sync)
@@ -166,54 +131,43 @@ class OpenFiles:
         An append finds the end by itself; what else is written relies on the object that is there
         now, which may be another one than a listing has shown some time ago.
         """
-        self._tree.require(node)  # what has its name now is another file
+        node.require_linked()  # what has its name now is another file
         try:
             if not shared and node.has_object and self._tree.clock() - node.checked > RECENT:
-                await self._tree.look_again(node)
-            await self._tree.describe(node, exact=True)
+                await self._tree.revalidate(node)
+            await self._tree.fetch_attributes(node, exact=True)
         except FileMissing as error:
             # The kernel looks the name up anew then, and creates it where O_CREAT asks for that.
             raise StaleInode(f"{node.name!r} was deleted by another host") from error
         if shared and node.info and node.info.size:
             # Shells do not look at what close() says, so what cannot work is refused here.
-            await self._env.appender.require_append(self._key(node))
+            await self._env.appender.require_append(node.key)
 
     async def _reopen(self, handle: Handle) -> None:
         """Go on with the file that the name of `handle` stands for, for its own has failed."""
         node = handle.node
-        async with self._claims.hold(node):
-            self._tree.require(node)
-            file = self._files.get(node)
+        async with self._locks.hold(node):
+            node.require_linked()
+            file = self.table.writer(node)
             if file is None:
                 try:
-                    await self._tree.look_again(node)
+                    await self._tree.revalidate(node)
                 except FileMissing:
                     if not handle.append:
                         raise
                     self._tree.restore(node)  # as a log that others have deleted
-                file = self._files.get(node) or self._begin(
+                file = self.table.writer(node) or self._begin(
                     node, keep=True, metadata=FileMetadata()
                 )
             handle.file = file
             file.handles += 1
-            self._late.pop(node, None)
+            self._closed.pop(node, None)
 
-    def failed(self, file: object) -> None:
-        """A file has failed: its name stands for what the store has, from now on."""
-        known = file if isinstance(file, WritableFile) else None
-        node = self._nodes.get(known) if known is not None else None
-        if node is None or known is None or self._files.get(node) is not known:
-            return
-        self._forget(node)
-        self._late.pop(node, None)
-        self._failures[self._key(node)] = str(known.error)
-        self._settle(node, known)
-
-    def _forget(self, node: File) -> None:
-        """Nobody writes `node` any more."""
-        file = self._files.pop(node)
-        self._nodes.pop(file, None)
-        self._borrowers.pop(file, None)
+    def _failed(self, file: WritableFile) -> None:
+        """Have the name of a file that has failed stand for what the store has, from now on."""
+        if self.table.remove(file):
+            self._closed.pop(file.node, None)
+            self._settle(file)
 
     def _begin(
         self,
@@ -221,24 +175,26 @@ class OpenFiles:
         *,
         keep: bool,
         metadata: FileMetadata,
-        late: bool = False,
+        temporary: bool = False,
         exclusive: bool = False,
     ) -> WritableFile:
+        pending = node.pending
         file = WritableFile(
             self._env,
-            NodeIdentity(self._tree, self._composer, node),
-            current=self.remote(node),
+            node,
+            current=self.table.remote(node),
             keep=keep,
-            metadata=metadata.over(node.pending),
-            late=late,
+            metadata=OpenMetadata(
+                metadata if pending is None else metadata.over(pending), unsent=pending is not None
+            ),
+            temporary=temporary,
             exclusive=exclusive,
+            on_failure=self._failed,
         )
-        if node.pending is not None:
-            file.unsent_metadata = True
-            self._deferred.carried(node)
-        self._files[node] = file
-        self._nodes[file] = node
-        node.local = file
+        if pending is not None:
+            self._deferred.drop(node)
+        self.table.add(file)
+        node.attach(file)
         return file
 
     def _handle(
@@ -246,93 +202,26 @@ class OpenFiles:
     ) -> Handle:
         if file is not None:
             file.handles += 1
-            self._late.pop(node, None)
+            self._closed.pop(node, None)
         process = process_of(pid) or pid
         return Handle(node, file, append, process, self._env.clock(), self._reopen, sync)
 
-    # Objects that other files refer to
-
-    def remote(self, node: File) -> RemoteObject | None:
-        """The stored object of `node`: one and the same for all who refer to it."""
-        file = self._files.get(node)
-        if file is not None:
-            return file.content.current
-        return None if node.info is None else self._remotes.of(node.info)
-
-    def renamed(self, node: File, was: ObjectInfo, now: ObjectInfo) -> None:
-        """The object of `node` was copied to another key: what `was` is `now`."""
-        file = self._files.get(node)
-        content = file.content if file else None
-        as_it_is = content is not None and content.stored
-        is_known = self._remotes.renamed(content.current if content else None, was, now)
-        if content is None:
-            return
-        if not is_known and as_it_is:
-            # Others had changed it, and nothing was written here: the file is what there is.
-            content.current = self._remotes.of(now)
-            content.rope = whole(content.current)
-        if is_known or as_it_is or content.expected is UNKNOWN:
-            content.expected = believed(now.etag, now.size)
-        # Else it was emptied here, and what others have added since must not go with that: it is
-        # still expected as it was, and the store will refuse to replace what it has become.
-
     @asynccontextmanager
-    async def losing(self, node: File) -> AsyncIterator[None]:
-        """`node` loses its name in the block: other files keep what they have of its object.
+    async def unlinking(self, node: File) -> AsyncIterator[None]:
+        """Take the name of `node` away in the block: files keep what they borrow of its object.
 
         Nothing of it is stored after the block; where that raises, all is as it was.
         """
-        remote = self.remote(node)
+        remote = self.table.remote(node)
         if remote is not None:
-            await self.spare(remote)
-        file = self._files.get(node)
+            await remote.recall()
+        file = self.table.writer(node)
         if file is None:
             yield
             return
-        async with file.displaced():
+        async with file.orphaned():
             yield
-        await self.let_go(node)
-
-    async def spare(self, remote: RemoteObject) -> None:
-        """An object will change: the files that have ranges of it keep their bytes."""
-        for file in list(self._borrowers):
-            if file.content.current is not remote and file.content.borrows(remote):
-                await file.capture(remote)
-                remote.lost |= file.content.borrows(remote)
-
-    async def copy_range(
-        self, source: Handle, offset: int, target: Handle, at: int, length: int
-    ) -> int:
-        """Put `length` bytes of one file at `at` in another, or less where it ends; returns bytes.
-
-        The store copies them when the target is published; nothing is read or sent.
-        """
-        file = await target.writable()
-        content = await self.content_of(source.node)
-        length = min(length, content.length - offset)
-        if length <= 0:
-            return 0
-        await self.lend(content.cut(offset, offset + length), file, at, by=target.unsaved)
-        return length
-
-    async def lend(
-        self, extent: Range | Zeros, file: WritableFile, at: int, *, by: Unsaved | None = None
-    ) -> None:
-        """Put bytes of one file at `at` in another, which keeps them come what may."""
-        self._borrowers[file] = None
-        await file.splice(at, extent, by=by)
-
-    async def content_of(self, node: File) -> Range | Zeros:
-        """All bytes of a file, as another file can refer to them; they are stored for that."""
-        writer = self._files.get(node)
-        if writer is not None:
-            await writer.sync(empty=False)
-        else:
-            await self._tree.describe(node)
-        remote = self.remote(node)
-        if remote is None or (writer is not None and not writer.size):
-            return Zeros(0)  # created or emptied, and not written to
-        return Range(remote, 0, remote.size)
+        await self.close_unused(node)
 
     def read(self, handle: Handle) -> None:
         """Reading is disabled by design: raises ReadDenied, always.
@@ -341,7 +230,7 @@ class OpenFiles:
         not be read, is not published as an empty object.
         """
         self._failed_readers[handle.pid] = self._env.clock()
-        raise ReadDenied(self._tree.key(handle.node))
+        raise ReadDenied(handle.node.key)
 
     async def truncate(self, node: File, size: int, handle: Handle | None = None) -> None:
         """Make a file `size` bytes long: by ftruncate of `handle`, or by name.
@@ -356,55 +245,39 @@ class OpenFiles:
         assert file is not None
         try:
             await file.truncate(size, by=handle.unsaved)
-            if file.is_only_of(handle.unsaved) and not file.held_back:
+            back = file.write_back
+            if back.progress.is_only_of(handle.unsaved) and not back.waits_for_rename:
                 await file.sync()  # nobody else will close it, and hear of it
         finally:
             await self.release(handle)
 
-    def named(self, node: File) -> Mapping[str, str]:
-        """The headers that the name of `node` suggests."""
-        return self._composer.named(self._key(node))
-
-    def told(self, node: File) -> dict[str, str]:
-        """What is true of a file: what the store has of it, and what it has not."""
-        file, key = self._files.get(node), self._key(node)
-        error = self._failures.get(key) or self._deferred.error(node)
-        pending = file.pending if file is not None else 0
-        state = "failed" if error else f"pending {pending} bytes" if pending else "clean"
-        waits = node.pending is not None or (file is not None and not file.is_stored)
-        told = {"state": "pending 0 bytes" if waits and state == "clean" else state, "key": key}
-        if node.has_object and node.info is not None:
-            told["etag"] = node.info.etag
-        if error:
-            told["last_error"] = str(error)
-        if request_id := self._env.store.request_id(key):
-            told["request_id"] = request_id
-        return told
-
     def set_metadata(self, node: File | Directory, metadata: FileMetadata) -> None:
         """Change mode, owner or time: carried by the next request, or sent a moment later."""
-        file = self._files.get(node) if isinstance(node, File) else None
+        file = self.table.writer(node) if isinstance(node, File) else None
         if file is not None:
-            file.set_metadata(metadata)
+            file.write_back.metadata.set(metadata)
         else:
             self._deferred.set(node, metadata)
 
     async def fsync(self, handle: Handle) -> None:
         """Return when all that was written to the file of `handle` is in the store."""
-        with handle.telling():
+        with handle.reporting():
             await self.sync(handle.node)
 
     async def sync(self, node: File) -> None:
         """Return when all that was written to `node`, and set of it, is in the store."""
-        file = self._files.get(node)
+        file = self.table.writer(node)
         if file is not None:
             await file.sync()
-            await self._deferred.sync(file)  # an append has not carried it, nor a later chmod
+            await file.sync_metadata()  # an append has not carried it, nor a later chmod
         elif node.pending is not None:
             await self._deferred.send(node)
 
     async def flush(self, handle: Handle, thread: int = 0) -> None:
-        """A program closes a descriptor: store what it wrote, or raise why that failed.
+        """Store what a program wrote that closes a descriptor, or raise why that failed.
+
+        Programs flush before their first write, so a file to which nothing was written is left
+        alone; a file with a temporary name that fits one chunk waits for its final name.
 
         A child that a program has started closes what it inherited, and a program that is killed
         has everything closed: neither says that the file is whole.
@@ -413,154 +286,114 @@ class OpenFiles:
             thread: who closes it; 0 where that is unknown.
         """
         handle.check()
-        file = handle.file
-        if file is None or file.error is not None or not handle.unsaved.dirty:
+        file, unsaved = handle.file, handle.unsaved
+        if file is None or unsaved.error is not None or not unsaved.dirty:
             return
-        if file.needs_close:
-            if died_of_signal(thread) and await file.give_up(handle.unsaved):
+        if file.write_back.needs_close:
+            if died_of_signal(thread) and await file.roll_back(unsaved):
                 return
             if process_of(thread) not in (0, handle.pid) and is_alive(handle.pid):
-                log.debug("not published by another program's close: %r", self._key(handle.node))
+                log.debug("not published by another program's close: %r", handle.node.key)
                 return
-        with handle.telling():
-            await file.flush()
+        if file.write_back.waits_for_rename:
+            return
+        with handle.reporting():
+            await file.sync(empty=False)
 
     async def release(self, handle: Handle) -> None:
-        """The kernel closes `handle` for good; never raises, for nobody would hear it."""
+        """Close `handle` for good; never raises, for nobody would hear it."""
         file, node = handle.file, handle.node
         if file is None:
             return
         file.handles -= 1
-        if file.handles or self._files.get(node) is not file:
+        if file.handles or self.table.writer(node) is not file:
             return
-        if file.untouched and self._failed_readers.get(handle.pid, -FOREVER) >= handle.opened:
-            log.info("not published, for its source could not be read: %r", self._key(node))
-            await self._end(node, file)
-        elif file.held_back:
-            self._late[node] = self._env.clock() + self._late_delay
-            self._timers.set(self._late[node], node)
+        could_not_read = self._failed_readers.get(handle.pid, -FOREVER) >= handle.opened
+        if could_not_read and file.state is State.FRESH:
+            log.info("not published, for its source could not be read: %r", node.key)
+            await self._end(file)
+        elif file.write_back.waits_for_rename:
+            until = self._closed[node] = self._env.clock() + self._rename_seconds
+            self._env.timers.call_at(until, partial(self._finish_if_due, node))
         else:
-            await self.finish(node)
+            await self._finish(file)
 
-    async def finish(self, node: File) -> None:
-        """Nobody has `node` open any more: store what is left; never raises."""
-        file = self._files.get(node)
-        if file is None:
-            return
-        waited = file.held_back
+    def _finish_if_due(self, node: File) -> None:
+        file = self.table.writer(node)
+        if file is not None and self._closed.get(node, FOREVER) <= self._env.clock():
+            del self._closed[node]
+            waited = file.write_back.waits_for_rename
+            self._env.nursery.start_soon(partial(self._finish, file, waited=waited))
+
+    async def _finish(self, file: WritableFile, *, waited: bool = False) -> None:
+        """Store what is left of a file that nobody has open any more; never raises.
+
+        Args:
+            waited: whether it has waited for a rename. Its close() has succeeded then: who ends the
+                mount hears of a failure, if nobody else does.
+        """
         try:
             await file.sync()
         except KontenumError as error:
-            report(Incident("upload", "close", error, self._key(node)))
+            key = file.node.key
+            report(Incident("upload", "close", error, key))
             if waited:
-                # Its close() has succeeded: who ends the mount hears of it, if nobody else does.
-                self._unheard[node] = f"{self._key(node)}: {error}"
-        await self._end(node, file)
+                self._unreported[file.node] = f"{key}: {error}"
+        await self._end(file)
 
-    async def _end(self, node: File, file: WritableFile) -> None:
-        if file.handles or self._files.get(node) is not file:
+    async def _end(self, file: WritableFile) -> None:
+        if file.handles or not self.table.remove(file):
             return  # opened again meanwhile
-        self._forget(node)
-        self._late.pop(node, None)
-        if file.content.current is not None:
-            self._remotes.add(file.content.current)
-        if file.error is None:
-            self._failures.pop(self._key(node), None)
-        else:
-            self._failures[self._key(node)] = str(file.error)
-        self._settle(node, file)  # at once: what is set from here on is the node's own
+        self._closed.pop(file.node, None)
+        self._settle(file)  # at once: what is set from here on is the node's own
         await file.close()
 
-    async def let_go(self, node: File) -> None:
-        """A file that waited for its name has been stored."""
-        file = self._files.get(node)
+    async def close_unused(self, node: File) -> None:
+        """Close the file of `node`, which has waited for its name, where nobody has it open."""
+        file = self.table.writer(node)
         if file is not None and not file.handles:
-            await self._end(node, file)
+            await self._end(file)
 
-    async def run(self) -> None:
-        """Send what slow writers have left waiting, until cancelled."""
-        while True:
-            now = self._env.clock()
-            for item in self._timers.due(now):
-                if isinstance(item, WritableFile):
-                    self._send_what_waits(item, now)
-                elif isinstance(item, File) and self._late.get(item, FOREVER) <= now:
-                    self._env.nursery.start_soon(self.finish, item)
-                    self._late.pop(item, None)
-            await self._timers.wait()
-
-    def _send_what_waits(self, file: WritableFile, now: float) -> None:
-        if file.due <= now:
-            self._env.nursery.start_soon(file.send_early_visibly)
-        elif file.due < FOREVER:
-            self._timers.set(file.due, file)
-        elif file.held_back:
-            # It may get its name and go on being written.
-            self.waiting(file, file.content.policy.append_interval)
-
-    def _settle(self, node: File, file: WritableFile) -> None:
-        """`node` is what the store has, now that nobody writes it."""
-        node.local = None
+    def _settle(self, file: WritableFile) -> None:
+        """Have the node be what the store has, now that nobody writes it."""
+        node, metadata, error = file.node, file.write_back.metadata, file.error
+        node.detach()
+        self.status.ended(node, error)
         if node.removed:
             return
-        if file.error is not None:
+        if error is not None:
             assert node.parent is not None
-            self._tree.doubt(node.parent, node.name)  # what there is of it, the store must tell
-            self._tree.changed(node)
-            if file.unsent_metadata and node.has_object:
-                self._deferred.set(node, file.explicit_metadata)
-        elif node.info is None:
-            self._tree.vanish(node)
-        elif file.unsent_metadata:
-            self._deferred.set(node, file.explicit_metadata)
-
-    def _key(self, node: File) -> str:
-        return self._tree.key(node)
+            self._tree.invalidate(node.parent, node.name)  # the store must tell what there is
+            self._tree.attributes_changed(node)
+            if metadata.unsent and node.has_object:
+                self._deferred.set(node, metadata.explicit)
+        elif not node.has_object:
+            self._tree.discard(node)
+        elif metadata.unsent:
+            self._deferred.set(node, metadata.explicit)
 
     async def drain(self, lost: list[str]) -> None:
         """Store everything that is open, side by side; adds to `lost` what cannot be, and why."""
         limit = trio.CapacityLimiter(DRAINED_AT_ONCE)
 
-        async def store(node: File, file: WritableFile) -> None:
+        async def store(file: WritableFile) -> None:
             async with limit:
                 try:
                     await file.drain()
                 except KontenumError as error:
-                    report(Incident("loss", "not stored", error, self._key(node)))
-                    lost.append(f"{self._key(node)}: {error}")
+                    report(Incident("loss", "not stored", error, file.node.key))
+                    lost.append(f"{file.node.key}: {error}")
 
         async with trio.open_nursery() as nursery:
-            for node, file in self._files.items():
-                nursery.start_soon(store, node, file)
+            for file in self.table.writers:
+                nursery.start_soon(store, file)
         lost += await self._deferred.drain()
-        lost += self._unheard.values()
-
-    def below(self, directory: Directory) -> list[tuple[File, WritableFile]]:
-        """The open files in `directory`, at any depth."""
-        found = []
-        for node, file in self._files.items():
-            at = node.parent
-            while at is not None and at is not directory:
-                at = at.parent
-            if at is directory and not node.removed:
-                found.append((node, file))
-        return found
+        lost += self._unreported.values()
 
     def unsent(self) -> list[str]:
-        """The keys whose bytes are not all stored."""
+        """Return the keys whose bytes are not all stored, with how many these are."""
         return [
-            f"{self._key(node)}: {file.pending} bytes were not sent"
-            for node, file in self._files.items()
-            if file.pending
+            f"{file.node.key}: {pending} bytes were not sent"
+            for file in self.table.writers
+            if (pending := file.write_back.pending)
         ]
-
-    def reclaim(self) -> bool:
-        """Memory is short: have the fullest file send what it holds; whether bytes are moving."""
-        memory = self._env.memory
-        if memory.is_moving:
-            return True
-        for file in memory.fullest():
-            if isinstance(file, WritableFile) and file.can_send_early:
-                self._env.nursery.start_soon(file.send_early)
-                return True
-        return False

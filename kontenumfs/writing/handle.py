@@ -42,41 +42,41 @@ class Handle:
     reopen: Reopen
     sync: bool = False
     unsaved: Unsaved = field(default_factory=Unsaved)
-    _told: bool = False
+    _reported: bool = False
 
     async def write(self, offset: int, data: bytes) -> int:
         """Write `data` at `offset` bytes, or at the end with O_APPEND; returns its length."""
         file = await self.writable()
-        with self.telling():
+        with self.reporting():
             count = await file.write(offset, data, append=self.append, by=self.unsaved)
             if self.sync:
                 await file.sync()
         return count
 
     async def writable(self) -> WritableFile:
-        """Where the next change goes; raises what the last one has failed with."""
+        """Return where the next change goes; raises what the last one has failed with."""
         self.check()
         assert self.file is not None, "the kernel checks how a file was opened"
         if self.file.error is not None:
-            self.unsaved, self._told = Unsaved(), False
+            self.unsaved, self._reported = Unsaved(), False
             await self.reopen(self)
         return self.file
 
     def check(self) -> None:
         """Raise what the upload of this handle's bytes has failed with, as told above."""
         error = self.unsaved.error
-        if error is not None and not (self._told and self.append):
-            self._told = True
+        if error is not None and not (self._reported and self.append):
+            self._reported = True
             raise error.with_traceback(None)
 
     @contextmanager
-    def telling(self) -> Iterator[None]:
-        """What the block raises has been told to whoever has the handle."""
+    def reporting(self) -> Iterator[None]:
+        """Note that whoever has the handle is told what the block raises."""
         self.check()
         try:
             yield
         except KontenumError:
-            self._told = self.unsaved.error is not None
+            self._reported = self.unsaved.error is not None
             raise
 
     @property

@@ -2,9 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an object is stored with: its name's Content-Type, its file's metadata, its own headers."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 
 from kontenumfs.protocol.content_type import guess_content_type
 from kontenumfs.protocol.dialect import SYSTEM_HEADERS
@@ -13,7 +11,6 @@ from kontenumfs.protocol.metadata import NANOSECONDS, OWN_NAMES, FileMetadata, e
 from kontenumfs.store.api import Attributes, ObjectInfo
 from kontenumfs.tree.attributes import metadata_of
 from kontenumfs.tree.node import File
-from kontenumfs.tree.tree import Tree
 
 DIRECTORY_TYPE = "application/x-directory"
 """The Content-Type of a marker object, as s3fs and the AWS console write it."""
@@ -38,14 +35,14 @@ class Composer:
         self._rules = rules
 
     def named(self, key: str) -> dict[str, str]:
-        """The headers that a key suggests: its Content-Type, and the configuration's."""
+        """Return the headers that a key suggests: its Content-Type, and the configuration's."""
         path = key.removeprefix(self._prefix)
         return {"content-type": guess_content_type(path), **self._rules(path)}
 
     def written(
         self, key: str, known: Attributes | None, metadata: FileMetadata, size: int
     ) -> Attributes:
-        """The attributes of new content of `size` bytes under `key`.
+        """Return the attributes of new content of `size` bytes under `key`.
 
         Args:
             known: what the object has now: the user's own metadata is kept, and its headers where
@@ -61,7 +58,7 @@ class Composer:
         return _composed({**kept.headers, **named}, self.named(key), kept, metadata, size)
 
     def copied(self, node: File, info: ObjectInfo, new_key: str | None = None) -> Attributes:
-        """What a copy of the stored object `info` must carry so that the file stays what it is.
+        """Return what a copy of `info` must carry so that the file stays what it is.
 
         What the old key suggested gives way to what the new key suggests, and a time that only
         LastModified told is written down, for the copy gets a LastModified of its own.
@@ -74,7 +71,7 @@ class Composer:
         return _composed({**new, **own}, new, known, metadata, info.size)
 
     def renewed(self, info: ObjectInfo) -> Attributes:
-        """What a stored object must carry so that a copy onto itself leaves it what it is.
+        """Return what a stored object must carry so that a copy onto itself leaves it as it is.
 
         HEAD does not show all of it: what a rule says of access is said again.
         """
@@ -91,7 +88,7 @@ def _composed(
     metadata: FileMetadata,
     size: int,
 ) -> Attributes:
-    """All of it with what was set in place; what was removed is what the name suggests again."""
+    """Put in place what was set; what was removed is what the name suggests again."""
     chosen = {**headers, **metadata.headers}
     users = {name: value for name, value in known.metadata.items() if name not in OWN_NAMES}
     changed = {k: v for k, v in {**users, **metadata.user}.items() if v is not None}
@@ -109,49 +106,7 @@ def _composed(
 
 
 def marker_attributes(metadata: FileMetadata) -> Attributes:
-    """The attributes of a directory's marker object."""
+    """Return the attributes of a directory's marker object."""
     return Attributes(
         metadata=encode(metadata, size=0, directory=True), headers={"content-type": DIRECTORY_TYPE}
     )
-
-
-class NodeIdentity:
-    """A node's key and attributes, asked anew for each request, for names can change."""
-
-    def __init__(self, tree: Tree, composer: Composer, node: File) -> None:
-        self._tree = tree
-        self._composer = composer
-        self._node = node
-        self._becoming: str | None = None
-
-    @contextmanager
-    def becoming(self, key: str) -> Iterator[None]:
-        """Within the block, what is stored is stored under the key that a rename will give."""
-        self._becoming = key
-        try:
-            yield
-        finally:
-            self._becoming = None
-
-    def key(self) -> str:
-        """The object key."""
-        return self._becoming or self._tree.key(self._node)
-
-    def attributes(self, metadata: FileMetadata, size: int) -> Attributes:
-        """What an object of `size` bytes is stored with: compose it once, send it, record it."""
-        node = self._node
-        known = node.info.attributes if node.info else None
-        return self._composer.written(self.key(), known, metadata.over(metadata_of(node)), size)
-
-    def stored(self, info: ObjectInfo) -> None:
-        """The store has taken the content as `info` says.
-
-        Its attributes are those that the request has carried, not what would be sent now; None
-        after an append, which carries none and leaves the object's as they were.
-        """
-        node = self._node
-        if node.removed:
-            return
-        if info.attributes is None and node.info is not None:
-            info = replace(info, attributes=node.info.attributes)
-        self._tree.stored(node, info)

@@ -141,7 +141,7 @@ class Journal:
 
     @contextmanager
     def appending(self, key: str, offset: int, body: Body, *, shared: bool) -> Iterator[None]:
-        """`body` is appended at `offset` in the block: it ends well, or its writer hears why not.
+        """Note `body` as under way at `offset` for the block, which ends well or tells its writer.
 
         Args:
             shared: whether others may append too, and the offset says little.
@@ -163,18 +163,18 @@ class Journal:
         self._end(number)  # a task that was cancelled has not told anybody
 
     def answer_lost(self, *, stored: bool) -> None:
-        """The object's length has told whether an append took place."""
+        """Count an append of which the object's length has told whether it took place."""
         if stored:
             self.resolved += 1
         else:
             self.repeated += 1
 
     def upload_begins(self, key: str, upload_id: str) -> int:
-        """A multipart upload was created; returns what `upload_ended` is to be told."""
+        """Note a multipart upload; returns what `upload_ended` is to be told."""
         return self._begin({"verb": "upload", "key": key, "upload_id": upload_id})
 
     def upload_ended(self, number: int) -> None:
-        """It was completed or aborted."""
+        """Note that it was completed or aborted."""
         self._end(number)
 
     async def settle(self, store: Store, *, ours: bool = True) -> None:
@@ -202,7 +202,7 @@ class Journal:
 
 
 def _is_complete(entry: Entry) -> bool:
-    """Whether all is there, and such as we write it; raises what a foreign line may raise."""
+    """Tell whether all is there, as we write it; raises what a foreign line may raise."""
     wanted = _COMMON | _FIELDS[entry["verb"]]
     return all(
         type(entry[name]) is kind and _is_sound(name, entry[name]) for name, kind in wanted.items()
@@ -233,17 +233,17 @@ async def _tell(store: Store, entry: Entry) -> None:
         size = -1
     offset, length = entry["offset"], entry["length"]
     if size < 0:
-        told = "the object is gone"
+        outcome = "the object is gone"
     elif size == offset:
-        told = "it was not stored"
+        outcome = "it was not stored"
     elif size == offset + length:
-        told = "it was stored"
+        outcome = "it was stored"
     elif size > offset + length:
-        told = f"the object has {size} bytes: compare that range's CRC32"
+        outcome = f"the object has {size} bytes: compare that range's CRC32"
     else:
-        told = f"the object has {size} bytes: someone else changed it"
+        outcome = f"the object has {size} bytes: someone else changed it"
     if entry["shared"] and size > offset:
-        told = f"others append too, and the object has {size} bytes: look for it by its CRC32"
+        outcome = f"others append too, and the object has {size} bytes: look for it by its CRC32"
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry["time"]))
     log.warning(
         "the last daemon ended during an append: key=%r offset=%d bytes=%d crc32=%s at %s: %s",
@@ -252,5 +252,5 @@ async def _tell(store: Store, entry: Entry) -> None:
         length,
         entry["crc32"],
         when,
-        told,
+        outcome,
     )

@@ -59,7 +59,7 @@ class Markers:
         return written.etag
 
     async def _is_kept(self, key: str, etag: str) -> bool:
-        """Whether `key`, just written, is not found without its slash; asked once a mount."""
+        """Tell whether `key`, just written, is not found without its slash; asked once a mount."""
         cut = key.removesuffix("/")
         try:
             found = await self._store.head(cut)

@@ -3,7 +3,7 @@
 """Changes of names: mkdir, rmdir, unlink, rename."""
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -15,22 +15,24 @@ from kontenumfs.protocol.errors import (
     KontenumError,
     NotDirectory,
     PreconditionFailed,
+    RenameConflict,
     WriterConflict,
 )
 from kontenumfs.protocol.metadata import FileMetadata
-from kontenumfs.store.api import Attributes, ObjectInfo, Store
+from kontenumfs.store.api import Attributes, ObjectInfo
 from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, believed
 from kontenumfs.tree.node import Directory, File, Node
-from kontenumfs.tree.sightings import LEGACY_MARKER
-from kontenumfs.tree.tree import Tree
-from kontenumfs.writing.claims import Claims
-from kontenumfs.writing.copying import Copier
+from kontenumfs.tree.reconciler import LEGACY_MARKER
 from kontenumfs.writing.deferred import DeferredMetadata
 from kontenumfs.writing.directories import DirectoryRename, Progress
+from kontenumfs.writing.environment import Environment
 from kontenumfs.writing.file import WritableFile
 from kontenumfs.writing.files import OpenFiles
-from kontenumfs.writing.identity import Composer, marker_attributes
+from kontenumfs.writing.identity import marker_attributes
 from kontenumfs.writing.markers import Markers
+from kontenumfs.writing.metadata import Token
+from kontenumfs.writing.namespace_locks import NamespaceLocks
+from kontenumfs.writing.state import State
 
 log = logging.getLogger(__name__)
 
@@ -39,35 +41,26 @@ ATTEMPTS = 5
 
 
 class Namespace:
-    """Changes names in the store first and in the tree after, so that a failure changes nothing.
-
-    Args:
-        wall_ns: the time of day in nanoseconds since the epoch.
-    """
+    """Changes names in the store first and in the tree after, so that a failure changes nothing."""
 
     def __init__(
         self,
-        store: Store,
-        tree: Tree,
+        environment: Environment,
         files: OpenFiles,
         deferred: DeferredMetadata,
         markers: Markers,
-        composer: Composer,
-        claims: Claims,
-        copier: Copier,
-        *,
-        wall_ns: Callable[[], int],
+        locks: NamespaceLocks,
     ) -> None:
-        self._store = store
-        self._tree = tree
+        self._store = environment.store
+        self._tree = environment.tree
+        self._composer = environment.composer
+        self._copier = environment.copier
+        self._wall_ns = environment.wall_ns
         self._files = files
         self._deferred = deferred
-        self._wall_ns = wall_ns
         self._markers = markers
-        self._composer = composer
-        self._claims = claims
-        self._copier = copier
-        self._directories = DirectoryRename(store, tree, files, deferred, composer, copier)
+        self._locks = locks
+        self._directories = DirectoryRename(environment, files, deferred)
 
     @property
     def directory_renames(self) -> list[Progress]:
@@ -82,19 +75,19 @@ class Namespace:
 
     @asynccontextmanager
     async def _begun_here(self, parent: Directory, name: str) -> AsyncIterator[None]:
-        """The block makes an object that must be new: FileAlreadyExists where it is not."""
+        """Turn a refusal in the block, whose object must be new, into FileAlreadyExists."""
         try:
             yield
         except PreconditionFailed as error:
-            self._tree.doubt(parent, name)
+            self._tree.invalidate(parent, name)
             raise FileAlreadyExists(name) from error
 
     async def make_directory(
         self, parent: Directory, name: str, metadata: FileMetadata
     ) -> Directory:
         """Make a directory: a zero-byte marker object whose key ends with a slash."""
-        async with self._claims.hold(within=(parent,)):
-            key = self._tree.child_key(parent, name, directory=True)
+        async with self._locks.hold(within=(parent,)):
+            key = parent.child_key(name, directory=True)
             if await self._find(parent, name) is not None:
                 raise FileAlreadyExists(key)
             attributes = marker_attributes(metadata)
@@ -111,8 +104,8 @@ class Namespace:
         Its body is the target too, which is how s3fs keeps it.
         """
         body, carried = target.encode(), replace(metadata, target=target)
-        async with self._claims.hold(within=(parent,)):
-            key = self._tree.child_key(parent, name)
+        async with self._locks.hold(within=(parent,)):
+            key = parent.child_key(name)
             if await self._find(parent, name) is not None:
                 raise FileAlreadyExists(key)
             attributes = self._composer.written(key, None, carried, len(body))
@@ -128,23 +121,26 @@ class Namespace:
         node = await self._tree.lookup(parent, name)
         if not isinstance(node, Directory):
             raise NotDirectory(name)
-        async with self._claims.hold(node, within=(parent,)):
+        async with self._locks.hold(node, within=(parent,)):
             await self._require_empty(node)
-            key = self._tree.key(node)
+            key = node.key
             await self._markers.delete(key)
             if node.legacy:
                 await self._store.delete(key.removesuffix("/") + LEGACY_MARKER)
             log.info("deleted key=%r directory", key)
-            self._deferred.carried(node)
+            self._deferred.drop(node)
             self._tree.remove(node)
 
     async def _require_empty(self, node: Directory) -> None:
-        key = self._tree.key(node)
-        if self._tree.has_local_children(node):
+        key = node.key
+        if node.has_local_children:
             raise DirectoryNotEmpty(key)
         # The marker itself is one of the two, so a second key means that something is inside.
         page = await self._store.list_page(key, max_keys=2)
-        if any(info.key != key for info in page.objects) or page.prefixes:
+        inside = [*(info.key for info in page.objects if info.key != key), *page.prefixes]
+        if inside:
+            # Others may have put it there: who is refused shall see why.
+            self._tree.invalidate(node, inside[0].removeprefix(key).partition("/")[0])
             raise DirectoryNotEmpty(key)
 
     async def unlink(self, parent: Directory, name: str) -> None:
@@ -152,15 +148,15 @@ class Namespace:
         node = await self._tree.lookup(parent, name)
         if not isinstance(node, File):
             raise IsDirectory(name)
-        async with self._claims.hold(node, within=(parent,)):
-            async with self._files.losing(node):
+        async with self._locks.hold(node, within=(parent,)):
+            async with self._files.unlinking(node):
                 # Only now: it may have been stored meanwhile, or in part before an error.
-                writer, stored = self._files.writer(node), self._files.remote(node)
+                writer, stored = self._files.table.writer(node), self._files.table.remote(node)
                 if stored is not None or (writer is not None and writer.error is not None):
-                    key = self._tree.key(node)
+                    key = node.key
                     await self._store.delete(key)
                     log.info("deleted key=%r", key)
-            self._deferred.carried(node)
+            self._deferred.drop(node)
             self._tree.remove(node)
 
     async def rename(
@@ -175,7 +171,8 @@ class Namespace:
         """Give a file or directory another name: copied first, deleted after, never nowhere.
 
         Everything written so far is stored when this returns. With `overwrite` false, raises
-        FileAlreadyExists when the new name is taken.
+        FileAlreadyExists when the new name is taken. Raises RenameConflict where others go on
+        changing what is renamed, or have changed what it was renamed to.
         """
         node = await self._tree.lookup(parent, name)
         target = await self._find(new_parent, new_name)
@@ -185,11 +182,13 @@ class Namespace:
             return
         held = (node,) if target is None else (node, target)
         belief = UNKNOWN if overwrite else ABSENT
-        async with self._claims.hold(*held, within=(parent, new_parent)):
+        async with self._locks.hold(*held, within=(parent, new_parent)):
             try:
                 await self._rename(node, target, new_parent, new_name, belief)
-            except KontenumError:
-                self._tree.doubt(new_parent, new_name)  # it may be under both names
+            except KontenumError as error:
+                self._tree.invalidate(new_parent, new_name)  # it may be under both names
+                if isinstance(error, PreconditionFailed | WriterConflict):
+                    raise RenameConflict(str(error)) from error
                 raise
 
     async def _rename(
@@ -207,7 +206,7 @@ class Namespace:
         if isinstance(target, Directory):
             raise IsDirectory(new_name)
         assert target is None or isinstance(target, File)
-        new_key = self._tree.child_key(new_parent, new_name)
+        new_key = new_parent.child_key(new_name)
         parent, name = node.parent, node.name
         if target is None:
             stays = await self._rename_file(node, new_key, belief)
@@ -215,8 +214,8 @@ class Namespace:
             stays = await self._rename_over(node, target, new_key)
         self._tree.move(node, new_parent, new_name)
         if stays and parent is not None:
-            self._tree.doubt(parent, name)
-        await self._files.let_go(node)
+            self._tree.invalidate(parent, name)
+        await self._files.close_unused(node)
 
     async def _rename_file(
         self, node: File, new_key: str, belief: Belief, *, over: ObjectInfo | None = None
@@ -228,21 +227,24 @@ class Namespace:
         Args:
             over: what has the new name: something must be there instead.
         """
-        writer = self._files.writer(node)
+        writer = self._files.table.writer(node)
         stays = False
         if writer is None:
-            await self._tree.describe(node, exact=True)
+            await self._tree.fetch_attributes(node, exact=True)
             stays = await self._move(node, new_key, belief)
         elif writer.content.current is None:
-            if writer.untouched and writer.handles and not writer.late and over is None:
+            is_new = writer.state is State.FRESH and not writer.write_back.temporary
+            if is_new and writer.handles and over is None:
                 return False
             await self._store_as(writer, new_key, belief, over)
-            self._deferred.carried(node)
-        if writer is not None and not writer.is_stored_as(new_key):
-            async with writer.settled(empty=False):
-                snapshot = writer.snapshot()
+            self._deferred.drop(node)
+        current = writer.content.current if writer is not None else None
+        if writer is not None and (current is None or current.key != new_key):
+            async with writer.quiesced(empty=False):
+                metadata = writer.write_back.metadata
+                token = metadata.token
                 stays = await self._move(node, new_key, belief)
-                writer.carried(snapshot)
+                metadata.carried(token)
         return stays
 
     async def _store_as(
@@ -269,31 +271,30 @@ class Namespace:
             expected = ABSENT if found is None else believed(found.etag, found.size)
 
     async def _rename_over(self, node: File, target: File, new_key: str) -> bool:
-        """The same, and `target` loses its name: what it was sending must not come after."""
-        writer = self._files.writer(node)
+        """Do the same where `target` loses its name: what it was sending must not come after."""
+        writer = self._files.table.writer(node)
         if writer is not None and writer.content.current is not None:
             # Or it would wait, once `target` is held, for that to keep what it has of it.
             await writer.sync(empty=False)
-        async with self._files.losing(target):
+        async with self._files.unlinking(target):
             over = target.info  # only now: what was under way has ended
             stays = await self._rename_file(node, new_key, UNKNOWN, over=over)
-        self._deferred.carried(target)
+        self._deferred.drop(target)
         return stays
 
     async def _move(self, node: File, new_key: str, belief: Belief) -> bool:
-        info, pending = node.info, node.pending
+        info, pending = node.info, Token.of(node)
         if info is None:
             raise FileMissing(node.name)  # it was closed meanwhile, and never stored
 
         def described(found: ObjectInfo) -> Attributes:
             if found is not info:
-                self._tree.described(node, found, self._tree.clock())
+                self._tree.observed(node, found, self._tree.clock())
             return self._composer.copied(node, found, new_key)
 
         moved = await self._copier.move(info, new_key, described, expected=belief)
         log.info("renamed key=%r to=%r", info.key, new_key)
-        if node.pending is pending:
-            self._deferred.carried(node)
-        self._files.renamed(node, moved.source, moved.made)
+        self._deferred.carried(node, pending)
+        self._files.table.renamed(node, moved.source, moved.made)
         self._tree.stored(node, moved.made)
         return moved.stays

@@ -8,10 +8,17 @@ from enum import Enum
 from itertools import islice, pairwise
 from math import inf
 
-from kontenumfs.protocol.dialect import MIB, Limits
-from kontenumfs.protocol.errors import Unsupported
-from kontenumfs.store.proof import Capabilities
-from kontenumfs.writing.extents import Literal, Piece, Range, RemoteObject, Rope, Zeros
+from kontenumfs.protocol.dialect import Limits
+from kontenumfs.protocol.errors import DeadlineExceeded, Unsupported
+from kontenumfs.store.proof import JOINING, Capabilities
+from kontenumfs.writing.extents import Literal, Range, RemoteObject, Rope, Zeros
+from kontenumfs.writing.segments import (
+    LONGEST_INLINE,
+    SHORT_HOLE,
+    segments,
+    short_hole,
+    zero_pieces,
+)
 from kontenumfs.writing.steps import (
     ZERO_BLOCK,
     Append,
@@ -25,29 +32,6 @@ from kontenumfs.writing.steps import (
     Step,
 )
 
-__all__ = [
-    "ZERO_BLOCK",
-    "Append",
-    "Bytes",
-    "Compose",
-    "Copy",
-    "Multipart",
-    "Plan",
-    "Put",
-    "Segment",
-    "Step",
-    "compile_rope",
-    "segments",
-    "shape",
-    "short_hole",
-]
-
-LONGEST_INLINE = 64 * MIB
-"""More zeros than these are composed wherever the store can do that."""
-SHORT_HOLE = 64 * 1024
-"""Holes up to this are always sent; in a file of little else than holes, longer ones are not."""
-DENSE = 4
-"""A file with at most so many times more holes than bytes has short ones sent up to ZERO_BLOCK."""
 FEW_HOLES = 32
 """Of so many holes the odd ends are sent as they are; else they are composed of small blocks."""
 KIB = 1024
@@ -78,7 +62,7 @@ def compile_rope(
     appended: bool = False,
     exclusive: bool = False,
 ) -> Plan:
-    """The cheapest plan after which `target` holds `rope`.
+    """Return the cheapest plan after which `target` holds `rope`.
 
     What replaces an object is published by a request that can say which object it replaces: a put
     or the end of a multipart upload. Copies and composes cannot (S3: 501), so they make helpers
@@ -90,12 +74,16 @@ def compile_rope(
         appended: other hosts append to it too, so an append is the only right way where it is one.
         exclusive: the object must not be there yet, which a condition has to say too.
 
-    Raises Unsupported where the store has no way, which harms nothing.
+    Raises Unsupported where the store has no way, which harms nothing, and DeadlineExceeded where
+    it is not known whether it has.
     """
     if current is not None and len(rope) == 1 and [*rope] == [Range(current, 0, current.size)]:
         return Plan()
     if not rope.size:
         return Plan(((Put(target, Bytes((), 0)),),))
+    if not appended and rope.literal == rope.size <= limits.max_put:
+        pieces = tuple(extent.data for extent in rope if isinstance(extent, Literal))
+        return Plan(((Put(target, Bytes(pieces, rope.size)),),))
     inlines = _inlines(rope, capabilities)
     append = _append(rope, current, capabilities, longest=inlines[0])
     if appended and append is not None:
@@ -118,6 +106,8 @@ def compile_rope(
                 if plan is not None:
                     candidates.append(plan)
     if not candidates:
+        if capabilities.open(JOINING):
+            raise DeadlineExceeded("the store has not shown yet that it can join what it has")
         raise Unsupported("this store cannot join what it has with what is new")
     if inlines[0] < inf:
         best = min(candidates, key=lambda plan: plan.cost[0] + REQUEST_TIME * plan.cost[2])
@@ -128,50 +118,6 @@ def compile_rope(
     return best
 
 
-def segments(rope: Rope, longest: float | None = None) -> Iterator[Segment]:
-    """The rope with neighbouring bytes as one.
-
-    Holes of at most `longest` bytes are bytes; by default, those that it takes no time to send.
-    """
-    longest = short_hole(rope) if longest is None else longest
-    pieces: list[Piece] = []
-    length = 0
-    for extent in rope:
-        if isinstance(extent, Literal):
-            pieces.append(extent.data)
-            length += extent.length
-        elif isinstance(extent, Zeros) and extent.length <= longest:
-            pieces.extend(_zero_pieces(extent.length))
-            length += extent.length
-        else:
-            if length:
-                yield Bytes(tuple(pieces), length)
-            pieces, length = [], 0
-            yield extent
-    if length:
-        yield Bytes(tuple(pieces), length)
-
-
-def _zero_pieces(length: int) -> list[Piece]:
-    blocks, rest = divmod(length, len(ZERO_BLOCK))
-    return [*[ZERO_BLOCK] * blocks, *([memoryview(ZERO_BLOCK)[:rest]] if rest else [])]
-
-
-def shape(rope: Rope) -> list[Segment]:
-    """The first three segments: enough to tell an append, a put or a copy from all else."""
-    return list(islice(segments(rope), 3))
-
-
-def short_hole(rope: Rope) -> int:
-    """Bytes of a hole that is sent without a thought.
-
-    A few bytes far apart must not cost what lies between them: 1,024 of them, one a MiB, are a GiB.
-    """
-    if rope.holes <= max(LONGEST_INLINE, DENSE * rope.literal):
-        return len(ZERO_BLOCK)
-    return SHORT_HOLE
-
-
 def _inlines(rope: Rope, capabilities: Capabilities) -> Sequence[float]:
     """Up to which length holes are sent as bytes: the ways that are worth a plan."""
     if capabilities.compose and rope.holes > LONGEST_INLINE:
@@ -180,7 +126,7 @@ def _inlines(rope: Rope, capabilities: Capabilities) -> Sequence[float]:
 
 
 def _least_requests(cut: Sequence[Segment]) -> int:
-    """What is in so many pieces takes at least so many requests."""
+    """Return how many requests that many pieces take at least."""
     return sum(
         isinstance(segment, Bytes) or (isinstance(segment, Range) and not segment.whole)
         for segment in cut
@@ -238,7 +184,7 @@ class _Builder:
     few_holes: bool = True
 
     def build(self, groups: Sequence[Sequence[Segment]]) -> Plan | None:
-        """The plan for these groups, or None where the store cannot do it."""
+        """Return the plan for these groups, or None where the store cannot do it."""
         self.few_holes = sum(isinstance(group[0], Zeros) for group in groups) <= FEW_HOLES
         if len(groups) > 1 or isinstance(groups[0][0], Zeros):
             self._join(groups)
@@ -254,7 +200,7 @@ class _Builder:
         return Plan(stages, helpers)
 
     def _is_possible(self, step: Step) -> bool:
-        """Whether the store was shown to do this."""
+        """Tell whether the store was shown to do this."""
         match step:
             case Compose():
                 return bool(self.capabilities.compose)
@@ -290,13 +236,13 @@ class _Builder:
         self._make([Range(joined, 0, joined.size)], self.target)
 
     def _are_parts(self, groups: Sequence[Sequence[Segment]]) -> bool:
-        """Whether each group but the last is long enough for a part of an upload."""
+        """Tell whether each group but the last is long enough for a part of an upload."""
         shortest = min(sum(segment.length for segment in group) for group in groups[:-1] or groups)
         holed = any(isinstance(group[0], Zeros) for group in groups)
         return len(groups) > 1 and not holed and shortest >= self.limits.min_part
 
     def _as_parts(self, group: Sequence[Segment], *, last: bool = False) -> list[Bytes | Range]:
-        """What a group contributes to an upload; a short end is joined to the rest before."""
+        """Return what a group adds to an upload; a short end is joined to the rest before."""
         if not last and group[-1].length < self.limits.min_part:
             helper = self._helper(sum(segment.length for segment in group))
             self._make(group, helper)
@@ -304,7 +250,7 @@ class _Builder:
         return [part for segment in group for part in self._parts(segment)]
 
     def _components(self, group: Sequence[Segment]) -> list[RemoteObject]:
-        """What a group contributes to a compose: helpers, or an object that is there."""
+        """Return what a group contributes to a compose: helpers, or an object that is there."""
         match group:
             case [Zeros() as hole]:
                 return self._hole(hole.length)
@@ -342,7 +288,7 @@ class _Builder:
         self._add(Multipart(target, tuple(parts)), _sources(parts))
 
     def _parts(self, segment: Segment) -> Iterator[Bytes | Range]:
-        """A segment as parts of legal size."""
+        """Yield a segment as parts of legal size."""
         assert not isinstance(segment, Zeros)
         count = -(-segment.length // self.limits.max_part)
         borders = [segment.length * at // count for at in range(count + 1)]
@@ -350,7 +296,7 @@ class _Builder:
             yield segment.cut(first, last)
 
     def _hole(self, length: int) -> list[RemoteObject]:
-        """Zeros as components: one block is sent, and composed into 32-fold ones."""
+        """Return zeros as components: one block is sent, and composed into 32-fold ones."""
         blocks, rest = divmod(length, len(ZERO_BLOCK))
         out: list[RemoteObject] = []
         level = 0
@@ -364,12 +310,12 @@ class _Builder:
         return out
 
     def _end_of_hole(self, length: int) -> RemoteObject:
-        """An object of less than ZERO_BLOCK; of one length there is one."""
+        """Return an object of less than ZERO_BLOCK; of one length there is one."""
         if length not in self.ends:
             made = self.ends[length] = RemoteObject("", length, "")
             unit = next((u for u in (SHORT_HOLE // 2, KIB) if length > u), length)
             if self.few_holes or unit == length:
-                self._add(Put(made, Bytes(tuple(_zero_pieces(length)), length)))
+                self._add(Put(made, Bytes(tuple(zero_pieces(length)), length)))
             else:
                 count, rest = divmod(length, unit)
                 parts = [self._end_of_hole(unit)] * count

@@ -41,7 +41,7 @@ RSYNC_TEMPORARY = re.compile(r"\..+\.[A-Za-z0-9]{6}")
 
 
 def is_temporary(name: str, creator: str) -> bool:
-    """Whether `creator` (a program's comm; empty: without O_EXCL) will rename `name` when whole.
+    """Tell whether `creator` (a comm; empty: without O_EXCL) will rename `name` when whole.
 
     Names alone tell nothing: cp, tar and install create ``.env.backup`` with O_EXCL too.
     """

@@ -15,10 +15,10 @@ class Remotes:
         self._by_key: WeakValueDictionary[str, RemoteObject] = WeakValueDictionary()
 
     def of(self, info: ObjectInfo) -> RemoteObject:
-        """The object that `info` describes: one and the same for all who refer to it."""
+        """Return the object that `info` describes: one and the same for all who refer to it."""
         known = self._by_key.get(info.key)
-        told = (info.key, info.size, info.etag)
-        if known and not known.lost and (known.key, known.size, known.etag) == told:
+        described = (info.key, info.size, info.etag)
+        if known and not known.lost and (known.key, known.size, known.etag) == described:
             return known
         made = RemoteObject(info.key, info.size, info.etag)
         self._by_key[info.key] = made
@@ -29,7 +29,7 @@ class Remotes:
         self._by_key[remote.key] = remote
 
     def renamed(self, remote: RemoteObject | None, was: ObjectInfo, now: ObjectInfo) -> bool:
-        """What `was` is `now` under another key; returns whether `remote` is that object.
+        """Give what `was` the key of `now`; returns whether `remote` is that object.
 
         Args:
             remote: what the file's writer refers to; without one, what is known by the old key.

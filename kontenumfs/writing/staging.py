@@ -51,8 +51,9 @@ class Staging:
 
     @classmethod
     def of(cls, prefix: str, host: str, mountpoint: str) -> "Staging":
-        """The staging area below the mount's `prefix`."""
-        return cls(prefix, hashlib.sha256(f"{host}\0{mountpoint}".encode()).hexdigest()[:12])
+        """Return the staging area below the mount's `prefix`."""
+        place = f"{host}\0{mountpoint}".encode(errors="surrogateescape")
+        return cls(prefix, hashlib.sha256(place).hexdigest()[:12])
 
     @property
     def mount(self) -> str:
@@ -98,9 +99,9 @@ class Staging:
         identity = kept.pop("identity", None)
         if kept == here and isinstance(identity, str) and identity.isalnum():
             self._identity, self.is_heir = identity, True
-        told = json.dumps({"identity": self._identity, **here}).encode()
+        identity_now = json.dumps({"identity": self._identity, **here}).encode()
         os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, told, 0)
+        os.pwrite(self._descriptor, identity_now, 0)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -136,7 +137,7 @@ class Staging:
         return count
 
     async def _objects(self, store: Store) -> list[ObjectInfo]:
-        """All that is below the staging prefix."""
+        """Return all that is below the staging prefix."""
         found: list[ObjectInfo] = []
         token: str | None = None
         while True:
@@ -148,17 +149,17 @@ class Staging:
                 return found
 
     def _require_ours(self, operation: str, keys: Iterable[str]) -> None:
-        """A listing that ignores its prefix would have the whole bucket deleted: refuse all of it.
+        """Refuse a listing that ignores its prefix: else the whole bucket would be deleted.
 
         Raises UnexpectedAnswer.
         """
         for key in keys:
             if not key.startswith(self.area):
-                told = f"it has {key!r}, which is not below {self.area!r}"
-                raise UnexpectedAnswer(told, operation=operation, resource=self.area)
+                message = f"it has {key!r}, which is not below {self.area!r}"
+                raise UnexpectedAnswer(message, operation=operation, resource=self.area)
 
     def _is_left(self, key: str, since: float | None) -> bool:
-        """Whether nobody can need `key` any more, which is there since then."""
+        """Tell whether nobody can need `key` any more, which is there since then."""
         if key.startswith(self.run):
             return False
         if self.is_heir and key.startswith(self.mount):

@@ -29,7 +29,7 @@ class Bytes:
     length: int
 
     def cut(self, first: int, last: int) -> "Bytes":
-        """The bytes from `first` up to `last`, without a copy."""
+        """Return the bytes from `first` up to `last`, without a copy."""
         if (first, last) == (0, self.length):
             return self
         out: list[Piece] = []
@@ -51,7 +51,7 @@ class Bytes:
         )
 
     def split(self, count: int) -> "Iterator[Bytes]":
-        """The same bytes in `count` pieces of about one length."""
+        """Yield the same bytes in `count` pieces of about one length."""
         borders = [self.length * at // count for at in range(count + 1)]
         for first, last in pairwise(borders):
             yield self.cut(first, last)

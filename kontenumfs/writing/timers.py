@@ -1,40 +1,42 @@
 # SPDX-FileCopyrightText: 2026 The kontenumfs authors
 # SPDX-License-Identifier: Apache-2.0
-"""What is to be done at a certain time: whoever has no time set costs nothing."""
+"""Calls at a certain time: whoever has no time set costs nothing."""
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable
 from itertools import count
-from typing import Generic, TypeVar
 
 import trio
 
-T = TypeVar("T")
 
+class Timers:
+    """Calls by time, the next one first; a time is in seconds on the owner's clock.
 
-class Timers(Generic[T]):
-    """Items by time, the next one first; a time is in seconds on the owner's clock."""
+    Args:
+        clock: monotonic seconds.
+    """
 
-    def __init__(self) -> None:
-        self._heap: list[tuple[float, int, T]] = []
+    def __init__(self, clock: Callable[[], float] = trio.current_time) -> None:
+        self._clock = clock
+        self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = count()
         self._earlier = trio.Event()
 
-    def set(self, when: float, item: T) -> None:
-        """Have `item` come at `when`, besides the times that are set for it already."""
+    def call_at(self, when: float, call: Callable[[], None]) -> None:
+        """Have `call` be made at `when`, besides the calls that are set already."""
         if not self._heap or when < self._heap[0][0]:
             self._earlier.set()
-        heapq.heappush(self._heap, (when, next(self._numbers), item))
+        heapq.heappush(self._heap, (when, next(self._numbers), call))
 
-    def due(self, now: float) -> Iterator[T]:
-        """Take what is due; what is set meanwhile comes with the next call."""
-        taken: list[T] = []
-        while self._heap and self._heap[0][0] <= now:
-            taken.append(heapq.heappop(self._heap)[2])
-        yield from taken
-
-    async def wait(self) -> None:
-        """Return when something is due, or something earlier was set."""
-        self._earlier = trio.Event()
-        with trio.move_on_at(self._heap[0][0] if self._heap else float("inf")):
-            await self._earlier.wait()
+    async def run(self) -> None:
+        """Make the calls that are due, until cancelled; what they set anew waits for its turn."""
+        while True:
+            now = self._clock()
+            due: list[Callable[[], None]] = []
+            while self._heap and self._heap[0][0] <= now:
+                due.append(heapq.heappop(self._heap)[2])
+            for call in due:
+                call()
+            self._earlier = trio.Event()
+            with trio.move_on_at(self._heap[0][0] if self._heap else float("inf")):
+                await self._earlier.wait()

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from kontenumfs.protocol.errors import KontenumError
 from kontenumfs.store.api import Attributes, Body, Part, Store, Written
 from kontenumfs.store.beliefs import UNKNOWN, Belief
-from kontenumfs.writing.extents import Range
 from kontenumfs.writing.journal import Journal
 
 log = logging.getLogger(__name__)
@@ -45,7 +44,7 @@ class Upload:
         return cls(store, journal, key, upload_id, journal.upload_begins(key, upload_id))
 
     def next_number(self) -> int:
-        """The number of the part that comes next in the file."""
+        """Return the number of the part that comes next in the file."""
         self.numbers += 1
         return self.numbers
 
@@ -53,16 +52,17 @@ class Upload:
         """Send one part; several may be under way at once."""
         self.parts.append(await self.store.upload_part(self.key, self.upload_id, number, body))
 
-    async def copy(self, number: int, part: Range, expected: Belief) -> None:
-        """Make one part of bytes that the store has."""
-        first, last = part.offset, part.offset + part.length - 1
+    async def copy(
+        self, number: int, source: str, offset: int, length: int, expected: Belief
+    ) -> None:
+        """Make one part of `length` bytes that the store has, of what is `expected`."""
         made = await self.store.upload_part_copy(
             self.key,
             self.upload_id,
             number,
-            part.source.key,
-            first=first,
-            last=last,
+            source,
+            first=offset,
+            last=offset + length - 1,
             expected=expected,
         )
         self.parts.append(made)

@@ -40,7 +40,7 @@ META_NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,200}")
 
 
 def read_attributes(node: File) -> dict[str, str]:
-    """The headers and metadata of `node`, those included that wait to be sent.
+    """Return the headers and metadata of `node`, those included that wait to be sent.
 
     A header that was removed is what the name suggests again, once that was sent.
     """
@@ -59,7 +59,7 @@ def read_attributes(node: File) -> dict[str, str]:
 
 
 def own_attributes(node: File, named: Mapping[str, str]) -> list[str]:
-    """The names that a list shows: what somebody has chosen, for `named` is given by the name.
+    """Return the names that a list shows: what somebody has chosen; `named` is given.
 
     Else `rsync -X` would remove the Content-Type of every file, as the source has none.
     """
@@ -68,7 +68,7 @@ def own_attributes(node: File, named: Mapping[str, str]) -> list[str]:
 
 
 def change_attribute(name: str, value: bytes | None) -> FileMetadata:
-    """What setting the attribute `name` changes; with None it is removed.
+    """Return what setting the attribute `name` changes; with None it is removed.
 
     Raises AttributeUnsupported for a name or a value that no object can have, InvalidArgument for
     one that a header cannot, and AttributeMissing where what the mount tells would be removed.
@@ -113,7 +113,7 @@ def require_room(node: File, change: FileMetadata) -> None:
 
 
 def _users(metadata: Mapping[str, str], change: FileMetadata) -> dict[str, str]:
-    """The user's own metadata as it will be."""
+    """Return the user's own metadata as it will be."""
     changed = {**metadata, **change.user}
     return {n: value for n, value in changed.items() if value is not None and n not in OWN_NAMES}
 

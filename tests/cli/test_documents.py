@@ -9,8 +9,8 @@ import pytest
 
 from kontenumfs.cli import COMMANDS, module
 from kontenumfs.cli.manual import PAGES, files
-from kontenumfs.daemon.options import OPTIONS
-from kontenumfs.daemon.preflight import MEANINGS, Exit
+from kontenumfs.config.options import OPTIONS
+from kontenumfs.protocol.exits import Exit
 from tests.harness.mounts import kontenumfs, shell
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -28,7 +28,7 @@ def test_every_option_and_command_is_in_the_manual() -> None:
     assert all(f".B {name} = " in toml for name, option in OPTIONS.items() if option.section)
     names = [name.replace("-", r"\-") for name in COMMANDS]
     assert all(f".SS kontenumfs {name}" in first for name in names)
-    assert set(MEANINGS) == set(Exit)
+    assert all(code.meaning for code in Exit)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -53,6 +53,8 @@ def test_pages_print(page: str) -> None:
         ("bucket cr", "create"),
         ("bucket delete --for", "--force"),
         ("completion ba", "bash"),
+        ("mount -o symli", "symlinks="),
+        ("mount -o deny", "deny_open"),
     ],
 )
 def test_bash_completes(tmp_path: Path, words: str, expected: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kontenumfs.daemon.units import UNITS, Installation
+from kontenumfs.admin.units import UNITS, Installation
 from tests.harness.mounts import kontenumfs, run
 
 PROJECT = Path(__file__).parents[2]
@@ -140,7 +140,7 @@ def test_the_units_are_in_the_wheel(tmp_path: Path) -> None:
     (site,) = prefix.glob("lib/python*/site-packages")
     script = (
         f"import sys; sys.path.insert(0, {str(site)!r}); "
-        "from kontenumfs.daemon import units; print(units._source())"
+        "from kontenumfs.admin import units; print(units._source())"
     )
     found = run(sys.executable, "-c", script, cwd="/").stdout.strip()
     assert found == str(prefix / "share/kontenumfs/systemd")

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from kontenumfs.daemon.diagnosis import RIGHTS
-from kontenumfs.daemon.preflight import Exit
+from kontenumfs.admin.diagnosis import RIGHTS
+from kontenumfs.protocol.exits import Exit
 from tests.harness.emulator import ACCESS, BUCKET, SECRET, Emulator
 from tests.harness.mounts import kontenumfs
 from tests.harness.objects import ObjectStore, s3_client

@@ -14,9 +14,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from kontenumfs.daemon.logs import JournalFormatter, LastError, is_journal
-from kontenumfs.daemon.notify import Notifier
-from kontenumfs.daemon.premount import handed_over
+from kontenumfs.admin.journal import JournalFormatter, is_journal
+from kontenumfs.admin.notify import Notifier
+from kontenumfs.admin.premount import handed_over
+from kontenumfs.daemon.logs import LastError
 from kontenumfs.daemon.service import Service
 from kontenumfs.protocol.errors import KontenumError
 from kontenumfs.protocol.incidents import Incident, report

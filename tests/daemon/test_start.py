@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from kontenumfs.daemon import background
-from kontenumfs.daemon.background import Running, own_runtime_file, remembered_mountpoint
-from kontenumfs.daemon.kernel import Mounted
-from kontenumfs.daemon.safe_files import open_safely
-from kontenumfs.store.fake import FakeStore
+from kontenumfs.admin import runtime
+from kontenumfs.admin.mounts import Mounted
+from kontenumfs.admin.runtime import Running, own_runtime_file, remembered_mountpoint
+from kontenumfs.admin.safe_files import open_safely
 from kontenumfs.tree.remembered import RememberedAttributes
 from kontenumfs.writing.journal import Journal
 from kontenumfs.writing.staging import Staging
+from tests.doubles.fake import FakeStore
 
 ODD: list[Any] = [
     *(0, -1, 1 << 31, 1 << 53, 1 << 63, 1 << 64, 10**400, 1.5, -1e308, float("nan"), float("inf")),
@@ -95,7 +95,7 @@ def test_an_absurd_lock_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
 ) -> None:
     """It names nobody, even while somebody holds it."""
-    monkeypatch.setattr(background, "RUNTIME", tmp_path)
+    monkeypatch.setattr(runtime, "RUNTIME", tmp_path)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     lock = own_runtime_file(tmp_path / "mnt", "lock")
     lock.parent.mkdir(exist_ok=True)
@@ -112,7 +112,7 @@ def test_an_absurd_mountpoint_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
 ) -> None:
     """Only an absolute path is one."""
-    monkeypatch.setattr(background, "RUNTIME", tmp_path)
+    monkeypatch.setattr(runtime, "RUNTIME", tmp_path)
     (tmp_path / "name.mountpoint").write_bytes(content)
     assert remembered_mountpoint("name") is None
 

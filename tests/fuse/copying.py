@@ -31,6 +31,7 @@ if copy_range.MISSING is None:
 TOGETHER = 4
 """Copies to ``together*`` wait until so many of them are under way."""
 AT_ONCE = 8
+"""The limit; copies to ``yield*`` wait until it was reached once."""
 HUGE = 2**33
 """The st_size that a file ``huge`` pretends to have."""
 PATIENCE = 100.0
@@ -51,6 +52,7 @@ class Memory(pyfuse3.Operations):
         self.data: dict[int, bytearray] = {}
         self._together = 0
         self._all_here = trio.Event()
+        self._full = trio.Event()
         self._under_way = 0
 
     async def copy(
@@ -89,6 +91,10 @@ class Memory(pyfuse3.Operations):
             with trio.fail_after(PATIENCE):
                 await self._all_here.wait()
         if target.startswith("yield"):
+            if self._under_way == AT_ONCE:
+                self._full.set()
+            with trio.fail_after(PATIENCE):
+                await self._full.wait()
             await trio.sleep(0.01)
         out = self.data[fh_out]
         out.extend(bytes(max(0, off_out - len(out))))

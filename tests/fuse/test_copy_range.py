@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import trio
 
-from kontenumfs.daemon.kernel import detach, is_mountpoint
+from kontenumfs.admin.mounts import detach, is_mountpoint
 from kontenumfs.fuse import copy_range
 from tests.fuse.copying import AT_ONCE, HUGE, TOGETHER
 from tests.harness.mounts import PROMPTLY, await_end, run, shell, wait_until

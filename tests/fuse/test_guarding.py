@@ -11,8 +11,8 @@ import pytest
 
 from kontenumfs.fuse.guarding import guard
 from kontenumfs.protocol.errors import DeadlineExceeded, FileMissing
-from kontenumfs.store.fake import FakeStore
-from kontenumfs.tree.tree import Tree
+from kontenumfs.tree.inodes import InodeTable
+from kontenumfs.tree.node import Directory
 
 
 class Failing(pyfuse3.Operations):
@@ -34,7 +34,9 @@ class Failing(pyfuse3.Operations):
 
 def guarded(error: Exception) -> Any:
     """Operations that fail, guarded."""
-    return guard(Failing(error), Tree(FakeStore(), prefix="prefix/", ttl=1.0))
+    return guard(
+        Failing(error), InodeTable(Directory(None, "prefix/"), forgotten=lambda node: None)
+    )
 
 
 async def test_a_defect_is_eio_to_one_program(caplog: pytest.LogCaptureFixture) -> None:

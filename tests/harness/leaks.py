@@ -9,7 +9,7 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
-from kontenumfs.daemon.kernel import detach, mounts
+from kontenumfs.admin.mounts import detach, mounts
 
 PR_SET_CHILD_SUBREAPER = 36
 """prctl(2): orphans among our descendants become our own children, daemons included."""

@@ -70,9 +70,12 @@ class Machine:
         """The process outside that is the machine's process 1, or 0."""
         for nspawn in _children(self._process.pid):
             for child in _children(nspawn):
-                status = Path(f"/proc/{child}/status").read_text()
+                try:
+                    status = Path(f"/proc/{child}/status").read_text()
+                    name = Path(f"/proc/{child}/comm").read_text().strip()
+                except (FileNotFoundError, ProcessLookupError):
+                    continue  # nspawn's helpers come and go
                 ids = next(line for line in status.splitlines() if line.startswith("NSpid"))
-                name = Path(f"/proc/{child}/comm").read_text().strip()
                 if ids.split()[-1] == "1" and name == "systemd":
                     return child
         return 0
@@ -149,5 +152,5 @@ class Machine:
 def _children(pid: int) -> list[int]:
     try:
         return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return []

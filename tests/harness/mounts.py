@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from kontenumfs.daemon.kernel import detach, is_mountpoint
+from kontenumfs.admin.mounts import detach, is_mountpoint
 from tests.harness.emulator import ACCESS, BUCKET, SECRET, peak_memory
 
 PROMPTLY = 180.0

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from kontenumfs.daemon.kernel import (
+from kontenumfs.admin.mounts import (
     FSTYPE,
     clear_dead,
     end_connection,
     is_mountpoint,
     uppermost,
 )
-from kontenumfs.daemon.preflight import Exit
+from kontenumfs.protocol.exits import Exit
 from tests.harness.emulator import ACCESS, BUCKET, SECRET, Emulator
 from tests.harness.mounts import PROMPTLY, MountFactory, kontenumfs, run, wait_until
 from tests.harness.saboteur import WORDS
@@ -37,7 +37,7 @@ LASTING = (
     "signals",
     "control socket",
     "key files",
-    "whereabouts",
+    "mount table",
     "metrics",
 )
 """Background tasks, by the names that the supervisor knows them by."""

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from kontenumfs.daemon.kernel import ask_mount, is_mountpoint, mount_table, uppermost
+from kontenumfs.admin.mounts import ask_mount, is_mountpoint, mount_table, uppermost
+from kontenumfs.protocol.exits import Exit
 from tests.harness.emulator import Emulator
 from tests.harness.mounts import MountedBucket, MountFactory, await_end, kontenumfs, run, wait_until
 
@@ -108,6 +109,40 @@ def test_a_mountpoint_with_odd_characters_is_found(mounted: MountedBucket) -> No
             assert is_mountpoint(place)
         finally:
             run("umount", place)
+
+
+def test_a_mountpoint_that_is_not_utf8_is_mounted(mount: MountFactory) -> None:
+    """A directory's name is bytes."""
+    mounted = mount()
+    mounted.unmount()
+    place = mounted.path.parent / os.fsdecode(b"caf\xe9")
+    place.mkdir()
+    kontenumfs("mount", *mounted.words[:-1], place)
+    try:
+        (place / "f").write_text("content")
+        assert mounted.fetch("f") == b"content"
+        kontenumfs("status", "--json", place)
+        kontenumfs("refresh", place)
+    finally:
+        kontenumfs("unmount", place)
+    assert not is_mountpoint(place)
+
+
+@pytest.mark.parametrize("options", [(), ("--force",)])
+def test_what_is_mounted_over_a_mount_is_left_alone(
+    mounted: MountedBucket, options: tuple[str, ...]
+) -> None:
+    """It is somebody else's, and the mount below goes on."""
+    run("mount", "-t", "tmpfs", "tmpfs", mounted.path)
+    try:
+        done = kontenumfs("unmount", *options, mounted.path, check=False)
+        assert done.returncode == Exit.MOUNTPOINT
+        assert "tmpfs is mounted over it" in done.stderr
+        assert is_mountpoint(mounted.path, "tmpfs")
+    finally:
+        run("umount", mounted.path)
+    (mounted.path / "f").write_text("content")
+    assert mounted.fetch("f") == b"content"
 
 
 def test_the_self_check_does_not_ask_the_store(mount: MountFactory, emulator: Emulator) -> None:

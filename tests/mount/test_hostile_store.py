@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kontenumfs.daemon.preflight import Exit
+from kontenumfs.protocol.exits import Exit
 from tests.harness.emulator import ACCESS, BUCKET, SECRET, Emulator
 from tests.harness.mounts import MountFactory, kontenumfs, shell
 from tests.harness.objects import ObjectStore

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from kontenumfs.daemon.kernel import is_mountpoint
-from kontenumfs.daemon.preflight import Exit
+from kontenumfs.admin.mounts import is_mountpoint
+from kontenumfs.protocol.exits import Exit
 from tests.harness.emulator import ACCESS, BUCKET, SECRET, Emulator, running_emulator
 from tests.harness.mounts import kontenumfs, run
 from tests.harness.tls import certificate

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from kontenumfs.cli.mount_helper import NOT_MOUNTED
-from kontenumfs.daemon.kernel import is_mountpoint
+from kontenumfs.admin.mounts import is_mountpoint
+from kontenumfs.protocol.exits import Exit
 from tests.harness.emulator import ACCESS, BUCKET, SECRET, Emulator
 from tests.harness.mounts import kontenumfs, run
 
@@ -96,7 +96,7 @@ def test_sloppy(place: Place) -> None:
 def test_refusals(place: Place, words: tuple[str, ...], more: str, reason: str) -> None:
     """32, one line with the reason, and nothing is mounted."""
     done = place.call(*words, more=more)
-    assert done.returncode == NOT_MOUNTED
+    assert done.returncode == Exit.NOT_MOUNTED
     assert reason in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith("mount.kontenumfs: ")
@@ -107,7 +107,7 @@ def test_no_second_layer(place: Place) -> None:
     """A mountpoint that is taken is refused."""
     assert place.call().returncode == 0
     again = place.call()
-    assert again.returncode == NOT_MOUNTED
+    assert again.returncode == Exit.NOT_MOUNTED
     assert "something is mounted here" in again.stderr
 
 
@@ -121,6 +121,6 @@ def test_a_directory_that_has_been_deleted(
     environment = os.environ | {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(Path.cwd())}
     script = f"cd {tmp_path}/gone && rmdir ../gone && exec {words}"
     done = run("sh", "-c", script, check=False, env=environment)
-    assert done.returncode == (NOT_MOUNTED if command == [str(HELPER)] else 2)
+    assert done.returncode == (Exit.NOT_MOUNTED if command == [str(HELPER)] else 2)
     assert done.stderr.endswith("the current directory has been deleted: cd elsewhere\n")
     assert len(done.stderr.splitlines()) == 1

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from kontenumfs.daemon.kernel import is_mountpoint
-from kontenumfs.daemon.options import mount_options
-from kontenumfs.daemon.preflight import Exit
+from kontenumfs.admin.mounts import is_mountpoint
+from kontenumfs.config.options import mount_options
+from kontenumfs.protocol.exits import Exit
 from tests.harness.emulator import ACCESS, BUCKET, SECRET, Emulator, running_emulator
 from tests.harness.mounts import MountFactory, kontenumfs, run, wait_until
 from tests.harness.tls import certificate
@@ -163,8 +163,8 @@ def test_help_shows_every_option() -> None:
     said = kontenumfs("mount", "--help").stdout
     for name, option in mount_options().items():
         line = next(line for line in said.splitlines() if line.strip().startswith(name))
-        assert option.unit in line
-        assert option.help in line
+        assert option.kind.unit in line
+        assert option.text in line
 
 
 def test_unmounting_what_is_not_mounted(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from kontenumfs.daemon.control import ask
+from kontenumfs.admin.client import ask
 from tests.harness.emulator import Emulator
 from tests.harness.mounts import MountFactory, kontenumfs, run
 from tests.mount.test_files import eventually

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kontenumfs.daemon.kernel import is_mountpoint
+from kontenumfs.admin.mounts import is_mountpoint
 from tests.harness.emulator import ACCESS, BUCKET, SECRET, Emulator
 from tests.harness.mounts import PROMPTLY, called, kontenumfs, run, wait_until
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kontenumfs.daemon.control import ask
+from kontenumfs.admin.client import ask
 from tests.harness.emulator import Emulator
 from tests.harness.mounts import MountedBucket, kontenumfs, shell
 
@@ -214,6 +214,30 @@ def test_changes_of_others(mount: Mounts, by: str) -> None:
     else:
         time.sleep(max(0.0, began + ttl + 0.1 - time.monotonic()))
     assert seen(reader) == NEW
+
+
+@pytest.mark.parametrize("change", ["none", "unlink", "rename"])
+def test_the_kernel_keeps_no_absent_name(mount: Mounts, change: str) -> None:
+    """S9.1: So it needs no word when another host makes one, and the mount sends none."""
+    mounted = mount(LONG, prefix=f"absent-{change}")
+    name = mounted.path / "name"
+    if change != "none":
+        name.write_text("x")
+        os.stat(name)
+    if change == "unlink":
+        name.unlink()
+    elif change == "rename":
+        name.rename(mounted.path / "other")
+
+    def lookups() -> int:
+        *_, last = ask(mounted.path, {"command": "status"})
+        return sum(last["result"]["lookups"].values())
+
+    before = lookups()
+    for _ in range(3):
+        with pytest.raises(FileNotFoundError):
+            os.stat(name)
+    assert lookups() - before >= 3
 
 
 def test_the_truth_by_xattr(mount: Mounts, emulator: Emulator) -> None:

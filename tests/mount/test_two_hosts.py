@@ -181,6 +181,48 @@ def test_a_line_that_comes_while_a_log_is_rotated(
     assert all_lines(mounted, ["log.1", "log"]) == [b"one\n", b"theirs\n"]
 
 
+def test_lines_that_come_under_both_names_while_a_log_is_rotated(
+    mount: MountFactory, store: ObjectStore, emulator: Emulator
+) -> None:
+    """S5.3: EBUSY, and both are there: a rename that is told ESTALE is repeated by the kernel, and
+    would put the old name over the line that the new one has got.
+    """
+    mounted = mount("ttl=0")  # or the kernel would not see that the name is taken by now
+    (mounted.path / "log").write_bytes(b"one\n")
+
+    def rotate() -> None:
+        (mounted.path / "log").rename(mounted.path / "log.1")
+
+    def lines() -> None:
+        store.append("log", b"old name\n")
+        store.append("log.1", b"new name\n")
+
+    told = meanwhile(emulator, "DeleteObject", mounted.key("log"), rotate, lines)
+    assert told is not None
+    assert told.errno == errno.EBUSY
+    found = all_lines(mounted, ["log.1", "log"])
+    assert found == [b"one\n", b"new name\n", b"one\n", b"old name\n"]
+
+
+def test_a_rename_is_not_told_as_done_without_the_bytes_before_it(
+    mounted: MountedBucket, store: ObjectStore
+) -> None:
+    """S1.1, S5.3: they cannot be stored, for others have changed the file: EBUSY, not once ESTALE,
+    after which the kernel would rename the file without them.
+    """
+    mounted.expected = "another writer"
+    (mounted.path / "log").write_bytes(b"one\n")
+    descriptor = os.open(mounted.path / "log", os.O_WRONLY)
+    os.pwrite(descriptor, b"mine\n", 4)
+    store.append("log", b"theirs\n")
+    with pytest.raises(OSError, match="busy"):
+        (mounted.path / "log").rename(mounted.path / "log.1")
+    with pytest.raises(OSError, match="Stale"):
+        os.close(descriptor)
+    assert mounted.fetch("log") == b"one\ntheirs\n"
+    assert not mounted.exists("log.1")
+
+
 @pytest.mark.parametrize("op", ["CopyObject", "DeleteObject*"])
 def test_a_line_that_comes_while_its_directory_is_renamed(
     mounted: MountedBucket, store: ObjectStore, emulator: Emulator, op: str
@@ -374,6 +416,22 @@ def test_a_lock_has_one_owner(
     with ThreadPoolExecutor() as pool:
         owned = list(zip(*pool.map(take, (mounted, other)), strict=True))
     assert [sum(pair) for pair in owned] == [1] * 12
+
+
+def test_who_may_not_remove_a_directory_sees_what_is_in_it(
+    mounted: MountedBucket, store: ObjectStore
+) -> None:
+    """S9.8: what another host has put there within the ttl; so `rm -r` can be repeated."""
+    directory = mounted.path / "jobs"
+    directory.mkdir()
+    assert list(directory.iterdir()) == []
+    store.put("jobs/1", b"theirs")
+    store.put("jobs/2/3", b"theirs")
+    with pytest.raises(OSError, match="not empty"):
+        directory.rmdir()
+    assert sorted(path.name for path in directory.iterdir()) == ["1", "2"]
+    shell("rm -r jobs", mounted.path)
+    assert store.keys() == []
 
 
 def test_rm_deletes_what_has_the_name_by_then(mounted: MountedBucket, store: ObjectStore) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from kontenumfs.daemon.kernel import is_mountpoint
-from kontenumfs.daemon.preflight import Exit
+from kontenumfs.admin.mounts import is_mountpoint
+from kontenumfs.protocol.exits import Exit
 from tests.harness.emulator import Emulator
 from tests.harness.mounts import MountedBucket, await_end, called, kontenumfs
 

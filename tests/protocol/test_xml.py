@@ -70,3 +70,23 @@ def test_a_truncated_listing_that_does_not_go_on_is_refused(marker: str) -> None
         parse_listing(
             f"<ListBucketResult><IsTruncated>true</IsTruncated>{marker}</ListBucketResult>".encode()
         )
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [b"<a %s/>", b"<!-- %s -->", b"<?a %s?>", b"</a %s>"],
+    ids=["tag", "comment", "instruction", "end tag"],
+)
+def test_no_tag_is_longer_than_s3s(inside: bytes) -> None:
+    """It would be one step of the parser, in which the whole mount stands still."""
+    filled = b"".join(b"a%d='>' " % n for n in range(100_000))
+    with pytest.raises(UnexpectedAnswer):
+        parse(b"<L>" + inside.replace(b"%s", filled) + b"</L>")
+
+
+def test_a_long_document_is_parsed_piece_by_piece() -> None:
+    """Whatever stands where it is cut."""
+    names = [f"ключ-{n}&" for n in range(40_000)]
+    body = "".join(f"<K a='{n}'>{name.replace('&', '&amp;')}</K>" for n, name in enumerate(names))
+    root = parse(f"<L>{body}</L>".encode())
+    assert [child.text for child in root.all("K")] == names

@@ -14,12 +14,12 @@ from kontenumfs.store.api import Attributes, Store
 from kontenumfs.store.capabilities import ProvenCapabilities
 from kontenumfs.store.client import HTTPStore, open_store
 from kontenumfs.store.conditional import ConditionalStore
-from kontenumfs.store.fake import FakeStore
-from kontenumfs.store.faulty import FaultyStore
 from kontenumfs.store.keys import KeyRing
 from kontenumfs.store.proof import Verb
 from kontenumfs.store.spool.store import SpoolStore
 from kontenumfs.store.wire import Endpoint
+from tests.doubles.fake import FakeStore
+from tests.doubles.faulty import FaultyStore
 from tests.harness.emulator import ACCESS, BUCKET, SECRET, Emulator
 from tests.store.spool.harness import content, drained, open_spool
 

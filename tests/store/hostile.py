@@ -257,6 +257,7 @@ BOTH = b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n"
 FLOOD = b"HTTP/1.1 102 Processing\r\n\r\n" * 100
 NESTED = b"<a>" * 5000 + b"</a>" * 5000
 MANY = b"<ListBucketResult>" + b"<a/>" * 400_000 + b"</ListBucketResult>"
+WIDE = b"<ListBucketResult %s/>" % b" ".join(b"a%d=''" % n for n in range(400_000))
 ENTITIES = b'<!DOCTYPE x [<!ENTITY a "aaaa">]><ListBucketResult>&a;</ListBucketResult>'
 BOMB = gzip.compress(bytes(256 << 20), 1)
 UTF7 = b'<?xml version="1.0" encoding="utf-7"?><ListBucketResult/>'
@@ -387,6 +388,7 @@ KINDS = [
     ),
     Kind(LENGTHS, "elements 5,000 deep", listing, [answer(b"200 OK", body=NESTED)]),
     Kind(LENGTHS, "400,000 elements", listing, [answer(b"200 OK", body=MANY)]),
+    Kind(LENGTHS, "400,000 attributes", listing, [answer(b"200 OK", body=WIDE)]),
     # Encoding
     Kind(
         ENCODING,
@@ -632,6 +634,12 @@ KINDS = [
     ),
     Kind(
         ERRORS, "a proxy's 404 page for a listing", listing, [answer(b"404 Not Found", body=HTML)]
+    ),
+    Kind(
+        ERRORS,
+        "NoSuchKey for a listing",
+        listing,
+        [answer(b"404 Not Found", body=b"<Error><Code>NoSuchKey</Code></Error>")],
     ),
     Kind(
         ERRORS,

@@ -8,9 +8,9 @@ from trio.testing import MockClock
 
 from kontenumfs.protocol import errors as e
 from kontenumfs.store.capabilities import ProvenCapabilities
-from kontenumfs.store.fake import FakeStore
-from kontenumfs.store.faulty import Fault, FaultyStore
 from kontenumfs.store.proof import CAPABLE, UNPROVEN, Capabilities, Proof, Verb
+from tests.doubles.fake import FakeStore
+from tests.doubles.faulty import Fault, FaultyStore
 
 
 async def test_twelve_waiters_of_a_probe_that_stalls_wait_once(autojump_clock: MockClock) -> None:
@@ -107,6 +107,19 @@ async def test_questions_come_more_and_more_seldom(autojump_clock: MockClock) ->
         await trio.sleep(1)
     assert before > 0
     assert rounds <= 20
+
+
+async def test_after_a_long_outage_questions_come_at_once(autojump_clock: MockClock) -> None:
+    """However often they were put in vain: who appends or joins must not wait for minutes more."""
+    store = FaultyStore(FakeStore(), Fault("*", e.NotSent("refused"), count=-1))
+    capabilities = ProvenCapabilities(store, "")
+    for _ in range(60):
+        assert not (await capabilities.get("append")).append
+        await trio.sleep(10)
+    await capabilities.get("append")
+    store.clear()
+    await trio.sleep(6)
+    assert (await capabilities.get("append")).append
 
 
 async def test_what_a_request_disproves_stays_so(autojump_clock: MockClock) -> None:

@@ -13,9 +13,9 @@ from kontenumfs.store.api import Attributes, Body, ObjectInfo, Store, Written
 from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version, found_instead
 from kontenumfs.store.capabilities import ProvenCapabilities
 from kontenumfs.store.conditional import ConditionalStore
-from kontenumfs.store.fake import FakeStore
-from kontenumfs.store.faulty import Fault, FaultyStore
 from kontenumfs.store.proof import Proof, Verb
+from tests.doubles.fake import FakeStore
+from tests.doubles.faulty import Fault, FaultyStore
 
 Beds = tuple[ConditionalStore, ProvenCapabilities]
 OURS = Attributes({"mtime": "1.5"})

@@ -10,8 +10,8 @@ from kontenumfs.protocol import errors as e
 from kontenumfs.protocol.dialect import Limits
 from kontenumfs.store.api import Attributes
 from kontenumfs.store.beliefs import ABSENT, Version
-from kontenumfs.store.fake import FakeStore
 from kontenumfs.store.proof import Verb
+from tests.doubles.fake import FakeStore
 
 SMALL = Limits(max_appends=2, max_components=2, max_put=4, max_part=4, max_parts=2, max_copy=3)
 

@@ -8,8 +8,8 @@ from trio.testing import MockClock
 
 from kontenumfs.protocol.errors import AnswerLost, NotSent, Throttled
 from kontenumfs.store.api import Attributes
-from kontenumfs.store.fake import FakeStore
-from kontenumfs.store.faulty import Fault, FaultyStore
+from tests.doubles.fake import FakeStore
+from tests.doubles.faulty import Fault, FaultyStore
 
 
 async def test_before_and_after_the_effect() -> None:

@@ -10,10 +10,10 @@ from trio.testing import MockClock
 
 from kontenumfs.protocol import errors as e
 from kontenumfs.store.client import HTTPStore
-from kontenumfs.store.fake import FakeStore
-from kontenumfs.store.faulty import Fault, FaultyStore
 from kontenumfs.store.probe import STAGING_PREFIX, probe
 from kontenumfs.store.proof import CAPABLE, Capabilities, Proof, Verb
+from tests.doubles.fake import FakeStore
+from tests.doubles.faulty import Fault, FaultyStore
 
 APPEND_VERBS = (Verb.APPEND_ABSENT, Verb.APPEND_MATCH)
 

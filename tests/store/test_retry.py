@@ -140,3 +140,13 @@ async def test_a_slowdown_that_is_not_repeated_is_heard_by_all(autojump_clock: M
         await shared.run(slowed, Repeat.UNSENT)
     await shared.run(other, Repeat.UNSENT)
     assert times[0] >= 5.0
+
+
+async def test_nobody_is_silenced_for_his_whole_deadline(autojump_clock: MockClock) -> None:
+    """Where the deadline is shorter than the longest pause, one Retry-After fails nobody else."""
+    patience = policy(deadline=3)
+    slow_down, _ = failing(e.Throttled("x", status=503, retry_after=3600))
+    with pytest.raises(e.Throttled):
+        await patience.run(slow_down, Repeat.ALWAYS)
+    attempt, _ = failing()
+    assert await patience.run(attempt, Repeat.ALWAYS) == "done"

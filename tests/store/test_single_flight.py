@@ -11,6 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from kontenumfs.protocol.errors import DeadlineExceeded, KontenumError, ServerError
+from kontenumfs.store.operation import joined, operation
 from kontenumfs.store.single_flight import SingleFlight
 
 WAITERS = 12
@@ -146,3 +147,35 @@ async def test_a_waiters_own_deadline_ends_his_waiting_alone(autojump_clock: Moc
         assert scope.cancelled_caught
         assert await flight.run("key", question.ask) == 1
     assert trio.current_time() == DEADLINE
+
+
+async def test_who_came_late_has_his_own_deadline(autojump_clock: MockClock) -> None:
+    """The store is well again: of the time that was over for the first, others have some left."""
+    flight = SingleFlight[float]()
+    heard: list[tuple[float, object]] = []
+    asked = 0
+
+    async def ask() -> float:
+        nonlocal asked
+        asked += 1
+        with joined() as current, current.limited(DEADLINE):
+            await trio.sleep(2 * DEADLINE if asked == 1 else 1)
+            return trio.current_time()
+        raise DeadlineExceeded("stalled")
+
+    async def come(seconds: float) -> None:
+        await trio.sleep(seconds)
+        with operation():
+            try:
+                heard.append((seconds, await flight.run("key", ask)))
+            except DeadlineExceeded as error:
+                heard.append((seconds, type(error)))
+                assert trio.current_time() == DEADLINE
+
+    came = [0, 0.01, *[DEADLINE - 0.5] * WAITERS]
+    async with trio.open_nursery() as nursery:
+        for seconds in came:
+            nursery.start_soon(come, seconds)
+    told: list[object] = [DeadlineExceeded] * 2 + [DEADLINE + 1] * WAITERS
+    assert sorted(heard, key=lambda one: one[0]) == list(zip(came, told, strict=True))
+    assert asked == 2

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A tree on a store in memory, in which things happen at exactly the wrong moment."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 import pytest
@@ -11,8 +11,9 @@ import trio
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import Attributes, ListPage, ObjectInfo
 from kontenumfs.store.beliefs import UNKNOWN
-from kontenumfs.store.fake import FakeStore
+from kontenumfs.tree.inodes import InodeTable
 from kontenumfs.tree.tree import Tree
+from tests.doubles.fake import FakeStore
 
 TTL = 60.0
 EPOCH = 1_700_000_000
@@ -110,6 +111,29 @@ def info(key: str, *, size: int = 1, etag: str = "own", when: float = EPOCH) -> 
     return ObjectInfo(key, size, etag, when, Attributes())
 
 
+@dataclass
+class AttentiveKernel:
+    """Notes what it is told, and lets go of it when the test says so."""
+
+    dropped: list[tuple[int, str]] = field(default_factory=list)
+    changed: list[int] = field(default_factory=list)
+
+    def attributes_changed(self, inode: int) -> None:
+        """See Kernel."""
+        self.changed.append(inode)
+
+    def entry_changed(self, parent: int, name: str) -> None:
+        """See Kernel."""
+        self.dropped.append((parent, name))
+
+    async def entries_changed(self, entries: Iterable[tuple[int, str]]) -> None:
+        """See Kernel."""
+        self.dropped += entries
+
+    async def end(self) -> None:
+        """See Kernel."""
+
+
 @pytest.fixture
 def store() -> StagedStore:
     """An empty bucket."""
@@ -117,6 +141,23 @@ def store() -> StagedStore:
 
 
 @pytest.fixture
-def tree(store: StagedStore) -> Tree:
+def kernel() -> AttentiveKernel:
+    """The kernel that `tree` tells of changes."""
+    return AttentiveKernel()
+
+
+@pytest.fixture
+def tree(store: StagedStore, kernel: AttentiveKernel) -> Tree:
     """A mount of the whole bucket, on the clock of the test's own trio.run."""
-    return Tree(store, ttl=TTL)
+    return Tree(store, ttl=TTL, kernel=kernel)
+
+
+@pytest.fixture
+def inodes(tree: Tree) -> InodeTable:
+    """The numbers by which the kernel knows what is in `tree`."""
+    return numbered(tree)
+
+
+def numbered(tree: Tree) -> InodeTable:
+    """An inode table for a tree, as a mount has one."""
+    return InodeTable(tree.root, forgotten=tree.forgotten)

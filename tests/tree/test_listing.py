@@ -7,9 +7,9 @@ import trio
 from trio.testing import MockClock
 
 from kontenumfs.protocol import errors as e
-from kontenumfs.store.faulty import Fault, FaultyStore
 from kontenumfs.tree.node import Directory, File, Node
 from kontenumfs.tree.tree import Tree
+from tests.doubles.faulty import Fault, FaultyStore
 from tests.tree.conftest import LIST, TTL, StagedStore, Written
 
 
@@ -66,7 +66,8 @@ async def test_a_reader_does_not_wait_for_later_pages(store: StagedStore) -> Non
     """Entries come page by page; who wants the first only has the first page fetched."""
     tree = Tree(store)
     await store.fill(*(f"{number:04}" for number in range(2500)))
-    listing = tree.listing(tree.root)
+    listing = await tree.open_listing(tree.root)
+    assert listing is not None
     assert await listing.read_beyond(0)
     assert store.asked() == [LIST]
     assert [node.name for node in listing.entries[:2]] == ["0000", "0001"]
@@ -81,8 +82,9 @@ async def test_what_is_made_while_a_listing_is_read_comes_at_its_end(store: Stag
     """A file of this mount that the store has not yet."""
     tree = Tree(store)
     await store.fill("a", "b")
-    listing = tree.listing(tree.root)
-    tree.add_file(tree.root, "new").local = Written()
+    listing = await tree.open_listing(tree.root)
+    assert listing is not None
+    tree.add_file(tree.root, "new").attach(Written())
     await listing.finish()
     assert [node.name for node in listing.entries] == ["a", "b", "new"]
 
@@ -92,7 +94,7 @@ async def test_a_mount_of_a_prefix_sees_what_is_below_it(store: StagedStore) -> 
     tree = Tree(store, prefix="site/")
     await store.fill("site/", "site/page", "site/dir/", "site2/page", "site-page", "other")
     assert names(await tree.children(tree.root)) == ["dir/", "page"]
-    assert tree.key(await tree.lookup(tree.root, "page")) == "site/page"
+    assert (await tree.lookup(tree.root, "page")).key == "site/page"
     assert tree.root.info is not None
     assert tree.root.info.key == "site/"
 

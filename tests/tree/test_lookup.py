@@ -9,9 +9,10 @@ import trio
 from trio.testing import MockClock
 
 from kontenumfs.protocol import errors as e
-from kontenumfs.store.faulty import Fault, FaultyStore
+from kontenumfs.tree.inodes import InodeTable
 from kontenumfs.tree.node import Directory, File
 from kontenumfs.tree.tree import Tree
+from tests.doubles.faulty import Fault, FaultyStore
 from tests.tree.conftest import HEAD, LIST, TTL, StagedStore
 
 ALWAYS = -1
@@ -95,23 +96,47 @@ async def test_a_prefix_is_a_directory(tree: Tree, store: StagedStore, keys: lis
     await store.fill(*keys)
     found = await tree.lookup(tree.root, "name")
     assert isinstance(found, Directory)
-    assert tree.key(found) == "name/"
+    assert found.key == "name/"
+
+
+async def test_an_absent_name_stays_known_when_its_neighbour_is_doubtful(
+    tree: Tree, store: StagedStore
+) -> None:
+    """A listing has told that both are absent; a failed change makes it count no more for one."""
+    await store.fill("file")
+    await tree.children(tree.root)
+    for name in ("asked", "failed"):
+        with pytest.raises(e.FileMissing):
+            await tree.lookup(tree.root, name)
+    store.asked()
+    tree.invalidate(tree.root, "failed")
+    with pytest.raises(e.FileMissing):
+        await tree.lookup(tree.root, "asked")
+    assert store.asked() == []
+    with pytest.raises(e.FileMissing):
+        await tree.lookup(tree.root, "failed")
+    assert LIST in store.asked()
 
 
 @pytest.mark.parametrize(("before", "after"), [("name", "name/below"), ("name/below", "name")])
 async def test_what_others_turn_into_another_kind_is_another_node(
-    tree: Tree, store: StagedStore, autojump_clock: MockClock, before: str, after: str
+    tree: Tree,
+    inodes: InodeTable,
+    store: StagedStore,
+    autojump_clock: MockClock,
+    before: str,
+    after: str,
 ) -> None:
     """A file that became a directory, or the reverse, has a new inode number."""
     await store.fill(before)
     old = await tree.lookup(tree.root, "name")
-    tree.inodes.remember(old)
+    inodes.remember(old)
     await store.lose(before)
     await store.fill(after)
     autojump_clock.jump(TTL)
     new = await tree.lookup(tree.root, "name")
     assert type(new) is not type(old)
-    assert tree.inodes.number(new) != tree.inodes.number(old)
+    assert inodes.number(new) != inodes.number(old)
     assert old.removed
     assert not new.removed
 
@@ -137,7 +162,7 @@ async def test_heads_side_by_side_are_bounded(
     store.latency = 1.0
     async with trio.open_nursery() as nursery:
         for node in await tree.children(tree.root):
-            nursery.start_soon(tree.describe, node)
+            nursery.start_soon(tree.fetch_attributes, node)
     assert store.busiest == 3
 
 
@@ -208,7 +233,7 @@ async def test_where_head_is_refused_a_listing_tells(
     assert isinstance(found, File)
     assert found.info is not None
     assert (found.info.key, found.info.size) == ("file", 4)
-    await tree.describe(found)
+    await tree.fetch_attributes(found)
     assert isinstance(await tree.lookup(tree.root, "dir"), Directory)
     for absent in ("fil", "absent"):
         with pytest.raises(e.FileMissing):
@@ -226,12 +251,12 @@ async def test_a_refused_head_is_not_refused_for_good(
     await store.fill("file")
     found = await tree.lookup(tree.root, "file")
     assert isinstance(found, File)
-    await tree.describe(found)
+    await tree.fetch_attributes(found)
     assert found.info is not None
     assert found.info.attributes is None
     assert store.asked() == [LIST, LIST]
     autojump_clock.jump(TTL)
-    await tree.describe(found)
+    await tree.fetch_attributes(found)
     assert found.info.attributes is not None
     assert store.asked() == [HEAD]
 
@@ -245,9 +270,9 @@ async def test_a_key_pair_that_may_do_nothing_is_told_so(store: StagedStore) -> 
     faulty.add(Fault("*", denied(), count=4))
     for _ in range(2):
         with pytest.raises(e.AccessDenied):
-            await tree.describe(found)
+            await tree.fetch_attributes(found)
     assert not found.removed
-    await tree.describe(found)
+    await tree.fetch_attributes(found)
     assert isinstance(found, File)
     assert found.info is not None
     assert found.info.attributes is not None

@@ -81,7 +81,8 @@ async def test_a_listing_without_an_end_is_an_error_and_nothing_more_is_asked(
         assert len(store.asked()) <= 30
         await trio.sleep(TTL)
         assert store.asked() == []
-    listing = tree.listing(tree.root)
+    listing = await tree.open_listing(tree.root)
+    assert listing is not None
     for _ in range(3):
         with pytest.raises(e.UnexpectedAnswer):
             await listing.finish()
@@ -139,8 +140,7 @@ async def test_what_is_not_below_what_was_asked_is_not_believed(tree: Tree) -> N
     (mine,) = await tree.children(tree.root)
     assert (mine.name, isinstance(mine, File)) == ("mine", True)
     tree.root.large = True
-    tree.forget_listings()
-    tree.root.listed = float("-inf")
+    await tree.refresh(tree.root)
     store.answer = lambda n, p: page("other/theirs", token=None, prefixes=("elsewhere/",))
     with pytest.raises(e.FileMissing):
         await tree.lookup(tree.root, "other")

@@ -14,7 +14,6 @@ from trio.testing import MockClock
 from kontenumfs.protocol.errors import FileMissing
 from kontenumfs.store.api import Attributes
 from kontenumfs.tree.node import Directory, File, Node
-from kontenumfs.tree.refresh import refresh
 from kontenumfs.tree.remembered import RememberedAttributes
 from kontenumfs.tree.tree import Tree
 from tests.tree.conftest import EPOCH, StagedStore
@@ -143,7 +142,7 @@ class World:
 
     async def refresh(self, _: str) -> None:
         """Nothing is believed from here on."""
-        refresh(self.tree, self.tree.root, recursive=True)
+        await self.tree.refresh(self.tree.root, recursive=True)
         for path in (*PATHS, *DIRECTORIES, *self.own):
             self.own[path] = len(self.history) - 1
         self.own_directories.clear()
@@ -172,7 +171,7 @@ class World:
         if isinstance(node, Directory):
             return "dir"
         try:
-            await self.tree.describe(node)
+            await self.tree.fetch_attributes(node)
         except FileMissing:
             return None
         info = node.info

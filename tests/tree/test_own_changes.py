@@ -6,7 +6,7 @@ import pytest
 from trio.testing import MockClock
 
 from kontenumfs.protocol import errors as e
-from kontenumfs.tree.inodes import ROOT_INODE
+from kontenumfs.tree.inodes import ROOT_INODE, InodeTable
 from kontenumfs.tree.node import Directory, File
 from kontenumfs.tree.tree import Tree
 from tests.tree.conftest import LIST, TTL, StagedStore, Written, info
@@ -17,9 +17,9 @@ async def test_a_new_file_is_there_before_the_store_has_it(store: StagedStore, t
     """Without a request, whatever the ttl, for as long as it is being written."""
     tree = Tree(store, ttl=ttl)
     node = tree.add_file(tree.root, "file")
-    node.local = Written()
+    node.attach(Written())
     assert await tree.lookup(tree.root, "file") is node
-    await tree.describe(node)
+    await tree.fetch_attributes(node)
     assert store.asked() == []
     assert await tree.children(tree.root) == [node]
     assert await tree.lookup(tree.root, "file") is node
@@ -34,7 +34,7 @@ async def test_a_stored_file_is_believed_for_the_ttl(
     tree.stored(node, info("file"))
     autojump_clock.jump(TTL - 1)
     assert await tree.lookup(tree.root, "file") is node
-    await tree.describe(node)
+    await tree.fetch_attributes(node)
     assert store.asked() == []
     autojump_clock.jump(1)
     with pytest.raises(e.FileMissing):
@@ -56,7 +56,7 @@ async def test_a_new_directory_is_known_to_be_empty(
     """And stays where the store keeps no marker of it; else others may delete it."""
     directory = tree.add_directory(tree.root, "dir", info("dir/", size=0, etag=etag))
     assert await tree.lookup(tree.root, "dir") is directory
-    await tree.describe(directory)
+    await tree.fetch_attributes(directory)
     assert await tree.children(directory) == []
     with pytest.raises(e.FileMissing):
         await tree.lookup(directory, "file")
@@ -98,7 +98,7 @@ async def test_a_directory_with_a_file_being_written_stays(
     assert isinstance(b, Directory)
     (other,) = await tree.children(b)
     assert isinstance(other, File)
-    other.local = Written()
+    other.attach(Written())
     await store.lose("a/b/other")
     autojump_clock.jump(TTL)
     assert await tree.children(tree.root) == [a]
@@ -119,7 +119,7 @@ async def test_a_moved_file_keeps_its_inode_and_leaves_its_name(
     store.asked()
     tree.move(node, directory, "over")
     assert await tree.lookup(directory, "over") is node
-    assert (node.inode, tree.key(node)) == (inode, "dir/over")
+    assert (node.inode, node.key) == (inode, "dir/over")
     assert over.removed
     assert not node.removed
     with pytest.raises(e.FileMissing):
@@ -128,71 +128,73 @@ async def test_a_moved_file_keeps_its_inode_and_leaves_its_name(
 
 
 async def test_the_kernel_holds_a_node_until_it_forgot_each_lookup(
-    tree: Tree, store: StagedStore
+    tree: Tree, inodes: InodeTable, store: StagedStore
 ) -> None:
     """Also one that was deleted; who gets its number then is of another generation."""
     node = tree.add_file(tree.root, "file")
     for _ in range(3):
-        tree.inodes.remember(node)
+        inodes.remember(node)
     tree.remove(node)
-    tree.forget(node.inode, 2)
-    assert tree.inodes.node(node.inode) is node
-    tree.forget(node.inode, 1)
+    inodes.forget(node.inode, 2)
+    assert inodes.node(node.inode) is node
+    inodes.forget(node.inode, 1)
     with pytest.raises(e.StaleInode):
-        tree.inodes.node(node.inode)
-    tree.forget(node.inode, 1)
+        inodes.node(node.inode)
+    inodes.forget(node.inode, 1)
     again = tree.add_file(tree.root, "file")
-    assert tree.inodes.number(again) == node.inode
-    assert tree.inodes.generation(again) == 1
+    assert inodes.number(again) == node.inode
+    assert inodes.generation(again) == 1
 
 
-async def test_what_is_still_known_keeps_its_number_to_itself(tree: Tree) -> None:
+async def test_what_is_still_known_keeps_its_number_to_itself(
+    tree: Tree, inodes: InodeTable
+) -> None:
     """A deleted file that is open, and one that was renamed, whatever has the old name."""
     for change in (tree.remove, lambda node: tree.move(node, tree.root, "new")):
         node = tree.add_file(tree.root, "file")
-        tree.inodes.remember(node)
+        inodes.remember(node)
         number = node.inode
         change(node)
         other = tree.add_file(tree.root, "file")
-        tree.inodes.remember(other)
-        assert tree.inodes.number(node) == number != other.inode
-        assert tree.inodes.node(number) is node
+        inodes.remember(other)
+        assert inodes.number(node) == number != other.inode
+        assert inodes.node(number) is node
 
 
 async def test_a_forgotten_name_is_the_same_inode_when_it_is_looked_up_again(
-    tree: Tree, store: StagedStore
+    tree: Tree, inodes: InodeTable, store: StagedStore
 ) -> None:
     """S9.3."""
     await store.fill("file")
     node = await tree.lookup(tree.root, "file")
-    tree.inodes.remember(node)
-    tree.forget(node.inode, 1)
+    inodes.remember(node)
+    inodes.forget(node.inode, 1)
     assert await tree.lookup(tree.root, "file") is node
-    tree.inodes.remember(node)
-    assert tree.inodes.node(node.inode) is node
+    inodes.remember(node)
+    assert inodes.node(node.inode) is node
 
 
-async def test_the_root_is_never_forgotten(tree: Tree) -> None:
-    tree.forget(ROOT_INODE, 100)
-    assert tree.inodes.directory(ROOT_INODE) is tree.root
+async def test_the_root_is_never_forgotten(tree: Tree, inodes: InodeTable) -> None:
+    inodes.forget(ROOT_INODE, 100)
+    assert inodes.directory(ROOT_INODE) is tree.root
     tree.remove(tree.root)
     assert not tree.root.removed
 
 
-async def test_a_file_is_no_directory(tree: Tree) -> None:
+async def test_a_file_is_no_directory(tree: Tree, inodes: InodeTable) -> None:
     node = tree.add_file(tree.root, "file")
-    tree.inodes.remember(node)
+    inodes.remember(node)
     with pytest.raises(e.NotDirectory):
-        tree.inodes.directory(node.inode)
+        inodes.directory(node.inode)
 
 
 async def test_keys_are_paths_below_the_prefix(store: StagedStore) -> None:
     tree = Tree(store, prefix="site/")
     directory = tree.add_directory(tree.root, "dir", info("site/dir/"))
-    assert tree.key(tree.root) == "site/"
-    assert tree.key(directory) == "site/dir/"
-    assert tree.key(tree.add_file(directory, "file")) == "site/dir/file"
-    assert tree.child_key(directory, "below", directory=True) == "site/dir/below/"
+    assert tree.root.key == "site/"
+    assert directory.key == "site/dir/"
+    assert tree.add_file(directory, "file").key == "site/dir/file"
+    assert directory.child_key("below", directory=True) == "site/dir/below/"
     with pytest.raises(e.NameTooLong):
-        tree.child_key(directory, "ü" * 508)
-    assert len(tree.child_key(directory, "ü" * 507)) == len("site/dir/") + 507
+        directory.child_key("ü" * 508)
+    assert len(directory.child_key("ü" * 507)) == len("site/dir/") + 507

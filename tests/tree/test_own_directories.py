@@ -7,10 +7,8 @@ from trio.testing import MockClock
 
 from kontenumfs.protocol import errors as e
 from kontenumfs.tree.node import Directory, File
-from kontenumfs.tree.refresh import refresh, refresh_path
 from kontenumfs.tree.tree import Tree
-from tests.tree.conftest import LIST, TTL, StagedStore, Written, info
-from tests.tree.test_room import AttentiveKernel
+from tests.tree.conftest import LIST, TTL, AttentiveKernel, StagedStore, Written, info, numbered
 
 DEEP = 500
 """Directories in one another: a key of 1,024 bytes has room for them."""
@@ -18,7 +16,7 @@ DEEP = 500
 
 async def make(tree: Tree, store: StagedStore, parent: Directory, name: str) -> Directory:
     """What mkdir does where the store keeps markers."""
-    key = tree.child_key(parent, name, directory=True)
+    key = parent.child_key(name, directory=True)
     await store.fill(key)
     return tree.add_directory(parent, name, info(key, size=0))
 
@@ -26,10 +24,10 @@ async def make(tree: Tree, store: StagedStore, parent: Directory, name: str) -> 
 async def write(tree: Tree, store: StagedStore, parent: Directory, name: str) -> File:
     """What a program does that creates a file, writes and closes it."""
     node = tree.add_file(parent, name)
-    node.local = Written(size=1)
+    node.attach(Written(size=1))
     await store.fill(node.key)
     tree.stored(node, info(node.key))
-    node.local = None
+    node.detach()
     return node
 
 
@@ -58,11 +56,14 @@ async def test_a_directory_made_here_goes_when_others_delete_it(
     tree: Tree, store: StagedStore, autojump_clock: MockClock
 ) -> None:
     """S9.6: After the ttl, or at once with refresh."""
-    for wait in (lambda: autojump_clock.jump(TTL), lambda: refresh(tree, tree.root)):
+    for by_refresh in (False, True):
         await make(tree, store, tree.root, "dir")
         await store.lose("dir/")
         assert isinstance(await tree.lookup(tree.root, "dir"), Directory)
-        wait()
+        if by_refresh:
+            await tree.refresh(tree.root)
+        else:
+            autojump_clock.jump(TTL)
         with pytest.raises(e.FileMissing):
             await tree.lookup(tree.root, "dir")
         assert await names(tree) == []
@@ -120,7 +121,7 @@ async def test_a_directory_emptied_here_goes_with_refresh(
     for path, recursive in (("dir", False), ("", False), ("", True)):
         directory, file = await implicit(tree, store)
         await delete(tree, store, file)
-        refresh_path(tree, path, recursive=recursive)
+        await tree.refresh(tree.root, path, recursive=recursive)
         assert await names(tree) == []
         assert directory.removed
         autojump_clock.jump(TTL)
@@ -170,27 +171,27 @@ async def test_memory_is_bounded_whatever_was_made_here(store: StagedStore) -> N
         node = await tree.lookup(tree.root, f"d{number:02}")
         assert isinstance(node, Directory)
         assert len(await tree.children(node)) == 5
-        assert tree.room.entries <= limit + 30
+        assert tree.statistics.entries <= limit + 30
     assert len(await names(tree)) == 30
 
 
 async def test_what_is_only_here_is_known_at_any_depth(tree: Tree, store: StagedStore) -> None:
     """Open files, and directories that the store keeps no marker of; nothing else."""
     top = await make(tree, store, tree.root, "top")
-    assert not tree.has_local_children(top)
+    assert not top.has_local_children
     below = top
     for _ in range(DEEP):
         below = await make(tree, store, below, "d")
     stored = await write(tree, store, below, "stored")
-    assert not tree.has_local_children(top)
-    stored.local = Written()
-    assert tree.has_local_children(top)
-    stored.local = None
+    assert not top.has_local_children
+    stored.attach(Written())
+    assert top.has_local_children
+    stored.detach()
     only_here = tree.add_directory(below, "only-here", info("", size=0, etag=""))
-    assert tree.has_local_children(top)
-    assert not tree.has_local_children(only_here)
+    assert top.has_local_children
+    assert not only_here.has_local_children
     await write(tree, store, only_here, "file")
-    assert not tree.has_local_children(top)
+    assert not top.has_local_children
 
 
 async def test_a_name_that_was_never_stored_gives_way_at_once(store: StagedStore) -> None:
@@ -199,9 +200,9 @@ async def test_a_name_that_was_never_stored_gives_way_at_once(store: StagedStore
     tree = Tree(store, kernel=kernel)
     directory = await make(tree, store, tree.root, "dir")
     node = tree.add_file(directory, "name")
-    tree.inodes.remember(node)
-    tree.vanish(node)
-    tree.vanish(node)
+    numbered(tree).remember(node)
+    tree.discard(node)
+    tree.discard(node)
     assert kernel.dropped == [(directory.inode, "name")]
     with pytest.raises(e.FileMissing):
         await tree.lookup(directory, "name")
@@ -213,9 +214,9 @@ async def test_what_was_deleted_has_no_name_any_more(tree: Tree, store: StagedSt
     """Whoever has that name now is not what an old descriptor means; nor is what was in it."""
     directory = await make(tree, store, tree.root, "dir")
     file = await write(tree, store, directory, "file")
-    tree.require(file)
+    file.require_linked()
     tree.remove(directory)
     await make(tree, store, tree.root, "dir")
     for node in (directory, file):
         with pytest.raises(e.StaleInode):
-            tree.require(node)
+            node.require_linked()

@@ -10,10 +10,10 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from kontenumfs.protocol import errors as e
-from kontenumfs.store.faulty import Fault, FaultyStore
-from kontenumfs.tree.describe import AHEAD
 from kontenumfs.tree.node import Directory, File, Node
+from kontenumfs.tree.series import AHEAD
 from kontenumfs.tree.tree import Tree
+from tests.doubles.faulty import Fault, FaultyStore
 from tests.tree.conftest import HEAD, TTL, StagedStore
 
 HEADS = 16
@@ -24,7 +24,7 @@ HEADS = 16
 async def mounted(tree: Tree) -> AsyncIterator[Tree]:
     """The tree of a mount, which looks ahead."""
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(tree.describer.run)
+        nursery.start_soon(tree.run)
         yield tree
         nursery.cancel_scope.cancel()
 
@@ -50,7 +50,7 @@ async def test_one_file_is_one_head(tree: Tree, store: StagedStore) -> None:
     """Nobody is known to want the others."""
     await store.fill(*names(50))
     async with mounted(tree):
-        await tree.describe((await listed(tree))[20])
+        await tree.fetch_attributes((await listed(tree))[20])
         await wait_all_tasks_blocked()
     assert asked_for(store) == ["f0020"]
 
@@ -64,8 +64,8 @@ async def test_the_second_file_in_order_starts_a_bounded_look_ahead(
     async with mounted(tree):
         nodes = await listed(tree)
         store.latency = 1.0
-        await tree.describe(nodes[10])
-        await tree.describe(nodes[11])
+        await tree.fetch_attributes(nodes[10])
+        await tree.fetch_attributes(nodes[11])
         assert trio.current_time() == 2.0
         await trio.sleep(100)
     assert store.busiest == HEADS - 1
@@ -85,7 +85,7 @@ async def test_a_long_walk_takes_as_long_as_the_heads_side_by_side(
     async with mounted(tree):
         store.latency = 1.0
         for node in await listed(tree):
-            await tree.describe(node)
+            await tree.fetch_attributes(node)
         assert trio.current_time() <= 70
     assert sorted(asked_for(store)) == names(count)
 
@@ -97,11 +97,11 @@ async def test_what_is_known_is_not_asked_again(
     async with mounted(tree):
         nodes = await listed(tree)
         for number in (9, 12, 8, 7):
-            await tree.describe(nodes[number])
+            await tree.fetch_attributes(nodes[number])
             await trio.sleep(1)
         assert sorted(asked_for(store)) == names(20)[7:10] + names(20)[12:]
         for number in range(7, 20):
-            await tree.describe(nodes[number])
+            await tree.fetch_attributes(nodes[number])
             await trio.sleep(1)
     assert asked_for(store) == names(20)[10:12]
 
@@ -112,7 +112,7 @@ async def test_who_goes_backwards_costs_one_head_a_file(
     await store.fill(*names(40))
     async with mounted(tree):
         for node in reversed(await listed(tree)):
-            await tree.describe(node)
+            await tree.fetch_attributes(node)
             await wait_all_tasks_blocked()
     assert asked_for(store) == names(40)[::-1]
 
@@ -126,7 +126,7 @@ async def test_two_directories_in_turn_are_no_series(tree: Tree, store: StagedSt
             pairs.append(await tree.children(parent))
         for both in list(zip(*pairs, strict=True))[:5]:
             for node in both:
-                await tree.describe(node)
+                await tree.fetch_attributes(node)
                 await wait_all_tasks_blocked()
     assert len(asked_for(store)) == 10
 
@@ -143,11 +143,11 @@ async def test_somebody_else_does_not_wait_for_the_look_ahead(
         assert isinstance(other, Directory)
         nodes, (wanted,) = await tree.children(many), await tree.children(other)
         store.latency = 1.0
-        await tree.describe(nodes[0])
-        await tree.describe(nodes[1])
+        await tree.fetch_attributes(nodes[0])
+        await tree.fetch_attributes(nodes[1])
         await trio.sleep(0.5)
         began = trio.current_time()
-        await tree.describe(wanted)
+        await tree.fetch_attributes(wanted)
         assert trio.current_time() - began == 1.0
 
 
@@ -160,11 +160,11 @@ async def test_what_fails_ahead_is_told_to_who_wants_it(
     tree = Tree(faulty, ttl=TTL)
     async with mounted(tree):
         nodes = await listed(tree)
-        await tree.describe(nodes[0])
-        await tree.describe(nodes[1])
+        await tree.fetch_attributes(nodes[0])
+        await tree.fetch_attributes(nodes[1])
         await trio.sleep(1)
         assert sorted(asked_for(store)) == [n for n in names(10) if n != "f0005"]
-        await tree.describe(nodes[5])
+        await tree.fetch_attributes(nodes[5])
     assert asked_for(store) == ["f0005"]
 
 
@@ -175,8 +175,8 @@ async def test_what_was_deleted_meanwhile_is_missing_at_no_further_cost(
     async with mounted(tree):
         nodes = await listed(tree)
         await store.lose("f0006")
-        await tree.describe(nodes[0])
-        await tree.describe(nodes[1])
+        await tree.fetch_attributes(nodes[0])
+        await tree.fetch_attributes(nodes[1])
         await trio.sleep(1)
         store.asked()
         assert nodes[6].removed
@@ -193,13 +193,13 @@ async def test_a_mount_that_ends_does_not_wait_for_it(
     tree = Tree(store, heads=HEADS)
     async with mounted(tree):
         nodes = await listed(tree)
-        await tree.describe(nodes[0])
+        await tree.fetch_attributes(nodes[0])
         store.latency = 60.0
         with trio.move_on_after(1):
-            await tree.describe(nodes[1])
+            await tree.fetch_attributes(nodes[1])
     assert trio.current_time() == 1.0
     store.latency = 0.0
     last = nodes[-1]
     assert isinstance(last, File)
-    await tree.describe(last)
+    await tree.fetch_attributes(last)
     assert last.is_described

@@ -35,7 +35,7 @@ async def test_a_listing_does_not_bring_back_what_was_deleted_here(
         autojump_clock.jump(1)
         for name in ("file", "dir"):
             node = await tree.lookup(tree.root, name)
-            await store.lose(tree.key(node))
+            await store.lose(node.key)
             tree.remove(node)
 
     store.meanwhile(LIST, delete)
@@ -128,7 +128,7 @@ async def test_a_listing_does_not_undo_a_markers_change_here(
 
     async def change() -> None:
         autojump_clock.jump(1)
-        directory.info, directory.marker_checked = new, tree.clock()
+        tree.stored(directory, new)
 
     store.meanwhile(LIST, change)
     await tree.children(directory)
@@ -140,13 +140,13 @@ async def test_a_file_that_is_being_written_is_not_lost_to_a_directory_of_others
 ) -> None:
     """Until it is closed; the directory wins after that."""
     node = tree.add_file(tree.root, "name")
-    node.local = Written(size=3)
+    node.attach(Written(size=3))
     autojump_clock.jump(1)
     await store.fill("name/below")
     assert await tree.children(tree.root) == [node]
     autojump_clock.jump(TTL)
     assert await tree.children(tree.root) == [node]
-    node.local = None
+    node.detach()
     autojump_clock.jump(TTL)
     (directory,) = await tree.children(tree.root)
     assert isinstance(directory, Directory)
@@ -256,7 +256,7 @@ async def test_a_description_does_not_lose_a_file_that_was_renamed_meanwhile(
         tree.move(node, tree.root, "new")
 
     store.meanwhile(HEAD, rename)
-    await tree.describe(node)
+    await tree.fetch_attributes(node)
     assert await tree.lookup(tree.root, "new") is node
 
 
@@ -274,7 +274,7 @@ async def test_a_description_counts_although_a_listing_came_in_between(
         await tree.children(tree.root)
 
     store.meanwhile(HEAD, relist)
-    await tree.describe(node)
+    await tree.fetch_attributes(node)
     assert node.info is not None
     assert node.info.attributes is not None
     assert node.info.attributes.metadata == {"mode": "33152"}

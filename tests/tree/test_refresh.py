@@ -9,10 +9,10 @@ import trio
 from trio.testing import MockClock
 
 from kontenumfs.protocol import errors as e
+from kontenumfs.tree.inodes import InodeTable
 from kontenumfs.tree.node import Directory, File, Node
-from kontenumfs.tree.refresh import refresh_path
 from kontenumfs.tree.tree import Tree
-from tests.tree.conftest import HEAD, LIST, StagedStore, Written
+from tests.tree.conftest import HEAD, LIST, AttentiveKernel, StagedStore, Written
 
 KEYS = ["a/b/deep", "a/near", "c/other", "top"]
 
@@ -35,7 +35,7 @@ async def sizes(tree: Tree) -> dict[str, int]:
             if isinstance(node, Directory):
                 waiting.append(node)
             else:
-                await tree.describe(node)
+                await tree.fetch_attributes(node)
                 assert node.info is not None
                 found[node.key] = node.info.size
     return found
@@ -69,27 +69,27 @@ async def test_what_was_refreshed_is_seen_by_name(
     known: Tree, store: StagedStore, path: str, recursive: bool, seen: list[str]
 ) -> None:
     """The file itself or those of a directory, with `recursive` all below; it asks nobody."""
-    refresh_path(known, path, recursive=recursive)
+    await known.refresh(known.root, path, recursive=recursive)
     assert store.calls == []
     for key in seen:
         node = await find(known, key)
-        await known.describe(node)
+        await known.fetch_attributes(node)
         assert node.info is not None
         assert node.info.size == len(key) + 2, key
 
 
 async def test_the_rest_is_still_believed(known: Tree, store: StagedStore) -> None:
     """What neither was refreshed nor is in a listing of what was."""
-    refresh_path(known, "a", recursive=True)
+    await known.refresh(known.root, "a", recursive=True)
     for key in ("c/other", "top"):
         node = await find(known, key)
-        await known.describe(node)
+        await known.fetch_attributes(node)
     assert store.asked() == []
 
 
 async def test_refreshing_all_is_one_listing_of_all(known: Tree, store: StagedStore) -> None:
     """And one HEAD for each file that has changed."""
-    refresh_path(known, "", recursive=True)
+    await known.refresh(known.root, recursive=True)
     assert store.asked() == []
     assert await sizes(known) == {key: len(key) + 2 for key in KEYS}
     asked = store.asked()
@@ -98,16 +98,17 @@ async def test_refreshing_all_is_one_listing_of_all(known: Tree, store: StagedSt
 
 
 @pytest.mark.parametrize("path", ["new", "", "new/below"])
-async def test_a_name_that_was_missing_is_found(known: Tree, store: StagedStore, path: str) -> None:
+async def test_a_name_that_was_missing_is_found(
+    known: Tree, kernel: AttentiveKernel, store: StagedStore, path: str
+) -> None:
     """By refreshing the name, or the directory that it is in now; also one below it."""
     with pytest.raises(e.FileMissing):
         await known.lookup(known.root, "new")
-    known.told_missing(known.root, "new", known.absent_since(known.root, "new"))  # the kernel too
     await store.fill("new")
     with pytest.raises(e.FileMissing):
         await known.lookup(known.root, "new")
-    entries = refresh_path(known, path)
-    assert (known.root.inode, "new") in entries
+    await known.refresh(known.root, path)
+    assert (known.root.inode, "new") in kernel.dropped
     assert isinstance(await known.lookup(known.root, "new"), File)
 
 
@@ -115,7 +116,7 @@ async def test_a_name_that_was_missing_is_found(known: Tree, store: StagedStore,
 async def test_a_path_below_a_file_is_nothing_to_refresh(
     known: Tree, store: StagedStore, path: str
 ) -> None:
-    assert refresh_path(known, path, recursive=True) == []
+    assert await known.refresh(known.root, path, recursive=True) == 0
     assert await sizes(known) == {key: len(key) for key in KEYS}
     assert store.asked() == []
 
@@ -125,7 +126,7 @@ async def test_what_was_deleted_and_made_is_seen_in_its_directory(
 ) -> None:
     await store.lose("a/near")
     await store.fill("a/new", "c/new")
-    refresh_path(known, "a")
+    await known.refresh(known.root, "a")
     assert [n.name for n in await known.children(await directory(known, "a"))] == ["b", "new"]
     assert [n.name for n in await known.children(await directory(known, "c"))] == ["other"]
 
@@ -137,26 +138,29 @@ async def directory(tree: Tree, path: str) -> Directory:
     return node
 
 
-async def test_the_kernel_lets_go_of_files_that_it_knows(known: Tree) -> None:
+async def test_the_kernel_lets_go_of_files_that_it_knows(
+    known: Tree, kernel: AttentiveKernel, inodes: InodeTable
+) -> None:
     """Of others it knows nothing, and a directory it cannot forget."""
     near = await find(known, "a/near")
     deep = await find(known, "a/b/deep")
-    above = await directory(known, "a")
-    for node in (above, await directory(known, "a/b"), near, deep):
-        known.inodes.remember(node)
-    assert (above.inode, "near") in refresh_path(known, "a")
-    assert (deep.parent.inode if deep.parent else 0, "deep") not in refresh_path(known, "a")
-    assert (deep.parent.inode if deep.parent else 0, "deep") in refresh_path(
-        known, "a", recursive=True
-    )
-    assert (known.root.inode, "top") not in refresh_path(known, "")
+    above, below = await directory(known, "a"), await directory(known, "a/b")
+    for node in (above, below, near, deep):
+        inodes.remember(node)
+    await known.refresh(known.root, "a")
+    assert (above.inode, "near") in kernel.dropped
+    assert (below.inode, "deep") not in kernel.dropped
+    await known.refresh(known.root, "a", recursive=True)
+    assert (below.inode, "deep") in kernel.dropped
+    await known.refresh(known.root)
+    assert (known.root.inode, "top") not in kernel.dropped
 
 
 async def test_what_is_being_written_stays(known: Tree, store: StagedStore) -> None:
     """It is not in the store yet, so no answer of the store can be waited for."""
     node = known.add_file(await directory(known, "a"), "own")
-    node.local = Written()
-    refresh_path(known, "", recursive=True)
+    node.attach(Written())
+    await known.refresh(known.root, recursive=True)
     assert await find(known, "a/own") is node
     assert node in await known.children(await directory(known, "a"))
 
@@ -165,7 +169,7 @@ async def test_a_directory_that_others_deleted_is_missing(known: Tree, store: St
     """After a refresh of the one that it was in, without `recursive` too."""
     await store.lose("c/other")
     assert isinstance(await find(known, "c"), Directory)
-    refresh_path(known, "")
+    await known.refresh(known.root)
     with pytest.raises(e.FileMissing):
         await find(known, "c")
 
@@ -174,11 +178,12 @@ async def test_a_listing_that_is_being_read_is_not_one_of_now(store: StagedStore
     """Its first page came before the refresh; it is read to its end all the same."""
     tree = Tree(store, trust_listings=True)
     await store.fill(*(f"f{number:04}" for number in range(1500)))
-    listing = tree.listing(tree.root)
+    listing = await tree.open_listing(tree.root)
+    assert listing is not None
     await listing.read_to_page(1)
     await store.lose("f0007")
     await store.fill("f0003-new")
-    refresh_path(tree, "")
+    await tree.refresh(tree.root)
     await listing.finish()
     assert len(listing.entries) == 1500
     names = [node.name for node in await tree.children(tree.root)]
@@ -199,7 +204,7 @@ async def look_up(tree: Tree) -> None:
 
 async def stat(tree: Tree) -> None:
     """What the listing of the root does not tell of a file."""
-    await tree.describe((await tree.children(tree.root))[-1])
+    await tree.fetch_attributes((await tree.children(tree.root))[-1])
 
 
 async def walk(tree: Tree) -> None:
@@ -229,7 +234,7 @@ async def test_an_answer_that_was_on_its_way_is_not_believed(
     async def change_and_refresh() -> None:
         await store.append("top", [b"!!"])
         await store.append("d4/f", [b"!!"])
-        refresh_path(tree, "", recursive=True)
+        await tree.refresh(tree.root, recursive=True)
 
     async def nothing() -> None:
         pass
@@ -241,7 +246,7 @@ async def test_an_answer_that_was_on_its_way_is_not_believed(
     assert len([call for call in store.calls if call.operation == "AppendObject"]) == 2
     for key in ("top", "d4/f"):
         node = await find(tree, key)
-        await tree.describe(node)
+        await tree.fetch_attributes(node)
         assert node.info is not None
         assert node.info.size == len(key) + 2
 
@@ -257,7 +262,7 @@ async def test_neither_of_two_answers_is_from_before(
         await trio.sleep(1)  # the answer on the prefix has come
         await store.lose("name")
         await store.fill("name/below")
-        refresh_path(tree, "name")
+        await tree.refresh(tree.root, "name")
 
     store.meanwhile(HEAD, change_and_refresh)
     assert isinstance(await tree.lookup(tree.root, "name"), Directory)
@@ -274,7 +279,7 @@ async def test_refreshing_all_the_time_keeps_nobody_waiting(
 
     async def refresh_on_and_on() -> None:
         while True:
-            refresh_path(tree, "", recursive=True)
+            await tree.refresh(tree.root, recursive=True)
             await trio.sleep(store.latency / 3)
 
     async with trio.open_nursery() as nursery:

@@ -40,7 +40,7 @@ async def described(tree: Tree) -> dict[str, Attributes | None]:
     """What stat() makes known of every file."""
     found = {}
     for node in await tree.children(tree.root):
-        await tree.describe(node)
+        await tree.fetch_attributes(node)
         assert node.info is not None
         found[node.name] = node.info.attributes
     return found
@@ -121,7 +121,7 @@ async def test_a_directory_without_a_marker_is_not_asked_for_again(
         async with mounted(store, path) as tree:
             (node,) = await tree.children(tree.root)
             assert isinstance(node, Directory)
-            await tree.describe(node)
+            await tree.fetch_attributes(node)
             assert store.asked() == requests
 
 

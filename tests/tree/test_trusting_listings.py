@@ -12,7 +12,7 @@ from kontenumfs.tree.attributes import Stat, stat_of
 from kontenumfs.tree.node import Directory, File, Node
 from kontenumfs.tree.tree import Tree
 from tests.tree.conftest import HEAD, LIST, TTL, StagedStore
-from tests.tree.test_describe import DEFAULTS, KNOWN, STORED_AT, put
+from tests.tree.test_attributes import DEFAULTS, KNOWN, STORED_AT, put
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def tree(store: StagedStore) -> Tree:
 
 async def shown(tree: Tree, node: Node) -> Stat:
     """What stat() says of `node`."""
-    await tree.describe(node)
+    await tree.fetch_attributes(node)
     return stat_of(node, DEFAULTS)
 
 
@@ -98,6 +98,6 @@ async def test_an_object_that_is_to_be_replaced_by_its_copy_is_asked_for(
     await put(store, "file", b"12345", KNOWN)
     node = await tree.lookup(tree.root, "file")
     store.asked()
-    await tree.describe(node, exact=True)
+    await tree.fetch_attributes(node, exact=True)
     assert store.asked() == [HEAD]
     assert stat_of(node, DEFAULTS).mode == 0o600

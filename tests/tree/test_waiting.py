@@ -32,8 +32,8 @@ class StalledStore(StagedStore):
 
 WANTED: dict[str, Wanted] = {
     "a name": lambda tree, directory, file: tree.lookup(directory, "name"),
-    "a file's attributes": lambda tree, directory, file: tree.describe(file),
-    "a directory's attributes": lambda tree, directory, file: tree.describe(directory),
+    "a file's attributes": lambda tree, directory, file: tree.fetch_attributes(file),
+    "a directory's attributes": lambda tree, directory, file: tree.fetch_attributes(directory),
     "a directory's entries": lambda tree, directory, file: tree.children(directory),
 }
 

@@ -83,7 +83,7 @@ async def test_a_walk_hides_what_cannot_be_a_name(tree: Tree, store: StagedStore
     seen = await keys(tree)
     directories = [f"d{n}/" for n in range(5)]
     assert seen == sorted([*fine[:4], *directories, "d4/f/", "d4/f/below"])
-    hidden = {d.key: d.hidden for d in tree.room.directories if d.hidden}
+    hidden = tree.statistics.hidden
     assert hidden == {"d2/": 1, "d3/": 3, "d4/": 1}
 
 

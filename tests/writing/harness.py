@@ -12,28 +12,14 @@ from kontenumfs.protocol.dialect import Limits
 from kontenumfs.protocol.errors import FileMissing
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import Store
-from kontenumfs.store.capabilities import ProvenCapabilities
-from kontenumfs.store.conditional import ConditionalStore
 from kontenumfs.tree.node import Directory, File
-from kontenumfs.tree.tree import Tree
-from kontenumfs.writing.appending import Appender
-from kontenumfs.writing.claims import Claims
-from kontenumfs.writing.content import Environment
-from kontenumfs.writing.copying import Copier
-from kontenumfs.writing.deferred import DeferredMetadata
-from kontenumfs.writing.execute import PlanRunner
-from kontenumfs.writing.files import OpenFiles
+from kontenumfs.writing.filesystem import Filesystem, Settings
 from kontenumfs.writing.handle import Handle
-from kontenumfs.writing.identity import Composer
-from kontenumfs.writing.journal import Journal
-from kontenumfs.writing.markers import Markers
-from kontenumfs.writing.memory import MemoryBudget
-from kontenumfs.writing.namespace import Namespace
 from kontenumfs.writing.policy import FilePolicy
 
 
 class Workbench:
-    """A tree with open files, as the kernel would use them."""
+    """A filesystem with open files, as the kernel would use them."""
 
     def __init__(
         self,
@@ -42,66 +28,33 @@ class Workbench:
         *,
         chunk_size: int = 64,
         memory: int = 1 << 20,
+        deadline: float = 60.0,
         limits: Limits | None = None,
         policy: FilePolicy | None = None,
         rules: Mapping[str, str] | None = None,
     ) -> None:
-        self.capabilities = capabilities = ProvenCapabilities(store, "")
         self.store = store
-        store = ConditionalStore(store, capabilities)
-        self.tree = Tree(store)
         self.now = 1_000_000_000.0
-        self.memory = MemoryBudget(memory)
-        markers = Markers(store, "")
-        limits = limits or Limits()
-        journal = Journal()
-        runner = PlanRunner(store, ".kontenumfs/", journal)
-        composer, claims = Composer(rules=lambda path: rules or {}), Claims()
-        self.copier = copier = Copier(
-            runner, composer, capabilities.get, wall_ns=self.wall_ns, limits=limits
-        )
-        appender = Appender(
-            store,
-            journal,
-            capabilities=capabilities.get,
-            restart=copier.recount,
-            new_key=runner.new_key,
-        )
-        environment = Environment(
-            store=store,
-            runner=runner,
-            appender=appender,
-            memory=self.memory,
-            nursery=nursery,
+        settings = Settings(
             chunk_size=chunk_size,
-            capabilities=capabilities.get,
-            policy=lambda key: policy or FilePolicy(),
-            wall_ns=self.wall_ns,
-            spare=lambda remote: self.files.spare(remote),
-            waiting=lambda file, seconds: self.files.waiting(file, seconds),
-            failed=lambda file: self.files.failed(file),
-            limits=limits,
-        )
-        self.deferred = DeferredMetadata(
-            self.tree, markers, composer, claims, copier, delay=1.0, wall_ns=self.wall_ns
-        )
-        self.files = OpenFiles(
-            environment, self.tree, self.deferred, composer, claims, name_of=lambda pid: "rsync"
-        )
-        self.memory.reclaim = self.files.reclaim
-        self.namespace = Namespace(
-            store,
-            self.tree,
-            self.files,
-            self.deferred,
-            markers,
-            composer,
-            claims,
-            copier,
+            memory=memory,
+            deadline=deadline,
+            limits=limits or Limits(),
+            policy=lambda path: policy or FilePolicy(),
+            headers=lambda path: rules or {},
+            name_of=lambda pid: "rsync",
             wall_ns=self.wall_ns,
         )
-        nursery.start_soon(self.files.run)
-        nursery.start_soon(self.deferred.run)
+        self.filesystem = filesystem = Filesystem(store, nursery, settings)
+        self.tree = filesystem.tree
+        self.files = filesystem.files
+        self.memory = filesystem.memory
+        self.copier = filesystem.copier
+        self.deferred = filesystem.deferred
+        self.namespace = filesystem.namespace
+        self.capabilities = filesystem.capabilities
+        for run in filesystem.tasks.values():
+            nursery.start_soon(run)
 
     def wall_ns(self) -> int:
         """The time of day."""
@@ -145,5 +98,7 @@ class Workbench:
 async def workbench(store: Store, **options: object) -> AsyncIterator[Workbench]:
     """A workbench whose background work ends with the block."""
     async with trio.open_nursery() as nursery:
-        yield Workbench(store, nursery, **options)  # type: ignore[arg-type]
+        bench = Workbench(store, nursery, **options)  # type: ignore[arg-type]
+        async with bench.filesystem:
+            yield bench
         nursery.cancel_scope.cancel()

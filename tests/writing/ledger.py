@@ -11,7 +11,7 @@ import re
 from collections import Counter
 
 from kontenumfs.store.api import ObjectInfo
-from kontenumfs.store.fake import FakeStore
+from tests.doubles.fake import FakeStore
 
 RECORD = re.compile(rb"\[[AB]\d{4}[a-z]*\]")
 HELPERS = ".kontenumfs"

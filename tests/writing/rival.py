@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from fnmatch import fnmatchcase
 
 from kontenumfs.store.api import Attributes
-from kontenumfs.store.fake import FakeStore
+from tests.doubles.fake import FakeStore
 
 Act = Callable[[], Awaitable[object]]
 

@@ -26,14 +26,14 @@ from kontenumfs.store.api import Attributes, Body, ObjectInfo, Store, Written
 from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version
 from kontenumfs.store.capabilities import ProvenCapabilities
 from kontenumfs.store.conditional import ConditionalStore
-from kontenumfs.store.fake import FakeStore
-from kontenumfs.store.faulty import Fault, FaultyStore
 from kontenumfs.store.proof import Verb
 from kontenumfs.writing.appending import LARGE, Appender, Target
 from kontenumfs.writing.copying import Copier
 from kontenumfs.writing.execute import PlanRunner
 from kontenumfs.writing.identity import Composer
 from kontenumfs.writing.journal import Journal
+from tests.doubles.fake import FakeStore
+from tests.doubles.faulty import Fault, FaultyStore
 
 LIMITS = Limits(max_appends=2, max_copy=100, min_part=40, max_part=64)
 METADATA = Attributes(metadata={"own": "value"}, headers={"content-type": "text/plain"})

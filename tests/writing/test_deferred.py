@@ -13,8 +13,8 @@ from kontenumfs.protocol.dialect import Limits
 from kontenumfs.protocol.errors import AccessDenied, DeadlineExceeded
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import Attributes
-from kontenumfs.store.fake import FakeStore
-from kontenumfs.store.faulty import Fault, FaultyStore
+from tests.doubles.fake import FakeStore
+from tests.doubles.faulty import Fault, FaultyStore
 from tests.writing.harness import workbench
 from tests.writing.rival import Rival
 from tests.writing.test_meetings import APPEND, store_file
@@ -33,11 +33,11 @@ async def test_a_mode_that_is_set_during_an_outage(autojump_clock: MockClock) ->
         store.add(Fault("*", DeadlineExceeded("out"), key="f", count=-1))
         bench.files.set_metadata(node, CHMOD)
         await trio.sleep(3600)
-        told = bench.files.told(node)
+        told = bench.files.status.of(node)
         assert (told["state"], told["last_error"]) == ("failed", "out")
         store.clear()
         await trio.sleep(600)
-        assert bench.files.told(node)["state"] == "clean"
+        assert bench.files.status.of(node)["state"] == "clean"
     assert fake.objects["f"].attributes.metadata["mode"] == MODE
 
 

@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from kontenumfs.protocol.errors import AccessDenied
-from kontenumfs.store.fake import FakeStore
+from tests.doubles.fake import FakeStore
 from tests.writing.harness import workbench
 from tests.writing.test_memory import SlowStore
 

@@ -23,10 +23,10 @@ from kontenumfs.protocol.errors import (
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import Attributes, Body, Written
 from kontenumfs.store.beliefs import UNKNOWN, Belief
-from kontenumfs.store.fake import FakeStore
-from kontenumfs.store.faulty import Fault, FaultyStore
 from kontenumfs.writing.handle import Handle
 from kontenumfs.writing.policy import FilePolicy, Publish
+from tests.doubles.fake import FakeStore
+from tests.doubles.faulty import Fault, FaultyStore
 from tests.writing.harness import workbench
 from tests.writing.test_meetings import APPEND, contents, store_file
 
@@ -120,7 +120,7 @@ async def test_a_source_that_cannot_be_kept(autojump_clock: MockClock) -> None:
         await store_file(bench, "source", b"first")
         source = await bench.files.open(await bench.find("source"), os.O_RDONLY, 0)
         target = await bench.open("target")
-        await bench.files.copy_range(source, 0, target, 0, 5)
+        await bench.files.ranges.copy_range(source, 0, target, 0, 5)
         await bench.capabilities.get()
         for verb in ("copy", "compose", "upload_part_copy"):
             store.add(Fault(verb, delay=1000, key=".kontenumfs/*", count=-1))

@@ -3,50 +3,63 @@
 """What an object is stored with is what is known of it afterwards."""
 
 import pytest
+from trio.testing import MockClock
 
 from kontenumfs.protocol.errors import NameTooLong
 from kontenumfs.protocol.metadata import MAX_USER_METADATA, FileMetadata, metadata_size
-from kontenumfs.store.api import Attributes, ObjectInfo
-from kontenumfs.store.fake import FakeStore
-from kontenumfs.tree.node import File
-from kontenumfs.tree.tree import Tree
-from kontenumfs.writing.identity import Composer, NodeIdentity
+from kontenumfs.store.api import Attributes
+from kontenumfs.writing.identity import Composer
+from tests.doubles.fake import FakeStore
+from tests.writing.harness import workbench
+from tests.writing.rival import Rival
 
 
-@pytest.fixture
-def tree() -> Tree:
-    """A mount of an empty bucket."""
-    return Tree(FakeStore(), clock=lambda: 0.0)
-
-
-def identity_of(tree: Tree, node: File) -> NodeIdentity:
-    """What a writer of `node` asks."""
-    return NodeIdentity(tree, Composer(), node)
-
-
-def test_what_was_sent_is_recorded_whatever_has_been_set_since(tree: Tree) -> None:
+async def test_what_was_sent_is_recorded_whatever_has_been_set_since(
+    autojump_clock: MockClock,
+) -> None:
     """A chmod that comes while the request is under way is not in the store yet."""
-    node = tree.add_file(tree.root, "f")
-    identity = identity_of(tree, node)
-    sent = identity.attributes(FileMetadata(mode=0o600), 5)
-    node.pending = FileMetadata(mode=0o644)
-    identity.stored(ObjectInfo("f", 5, "etag", 1.0, sent))
-    assert node.info is not None
-    assert node.info.attributes == sent
-    assert sent.metadata["mode"] == "33152"
+    store = Rival()
+    async with workbench(store) as bench:
+        handle = await bench.open("f")
+        await handle.write(0, b"hello")
+
+        async def change_mode() -> None:
+            bench.files.set_metadata(handle.node, FileMetadata(mode=0o600))
+
+        store.before("PutObject", "f", change_mode)
+        await bench.files.flush(handle)
+        assert store.has_acted
+        info = handle.node.info
+        assert info is not None
+        assert info.attributes is not None
+        assert info.attributes.metadata["mode"] == str(0o100644)
+        assert handle.file is not None
+        assert handle.file.write_back.metadata.unsent
+        await bench.files.fsync(handle)
+        assert store.objects["f"].attributes.metadata["mode"] == str(0o100600)
+        assert not handle.file.write_back.metadata.unsent
 
 
-def test_an_append_leaves_what_the_object_has(tree: Tree) -> None:
+async def test_an_append_leaves_what_the_object_has() -> None:
     """It carries nothing, so nothing new is believed of the object."""
-    node = tree.add_file(tree.root, "f")
-    identity = identity_of(tree, node)
-    sent = identity.attributes(FileMetadata(mtime_ns=10**9), 5)
-    identity.stored(ObjectInfo("f", 5, "etag", 1.0, sent))
-    identity.stored(ObjectInfo("f", 9, "other", 2.0))
-    assert node.info == ObjectInfo("f", 9, "other", 2.0, sent)
+    store = FakeStore()
+    async with workbench(store) as bench:
+        handle = await bench.open("f")
+        await handle.write(0, b"hello")
+        await bench.files.flush(handle)
+        before = handle.node.info
+        bench.now += 60
+        await handle.write(5, b"again")
+        await bench.files.flush(handle)
+        after = handle.node.info
+        assert before is not None
+        assert after is not None
+        assert (before.size, after.size) == (5, 10)
+        assert after.attributes == before.attributes == store.objects["f"].attributes
+        await bench.files.release(handle)
 
 
-def test_content_is_stored_with_what_fits_of_its_metadata(tree: Tree) -> None:
+def test_content_is_stored_with_what_fits_of_its_metadata() -> None:
     """Where others have filled the object's, the bytes are not refused because of ours."""
     users = {"theirs": "x" * (MAX_USER_METADATA - 20)}
     composed = Composer().written("f", Attributes(users), FileMetadata(mode=0o600, uid=1), 5)

@@ -8,11 +8,11 @@ import pytest
 
 from kontenumfs.protocol.errors import AccessDenied
 from kontenumfs.store.api import Attributes
-from kontenumfs.store.fake import FakeStore
-from kontenumfs.store.faulty import Fault, FaultyStore
 from kontenumfs.writing import journal as module
 from kontenumfs.writing.journal import Journal
 from kontenumfs.writing.upload import Upload
+from tests.doubles.fake import FakeStore
+from tests.doubles.faulty import Fault, FaultyStore
 
 
 class Killed(BaseException):

@@ -16,9 +16,9 @@ from kontenumfs.protocol.errors import (
     WriterConflict,
 )
 from kontenumfs.store.api import Attributes
-from kontenumfs.store.fake import FakeStore
-from kontenumfs.store.faulty import Fault, FaultyStore
 from kontenumfs.writing.policy import FilePolicy, Publish
+from tests.doubles.fake import FakeStore
+from tests.doubles.faulty import Fault, FaultyStore
 from tests.writing.harness import workbench
 from tests.writing.rival import Rival
 from tests.writing.test_meetings import contents
@@ -122,7 +122,7 @@ async def test_a_log_that_is_begun_anew_while_nobody_knows_whether_it_was_rename
         store.add(Fault("delete", LOST, after=True, key="log"))
         rival.before("HeadObject", "log", lambda: rival.put("other", [], Attributes()))
         await bench.find("log")
-        await bench.tree.describe(await bench.find("log"), exact=True)
+        await bench.tree.fetch_attributes(await bench.find("log"), exact=True)
         rival.before("HeadObject", "log", rival.puts("log", b"new, and longer\n"))
         root = bench.tree.root
         with pytest.raises(OutcomeUnknown):

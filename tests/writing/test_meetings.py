@@ -13,10 +13,10 @@ from trio.testing import MockClock
 from kontenumfs.protocol.errors import FileMissing
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.beliefs import UNKNOWN
-from kontenumfs.store.fake import FakeStore
-from kontenumfs.store.faulty import Fault, FaultyStore
 from kontenumfs.tree.node import Directory
 from kontenumfs.writing.handle import Handle
+from tests.doubles.fake import FakeStore
+from tests.doubles.faulty import Fault, FaultyStore
 from tests.writing.harness import Workbench, workbench
 from tests.writing.test_memory import SlowStore
 
@@ -86,7 +86,7 @@ async def test_a_truncating_open_meets_a_close(autojump_clock: MockClock) -> Non
 
         await meet(0.5, lambda: bench.files.release(first), open_truncating)
         await trio.sleep(10)
-        assert bench.files.count == 0
+        assert bench.files.table.count == 0
     assert contents(fake) == {"f": b"hi"}
 
 
@@ -102,7 +102,7 @@ async def test_truncate_by_path_meets_a_close(autojump_clock: MockClock) -> None
             assert fake.data("f") == bytes(5)
 
         await meet(0.5, lambda: bench.files.release(handle), truncate)
-        assert bench.files.count == 0
+        assert bench.files.table.count == 0
 
 
 @pytest.mark.parametrize("verb", ["copy", "delete_many"])
@@ -205,7 +205,7 @@ async def test_a_copy_of_a_log_that_grows(moment: float, autojump_clock: MockClo
         async def copy() -> None:
             source = await bench.files.open(await bench.find("log"), os.O_RDONLY, 0)
             target = await bench.open("copy")
-            await bench.files.copy_range(source, 0, target, 0, 1 << 20)
+            await bench.files.ranges.copy_range(source, 0, target, 0, 1 << 20)
             await bench.close(target)
 
         async def grow() -> None:

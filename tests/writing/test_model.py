@@ -14,9 +14,9 @@ from trio.testing import MockClock
 
 from kontenumfs.protocol.dialect import Limits
 from kontenumfs.protocol.errors import FileMissing
-from kontenumfs.store.fake import FakeStore
 from kontenumfs.writing.handle import Handle
 from kontenumfs.writing.policy import FilePolicy, Publish
+from tests.doubles.fake import FakeStore
 from tests.writing.harness import Workbench, workbench
 
 LIMITS = Limits(max_components=3, min_part=40, max_part=4000, max_copy=4000)
@@ -162,7 +162,9 @@ class Run:
         if source is target.content and at < offset + length and offset < at + length:
             return  # the kernel refuses to copy between overlapping ranges
         reading = await self.bench.files.open(await self.bench.find(name), os.O_RDONLY, 0)
-        copied = await self.bench.files.copy_range(reading, offset, self.handles[slot], at, length)
+        copied = await self.bench.files.ranges.copy_range(
+            reading, offset, self.handles[slot], at, length
+        )
         assert copied == len(data)
         if data:
             put(target.content, at, data)

@@ -7,7 +7,7 @@ import sys
 
 from trio.testing import MockClock
 
-from kontenumfs.store.fake import FakeStore
+from tests.doubles.fake import FakeStore
 from tests.writing.harness import workbench
 
 MIB = 1 << 20

@@ -10,8 +10,8 @@ from trio.testing import MockClock
 from kontenumfs.protocol.errors import AnswerLost, WriterConflict
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import Attributes
-from kontenumfs.store.fake import FakeStore
-from kontenumfs.store.faulty import Fault, FaultyStore
+from tests.doubles.fake import FakeStore
+from tests.doubles.faulty import Fault, FaultyStore
 from tests.writing.harness import workbench
 from tests.writing.rival import Rival
 

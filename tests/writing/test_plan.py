@@ -10,20 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kontenumfs.protocol.dialect import GIB, MIB, Limits
-from kontenumfs.protocol.errors import Unsupported
+from kontenumfs.protocol.errors import DeadlineExceeded, Unsupported
 from kontenumfs.store.api import Attributes
 from kontenumfs.store.beliefs import believed
-from kontenumfs.store.fake import FakeStore
 from kontenumfs.store.proof import CAPABLE, UNPROVEN, Capabilities, Proof
-from kontenumfs.writing.execute import PlanRunner, Publication
+from kontenumfs.writing.execute import PlanRunner
 from kontenumfs.writing.extents import Extent, Literal, Range, RemoteObject, Rope, Zeros
 from kontenumfs.writing.journal import Journal
 from kontenumfs.writing.plan import compile_rope
+from kontenumfs.writing.plan_run import Publication
 from kontenumfs.writing.steps import Append, Multipart
+from tests.doubles.fake import FakeStore
 
 KONTENUM = CAPABLE
-PLAIN = UNPROVEN
-APPEND_ONLY = Capabilities(append=Proof.PROVEN, part_copy=Proof.PROVEN)
+PLAIN = Capabilities(Proof.DISPROVEN, Proof.DISPROVEN, Proof.DISPROVEN)
+APPEND_ONLY = Capabilities(Proof.PROVEN, Proof.DISPROVEN, Proof.PROVEN)
 
 OLD = RemoteObject("target", 100 * MIB, "etag")
 HUGE = RemoteObject("huge", 12 * GIB, "etag")
@@ -143,6 +144,13 @@ def test_what_is_refused(extents: list[Extent], capabilities: Capabilities) -> N
         planned(*extents, capabilities=capabilities)
 
 
+@pytest.mark.parametrize("extents", [[whole(OLD), literal(10)], [Range(OLD, 0, 60 * MIB)]])
+def test_what_is_not_known_is_not_refused(extents: list[Extent]) -> None:
+    """A store that was silent when it was asked what it can is out of time, and not unable."""
+    with pytest.raises(DeadlineExceeded):
+        planned(*extents, capabilities=UNPROVEN)
+
+
 @pytest.mark.parametrize("size", [200 * GIB, 5 * 1024 * GIB])
 def test_holes_of_any_size_are_planned_at_once(size: int) -> None:
     """`truncate -s 5T`: by a tree of composed zeros, and no list of five million of them."""
@@ -209,6 +217,8 @@ async def test_every_plan_makes_the_bytes(data: st.DataObject, limits: Limits) -
     plan = compile_rope(rope, target, old, KONTENUM, limits)
     runner = PlanRunner(store, "staging/", Journal())
     match plan.stages:
+        case []:
+            pass  # the object is that already
         case [[Append() as step]]:
             await store.append("target", step.body.pieces, expected=believed(old.etag, step.start))
         case _:

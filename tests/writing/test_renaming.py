@@ -17,15 +17,15 @@ from kontenumfs.protocol.errors import (
     FileMissing,
     NameTooLong,
     NoSuchKey,
-    PreconditionFailed,
+    RenameConflict,
     UnexpectedAnswer,
     Unsupported,
 )
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import Attributes, ListPage, ObjectInfo
-from kontenumfs.store.fake import FakeStore
-from kontenumfs.store.faulty import Fault, FaultyStore
 from kontenumfs.tree.node import Directory, File
+from tests.doubles.fake import FakeStore
+from tests.doubles.faulty import Fault, FaultyStore
 from tests.writing.harness import Workbench, workbench
 from tests.writing.rival import Rival
 from tests.writing.test_meetings import contents, store_file
@@ -72,7 +72,7 @@ async def test_a_copy_after_a_rename_is_whole(autojump_clock: MockClock) -> None
         await rename(bench, "log", "log.1")
         source = await bench.files.open(await bench.find("log.1"), os.O_RDONLY, 0)
         target = await bench.open("all")
-        await bench.files.copy_range(source, 0, target, 0, 1 << 20)
+        await bench.files.ranges.copy_range(source, 0, target, 0, 1 << 20)
         await bench.close(target)
     assert store.data("all") == b"one\ntheirs\n"
 
@@ -109,7 +109,7 @@ async def test_a_log_whose_appenders_never_pause(autojump_clock: MockClock) -> N
     async with workbench(store) as bench:
         await store_file(bench, "log", b"one\n")
         store.before("CopyObject", "log.1", more)
-        with pytest.raises(PreconditionFailed):
+        with pytest.raises(RenameConflict):
             await rename(bench, "log", "log.1")
         assert trio.current_time() > 50
         assert (await bench.find("log")).info is not None

@@ -11,7 +11,7 @@ from trio.testing import MockClock
 from kontenumfs.protocol.dialect import Limits
 from kontenumfs.protocol.errors import PreconditionFailed, WriterConflict
 from kontenumfs.store.api import Attributes
-from kontenumfs.store.fake import FakeStore
+from tests.doubles.fake import FakeStore
 from tests.writing.harness import workbench
 from tests.writing.rival import Rival
 from tests.writing.test_meetings import contents
@@ -62,7 +62,7 @@ async def test_a_source_of_a_copy_that_is_replaced_by_as_many_bytes(
         target = await bench.open("c", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         for at, name in enumerate("ab"):
             source = await bench.files.open(await bench.find(name), os.O_RDONLY, 0)
-            await bench.files.copy_range(source, 0, target, at * 5, 1 << 20)
+            await bench.files.ranges.copy_range(source, 0, target, at * 5, 1 << 20)
         where = "*" if operation == "ComposeObject" else "a"
         store.before(operation, where, store.puts("a", b"new a"))
         with pytest.raises((PreconditionFailed, WriterConflict)):
@@ -82,7 +82,7 @@ async def test_a_copy_to_a_new_name_is_one_compose(autojump_clock: MockClock) ->
         target = await bench.open("c")
         for at, name in enumerate("ab"):
             source = await bench.files.open(await bench.find(name), os.O_RDONLY, 0)
-            await bench.files.copy_range(source, 0, target, at, 1 << 20)
+            await bench.files.ranges.copy_range(source, 0, target, at, 1 << 20)
         before = len(store.calls)
         await bench.close(target)
         made = [call.operation for call in store.calls[before:]]
@@ -97,7 +97,7 @@ async def test_an_open_for_writing_sees_what_is_there_now(autojump_clock: MockCl
     async with workbench(store, limits=SMALL) as bench:
         await bench.capabilities.get()
         node = await bench.find("f")
-        await bench.tree.describe(node)
+        await bench.tree.fetch_attributes(node)
         await trio.sleep(1.5)
         await store.puts("f", b"their new and longer object" * 4)()
         before = len(store.calls)

@@ -5,10 +5,10 @@
 import shutil
 from pathlib import Path
 
-from kontenumfs.daemon.safe_files import open_safely
+from kontenumfs.admin.safe_files import open_safely
 from kontenumfs.store.api import Attributes, ListPage
-from kontenumfs.store.fake import FakeStore
 from kontenumfs.writing.staging import Staging
+from tests.doubles.fake import FakeStore
 from tests.writing.test_meetings import contents
 
 DAY = 24 * 3600

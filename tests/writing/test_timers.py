@@ -2,33 +2,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """Slow writers' bytes are sent when their time has come, and cost others nothing until then."""
 
+from functools import partial
+
 import trio
 import trio.lowlevel
 from trio.testing import MockClock
 
-from kontenumfs.store.fake import FakeStore
 from kontenumfs.writing.timers import Timers
+from tests.doubles.fake import FakeStore
 from tests.writing.harness import workbench
 from tests.writing.test_meetings import APPEND
 
 
 async def test_what_is_set_comes_in_the_order_of_time(autojump_clock: MockClock) -> None:
     """Also what is set while others wait, and what is set for an earlier time."""
-    timers: Timers[str] = Timers()
+    timers = Timers()
     came: list[tuple[float, str]] = []
     start = trio.current_time()
 
-    async def run() -> None:
-        while True:
-            now = trio.current_time()
-            came.extend((round(now - start, 3), item) for item in timers.due(now))
-            await timers.wait()
+    def come(item: str) -> None:
+        came.append((round(trio.current_time() - start, 3), item))
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(run)
+        nursery.start_soon(timers.run)
         await trio.sleep(1)
         for after, item in ((3, "last"), (1, "first"), (2, "second")):
-            timers.set(trio.current_time() + after, item)
+            timers.call_at(trio.current_time() + after, partial(come, item))
             await trio.lowlevel.checkpoint()
         await trio.sleep(10)
         nursery.cancel_scope.cancel()

@@ -10,8 +10,8 @@ import trio
 from trio.testing import MockClock
 
 from kontenumfs.protocol.errors import AccessDenied
-from kontenumfs.store.fake import FakeStore
-from kontenumfs.store.faulty import Fault, FaultyStore
+from tests.doubles.fake import FakeStore
+from tests.doubles.faulty import Fault, FaultyStore
 from tests.writing.harness import workbench
 from tests.writing.test_memory import SlowStore
 

@@ -23,14 +23,14 @@ from kontenumfs.protocol.errors import (
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import Attributes, Body, ObjectInfo, Written
 from kontenumfs.store.beliefs import UNKNOWN, Belief
-from kontenumfs.store.fake import FakeStore
-from kontenumfs.store.fake_state import FakeObject
-from kontenumfs.store.faulty import FaultyStore
 from kontenumfs.store.proof import Verb
 from kontenumfs.tree.node import Directory, File
 from kontenumfs.writing.file import WritableFile
 from kontenumfs.writing.handle import Handle
 from kontenumfs.writing.policy import FilePolicy, Publish
+from tests.doubles.fake import FakeStore
+from tests.doubles.fake_state import FakeObject
+from tests.doubles.faulty import FaultyStore
 from tests.writing.harness import Workbench, workbench
 from tests.writing.ledger import Ledger, record, records
 
@@ -411,7 +411,7 @@ class Program:
         return found
 
     def _key(self, node: File) -> str:
-        return self.bench.tree.key(node)
+        return node.key
 
     # Opening and closing
 
@@ -438,7 +438,7 @@ class Program:
         else:
             if flags & os.O_EXCL:
                 return
-            was = self.bench.files.writer(node)
+            was = self.bench.files.table.writer(node)
             if was is not None and flags & os.O_TRUNC:
                 self._emptied(was, key)
             handle = await self.bench.files.open(node, os.O_WRONLY | flags, 0)
@@ -567,7 +567,7 @@ class Program:
         key, size = self.rng.choice(self.keys), self.rng.choice([0, 0, 15, 70])
         self.ledger.told.append(f"  {key} {size}")
         node = await self._file(key)
-        file = self.bench.files.writer(node)
+        file = self.bench.files.table.writer(node)
         if file is not None:
             content = self.contents[file]
             if content.data is None:
@@ -581,7 +581,7 @@ class Program:
                 self.ledger.forfeit |= {*records(before)} - {*records(bytes(content.data))}
             await self.bench.files.truncate(node, size)
             return
-        known = self.bench.files.remote(node)
+        known = self.bench.files.table.remote(node)
         if known is not None:
             self.ledger.forfeit_end(self.ledger.versions.get(known.etag, b""), size)
         self.store.cut = key, size
@@ -599,10 +599,10 @@ class Program:
             return
         reading = await self.bench.files.open(source, os.O_RDONLY, 0)
         at = len(content.data)
-        length = await self.bench.files.copy_range(reading, 0, target, at, 1000)
+        length = await self.bench.files.ranges.copy_range(reading, 0, target, at, 1000)
         if not length:
             return
-        remote = self.bench.files.remote(source)
+        remote = self.bench.files.table.remote(source)
         known = self.ledger.versions.get(remote.etag) if remote else None
         if known is None or (remote and len(known) != remote.size):
             content.data = None
@@ -624,7 +624,7 @@ class Program:
         parent, name = await self._parent(old)
         new_parent, new_name = await self._parent(new)
         node = await self._file(old)
-        file = self.bench.files.writer(node)
+        file = self.bench.files.table.writer(node)
         if overwrite:
             self.ledger.replaceable.add(new)
         try:
@@ -650,7 +650,7 @@ class Program:
         self.ledger.told.append(f"  {old} to {new}")
         self.store.guarded.add(new)
         root = self.bench.tree.root
-        files = [(writer, self.contents[writer]) for writer in self.bench.files.writers]
+        files = [(writer, self.contents[writer]) for writer in self.bench.files.table.writers]
         await self.bench.namespace.rename(root, old, root, new)
         for file, content in files:
             if content.data is not None and file.error is None and file.content.stored:
