@@ -9,14 +9,14 @@
 """
 
 import bisect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from heapq import heappop, heappush
 
-from kontenumfs.store.beliefs import ABSENT, Belief
 from kontenumfs.store.spool.collapse import Change, collapse
-from kontenumfs.store.spool.entries import After, Entry, Kind, Link, State
-from kontenumfs.store.spool.slots import Phase, Slot, Stuck, forget, touch
+from kontenumfs.store.spool.entries import Entry, Kind
+from kontenumfs.store.spool.queued import Queued
+from kontenumfs.store.spool.slots import Phase, Slot, forget, touch
 
 LINGER = 0.2
 """Seconds after the last deletion in which another one may join it."""
@@ -25,7 +25,7 @@ MOST_DELETIONS = 1000
 """Keys of one DeleteObjects (AWS)."""
 
 
-class Queue:
+class Queue(Queued):
     """The entries that are not stored, by number.
 
     Args:
@@ -36,88 +36,18 @@ class Queue:
     def __init__(self, is_last: Callable[[str], bool], *, clock: Callable[[], float]) -> None:
         self._is_last = is_last
         self._clock = clock
-        self._slots: dict[int, Slot] = {}
-        self._writers: dict[str, list[int]] = {}
-        self._readers: dict[str, set[int]] = {}
+        super().__init__()
         self._plain: list[int] = []
         """A heap of those that may run, once they are looked at again."""
         self._barriers: list[int] = []
         """Those that wait for everything, in order."""
         self._writes: list[int] = []
         """A heap of all that is no deletion: the first of them that is active ends what may run."""
-        self._stuck = Stuck()
         self._last_deletion = 0.0
         self._deletions_since: float | None = None
         """When the first of the deletions that linger came."""
         self.hurry = 0
         """How many wait for everything to be sent: nothing lingers then."""
-        self.bytes = 0
-        """Of all bodies."""
-
-    def __len__(self) -> int:
-        return len(self._slots)
-
-    def __iter__(self) -> Iterator[Entry]:
-        return (slot.entry for slot in self._slots.values())
-
-    def __contains__(self, number: int) -> bool:
-        return number in self._slots
-
-    @property
-    def parked(self) -> list[Entry]:
-        """What the store has refused for good."""
-        slots = (self._slots[number] for number in self._stuck)
-        return [slot.entry for slot in slots if slot.phase is Phase.PARKED]
-
-    def is_stuck(self, number: int) -> bool:
-        """Whether an entry is parked, or waits for one that is."""
-        return number in self._stuck
-
-    @property
-    def keys(self) -> "dict[str, list[int]]":
-        """The keys that are changed, each with the entries that do it."""
-        return self._writers
-
-    def oldest(self) -> Entry | None:
-        """The entry that has waited longest."""
-        return next((slot.entry for slot in self._slots.values()), None)
-
-    def phase(self, number: int) -> Phase:
-        """How far an entry is; raises KeyError for one that is not here."""
-        return self._slots[number].phase
-
-    def doubtful(self, number: int) -> bool:
-        """Whether an entry may have reached the store already."""
-        return self._slots[number].doubtful
-
-    def get(self, number: int) -> Entry | None:
-        """An entry, while it is not stored."""
-        slot = self._slots.get(number)
-        return None if slot is None else slot.entry
-
-    def last(self, key: str) -> Entry | None:
-        """The last entry that changes a key."""
-        writers = self._writers.get(key)
-        return self._slots[writers[-1]].entry if writers else None
-
-    def touching(self, key: str) -> list[int]:
-        """The entries that change or read a key."""
-        return sorted({*self._writers.get(key, ()), *self._readers.get(key, ())})
-
-    def state(self, key: str) -> State | None:
-        """What a key will have; None where nothing is queued that changes it."""
-        writers = self._writers.get(key)
-        if not writers:
-            return None
-        last = self._slots[writers[-1]].entry
-        if last.kind is Kind.DELETE:
-            return State(last, None)
-        made = last
-        for number in reversed(writers):
-            made = self._slots[number].entry
-            if made.kind is not Kind.APPEND or made.expected is ABSENT:
-                return State(last, last.size, made.attributes)
-        return State(last, last.size, None)
 
     # What comes
 
@@ -149,11 +79,6 @@ class Queue:
             self._add(change.added, durable=durable, doubtful=doubtful)
         return change
 
-    def _reading(self, writer: Entry) -> list[Entry]:
-        readers = self._readers.get(writer.key, set())
-        numbers = sorted(self._slots[writer.number].needed_by & readers)
-        return [self._slots[number].entry for number in numbers]
-
     def _is_idle(self, entry: Entry) -> bool:
         slot = self._slots[entry.number]
         if slot.phase not in (Phase.NEW, Phase.WAITING, Phase.RESTING):
@@ -165,18 +90,7 @@ class Queue:
     def _add(self, entry: Entry, *, durable: bool, doubtful: bool) -> None:
         slot = Slot(entry, Phase.WAITING if durable else Phase.NEW, doubtful)
         number = entry.number
-        for key in {entry.key, *entry.sources}:
-            writers = self._writers.get(key)
-            if writers:
-                slot.needs.add(writers[-1])
-        slot.needs |= self._readers.get(entry.key, set())
-        for needed in slot.needs:
-            self._slots[needed].needed_by.add(number)
-        self._slots[number] = slot
-        self._writers.setdefault(entry.key, []).append(number)
-        for source in entry.sources:
-            self._readers.setdefault(source, set()).add(number)
-        self.bytes += entry.length
+        self._link(slot)
         if self._waits_for_all(entry):
             bisect.insort(self._barriers, number)
         if entry.kind is Kind.DELETE:
@@ -223,12 +137,6 @@ class Queue:
             slot.phase = Phase.WAITING
             if not slot.needs:
                 self._offer(slot)
-
-    def promise(self, number: int) -> None:
-        """Somebody waits for just this version to be stored: it is not taken back any more."""
-        slot = self._slots.get(number)
-        if slot is not None and not slot.entry.promised:
-            slot.entry = replace(slot.entry, promised=True)
 
     # What may run
 
@@ -310,18 +218,6 @@ class Queue:
             return None
         return self._start(slot.entry)
 
-    def resolve(self, number: int, made: Belief) -> list[Entry]:
-        """It is known what an entry has made; returns those that believe in that, as they are now.
-
-        What is queued until it is `done` finds it by `made`.
-        """
-        self._slots[number].made = made
-        return self._resolve(number, made)
-
-    def made(self, number: int) -> Belief | None:
-        """What an entry has made, from when that is known until it is done."""
-        return self._slots[number].made
-
     def done(self, number: int) -> None:
         """An entry is stored, and the disk knows."""
         self._remove(number)
@@ -338,24 +234,6 @@ class Queue:
         self._stick_anew()
         return changed
 
-    def _resolve(self, number: int, made: Link) -> list[Entry]:
-        link, changed = After(number), []
-        for dependent in sorted(self._slots[number].needed_by):
-            entry = self._slots[dependent].entry
-            now = replace(
-                entry,
-                expected=made if entry.expected == link else entry.expected,
-                source_expected=made if entry.source_expected == link else entry.source_expected,
-            )
-            if now != entry:
-                self._slots[dependent].entry = now
-                changed.append(now)
-        return changed
-
-    def update(self, entry: Entry) -> None:
-        """The same request, which rests on something else now, or whose bytes lie elsewhere."""
-        self._slots[entry.number].entry = entry
-
     def withdraw(self, number: int) -> bool:
         """Take back an entry that was not begun; returns whether that was so."""
         slot = self._slots.get(number)
@@ -363,10 +241,6 @@ class Queue:
             return False
         self.drop(number)
         return True
-
-    def is_at_rest(self, number: int) -> bool:
-        """Whether an entry is neither new nor with the store."""
-        return self._slots[number].phase in (Phase.WAITING, Phase.PARKED)
 
     def interrupted(self) -> None:
         """Nothing runs any more: what did may run again, and may have reached the store."""
@@ -377,22 +251,12 @@ class Queue:
                 self._offer(slot)
 
     def _remove(self, number: int) -> None:
-        slot = self._slots.pop(number)
-        entry = slot.entry
-        self.bytes -= entry.length
+        slot, freed = self._unlink(number)
         self._stuck.discard(number)
-        forget(self._writers, entry.key, number)
-        for source in set(entry.sources):
-            forget(self._readers, source, number)
-        if self._waits_for_all(entry):
+        if self._waits_for_all(slot.entry):
             del self._barriers[bisect.bisect_left(self._barriers, number)]
-        for needed in slot.needs:
-            self._slots[needed].needed_by.discard(number)
-        for dependent in slot.needed_by:
-            other = self._slots[dependent]
-            other.needs.discard(number)
-            if not other.needs:
-                self._offer(other)
+        for other in freed:
+            self._offer(other)
 
     def park(self, number: int, why: str) -> Entry:
         """The store has refused an entry for good; returns it as it is now."""

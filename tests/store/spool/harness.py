@@ -10,11 +10,11 @@ from pathlib import Path
 import trio
 
 from kontenumfs.store.api import Store
-from kontenumfs.store.fake import FakeStore
 from kontenumfs.store.spool.entries import Entry, Kind
 from kontenumfs.store.spool.recovery import read_piece
 from kontenumfs.store.spool.sending import Placed
 from kontenumfs.store.spool.spool import Spool, SpoolOptions
+from tests.doubles.fake import FakeStore
 
 SIZE = 1 << 30
 WHOSE = {"bucket": "bucket", "prefix": ""}

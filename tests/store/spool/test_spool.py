@@ -14,11 +14,11 @@ from kontenumfs.store.api import Attributes, Store
 from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version
 from kontenumfs.store.capabilities import ProvenCapabilities
 from kontenumfs.store.conditional import ConditionalStore
-from kontenumfs.store.fake import FakeStore
-from kontenumfs.store.faulty import Fault, FaultyStore
 from kontenumfs.store.spool import runner
 from kontenumfs.store.spool.spool import Spool
 from kontenumfs.store.spool.store import SpoolStore
+from tests.doubles.fake import FakeStore
+from tests.doubles.faulty import Fault, FaultyStore
 from tests.store.spool.harness import SIZE, drained, open_spool, sending
 
 MODE = Attributes({"mode": "33188"}, {"content-type": "text/plain"})
