@@ -107,7 +107,7 @@ def _toml() -> str:
             lines += _entry(f"{name} = {unit}", f"{_described(option)}.{reload}")
     lines += [".SH [[files]]", "Rules by file name; the first that matches counts."]
     lines += _entry("match = pattern, or a list of them", "Without a slash: for the name alone.")
-    lines += _entry(", ".join(options_by_file()), "As in [publish].")
+    lines += _entry(", ".join(options_by_file()), "As in [publish] and [spool].")
     lines += [".SH [[headers]]", "Headers by file name; all that match count."]
     lines += _entry("match = pattern, or a list of them", "Without a slash: for the name alone.")
     lines += _entry("NAME = text", "A header of the object, such as Cache-Control.")

@@ -65,7 +65,7 @@ def serve_mount(
     keep_memory_private()
     options = live.settings.options
 
-    async def life(ready: Callable[[], None]) -> list[str]:
+    async def life(ready: Callable[[], None]) -> Mount:
         metrics = Metrics()
         store = open_store(
             given.endpoint_of(live.settings),
@@ -78,7 +78,7 @@ def serve_mount(
         )
         mount = Mount(source, mountpoint, live, store, metrics, ready, handed=handed)
         await mount.run()
-        return mount.lost
+        return mount
 
     def serve(ready: Callable[[], None]) -> None:
         set_up_logging(options.log_level, options.log_file, foreground=foreground)
@@ -86,8 +86,11 @@ def serve_mount(
             # systemd's watchdog ends a daemon that hangs by SIGABRT: have it say where it hung.
             faulthandler.enable()
         Running(mountpoint).hold()
-        if lost := trio.run(life, ready):
+        mount = trio.run(life, ready)
+        if lost := mount.lost:
             raise UserError(f"{len(lost)} files could not be stored: {lost[0]}", Exit.FAILED)
+        if mount.left:
+            raise UserError(f"{mountpoint}: {mount.left}", Exit.SPOOLED)
 
     if foreground:
         serve(lambda: None)

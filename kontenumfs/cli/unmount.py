@@ -61,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
         if device is not None and (others := holders(device)):
             where = "mounted in other mount namespaces too, and ends there"
             print(f"{mountpoint}: {where}: {', '.join(others)}", file=sys.stderr)
-        lost = progress.until_the_end(until)
+        lost, left = progress.until_the_end(until)
     if not daemon.wait_for_end(max(0.0, until - time.monotonic())):
         if not arguments.force:
             raise UserError(
@@ -79,6 +79,8 @@ def main(argv: Sequence[str]) -> int:
         for line in lost[1:]:
             print(f"not stored: {line}", file=sys.stderr)
         raise UserError(f"{len(lost)} files could not be stored: {lost[0]}", Exit.FAILED)
+    if left:
+        raise UserError(f"{mountpoint}: {left}", Exit.SPOOLED)
     return Exit.OK
 
 
@@ -110,16 +112,17 @@ class _Progress:
                 print(f"\rstoring {pending:,} bytes of {count} files ", end="", file=sys.stderr)
         return line
 
-    def until_the_end(self, until: float) -> list[str]:
-        """Listen to the end; returns the keys that could not be stored, if the daemon says."""
+    def until_the_end(self, until: float) -> tuple[list[str], str]:
+        """Listen to the end; returns what could not be stored and what the spool has, if told."""
         lost: list[str] = []
+        left = ""
         while time.monotonic() < until and (line := self._hear()) is not None:
             if "lost" in line:
-                lost = line["lost"]
+                lost, left = line["lost"], line.get("left", "")
                 break
         if self._show and self.left:
             print(file=sys.stderr)
-        return lost
+        return lost, left
 
     def close(self) -> None:
         """Hang up."""

@@ -30,7 +30,8 @@ from kontenumfs.config.values import (
     text,
 )
 from kontenumfs.protocol.dialect import MIN_PART
-from kontenumfs.writing.policy import Publish
+from kontenumfs.store.spool.order import PUBLISH_LAST
+from kontenumfs.writing.policy import Durability, Publish
 
 ARGUMENT = "it is an argument of the command line: kontenumfs mount BUCKET[/PREFIX] MOUNTPOINT"
 SEEN = "all users would see it in the list of processes: use credentials_file="
@@ -251,6 +252,37 @@ class MountOptions:
         "publish",
         "names that wait for a rename, beside rsync's",
         reload=True,
+    )
+    durability: Durability = option(
+        member_of(Durability),
+        Durability.STORE,
+        "spool",
+        "where bytes are safe when close returns",
+        by_file=True,
+    )
+    fsync: Durability = option(
+        member_of(Durability),
+        Durability.STORE,
+        "spool",
+        "where they are safe when fsync returns",
+        reload=True,
+        by_file=True,
+    )
+    spool_dir: str | None = option(
+        PATH, None, "spool", "where spools are, on a local disk (default: see docs/spool.md)"
+    )
+    spool_size: int | None = option(
+        SIZE,
+        None,
+        "spool",
+        "bytes that may wait there (default: a tenth of its file system, at most 10G)",
+        check=lambda options: "must be more than 0 bytes" if options.spool_size == 0 else "",
+    )
+    publish_last: str = option(
+        text("glob:glob", separator=":"),
+        ":".join(PUBLISH_LAST),
+        "spool",
+        "names that point to others: stored after all that was written before",
     )
     config: str | None = option(PATH, None, "", "the configuration file: kontenumfs.toml(5)")
     symlinks: Literal["deny", "metadata"] = option(

@@ -12,7 +12,7 @@ from kontenumfs.config.options import MountOptions, options_by_file
 from kontenumfs.config.toml_file import Place, TOMLFile
 from kontenumfs.config.words import nearest
 from kontenumfs.protocol.headers import name_fault, value_fault
-from kontenumfs.writing.policy import FilePolicy, is_temporary
+from kontenumfs.writing.policy import Durability, FilePolicy, is_temporary
 
 
 class Globs:
@@ -51,6 +51,12 @@ class Rules:
                 return replace(self.default, **changes)
         return self.default
 
+    @property
+    def uses_spool(self) -> bool:
+        """Whether any file may be acknowledged by the local disk."""
+        changed = (changes.get("durability") for _, changes in self.files)
+        return self.default.is_spooled or Durability.SPOOL in changed
+
     def headers_of(self, path: str) -> dict[str, str]:
         """Return the headers for a file's object, by lower-case name."""
         found: dict[str, str] = {}
@@ -66,7 +72,9 @@ class Rules:
 
 def read_rules(options: MountOptions, file: TOMLFile | None) -> Rules:
     """Read the rules of a mount; raises ConfigurationError, which names the file and the line."""
-    default = FilePolicy(options.publish, options.append_interval)
+    default = FilePolicy(
+        options.publish, options.append_interval, options.durability, options.fsync
+    )
     temporary = Globs(options.temporary.split(":") if options.temporary else ())
     files: list[tuple[Globs, Mapping[str, Any]]] = []
     headers: list[tuple[Globs, Mapping[str, str]]] = []

@@ -13,8 +13,10 @@ from pathlib import Path
 from kontenumfs.admin.safe_files import open_safely
 from kontenumfs.config.live import LiveSettings
 from kontenumfs.config.options import MountOptions
+from kontenumfs.config.source import Source
 from kontenumfs.daemon.cache import cache_file, identity_file, journal_file, safe
 from kontenumfs.daemon.commands import Commands
+from kontenumfs.daemon.spool import spooling_of
 from kontenumfs.daemon.supervision import Supervisor
 from kontenumfs.fuse.guarding import guard
 from kontenumfs.fuse.kernel import FuseKernel
@@ -27,6 +29,7 @@ from kontenumfs.tree.remembered import RememberedAttributes
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.filesystem import Filesystem, Settings
 from kontenumfs.writing.journal import Journal
+from kontenumfs.writing.spooling import Spooling
 from kontenumfs.writing.staging import Staging
 
 
@@ -56,7 +59,8 @@ async def assemble(
     store: Store,
     live: LiveSettings,
     *,
-    prefix: str,
+    source: Source,
+    mountpoint: Path,
     staging: Staging,
 ) -> AsyncIterator[Parts]:
     """Put a mount together, for the length of the block.
@@ -64,23 +68,27 @@ async def assemble(
     Args:
         nursery: for uploads; it lives as long as the mount.
         live: the settings; those that may change are asked for whenever they are needed.
-        prefix: what every key starts with: empty, or ends with a slash.
+        source: what is mounted.
+        mountpoint: where; it tells this mount's spool from others.
         staging: where this run has its helper objects.
     """
     options = live.settings.options
     kept = safe(cache_file(options.cache_dir, options.endpoint, store.bucket, os.environ))
     remembered = RememberedAttributes(kept, limit=options.cache_entries)
     kernel = FuseKernel()
+    spooling = spooling_of(live, source, mountpoint)
     make_tree = partial(
         Tree,
-        prefix=prefix,
+        prefix=source.prefix,
         ttl=options.ttl,
         entries=options.cache_entries,
         trust_listings=options.attributes == "list",
         remembered=remembered,
         kernel=kernel,
+        outage=None if spooling is None else spooling.outage,
     )
-    settings, journal = _settings(live, prefix, staging), _journal(kept, staging)
+    settings = _settings(live, source.prefix, staging, spooling)
+    journal = _journal(kept, staging)
     filesystem = Filesystem(store, nursery, settings, make_tree=make_tree, journal=journal)
     async with filesystem:
         operations = _operations(filesystem, options)
@@ -90,7 +98,9 @@ async def assemble(
         yield Parts(filesystem, filesystem.tree, remembered, operations, commands)
 
 
-def _settings(live: LiveSettings, prefix: str, staging: Staging) -> Settings:
+def _settings(
+    live: LiveSettings, prefix: str, staging: Staging, spooling: Spooling | None
+) -> Settings:
     """Translate options; rules are asked for anew each time, for a reload may change them."""
     options = live.settings.options
     return Settings(
@@ -103,6 +113,7 @@ def _settings(live: LiveSettings, prefix: str, staging: Staging) -> Settings:
         policy=lambda path: live.rules.policy(path),
         headers=lambda path: live.rules.headers_of(path),
         is_temporary=lambda name, creator: live.rules.is_temporary(name, creator),
+        spooling=spooling,
     )
 
 

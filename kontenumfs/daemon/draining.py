@@ -23,6 +23,13 @@ class Files(Protocol):
         """List the keys that are not stored."""
 
 
+class Spool(Protocol):
+    """What is acknowledged and not stored yet (store.spool.Spool)."""
+
+    async def drain(self, seconds: float) -> int:
+        """Send what can be sent; returns how many requests are left when time is up."""
+
+
 class Stopping(Protocol):
     """The service manager's side of it (daemon.service.Service)."""
 
@@ -37,26 +44,38 @@ class Draining:
         deadline: seconds for all of it, from the first of its beginnings: a mount that is told to
             end stores what is left while requests are answered, and again when none comes any more.
         lost: gets the keys that could not be stored, each with the reason.
+        spool: has what is safe on the disk, and goes to the store as long as there is time.
     """
 
-    def __init__(self, files: Files, service: Stopping, deadline: float, lost: list[str]) -> None:
+    def __init__(
+        self,
+        files: Files,
+        service: Stopping,
+        deadline: float,
+        lost: list[str],
+        spool: Spool | None = None,
+    ) -> None:
         self._files = files
         self._service = service
         self._deadline = deadline
         self._until: float | None = None
+        self._done = False
         self._failed: list[str] = []
         self._lost = lost
+        self._spool = spool
+        self.left = 0
+        """Requests that stay in the spool for the next mount."""
 
     async def run(self) -> None:
         """Store what is left; whatever happens, what could not be is named. Raises nothing."""
         if self._until is None:
             self._until = trio.current_time() + self._deadline
-        done = False
-        with trio.CancelScope(shield=True, deadline=self._until):
-            done = await guarded(self._store, "storing what is left")
+        self._done = False
+        with trio.CancelScope(shield=True):
+            await guarded(self._store, "storing what is left")
         # A failed file may be forgotten before it is drained a second time.
         before, found = list(self._lost), list(dict.fromkeys(self._failed))
-        if not done:
+        if not self._done:
             found += [line for line in self._files.unsent() if line not in found]
         self._lost[:] = found
         for line in found:
@@ -64,5 +83,10 @@ class Draining:
                 log.error("not stored: %s", line)
 
     async def _store(self) -> None:
+        assert self._until is not None
         async with self._service.stopping():
-            await self._files.drain(self._failed)
+            with trio.CancelScope(deadline=self._until):
+                await self._files.drain(self._failed)
+                self._done = True
+            if self._spool is not None:
+                self.left = await self._spool.drain(max(0.0, self._until - trio.current_time()))

@@ -40,9 +40,10 @@ from kontenumfs.protocol.errors import KontenumError, UserError, reported
 from kontenumfs.protocol.exits import Exit
 from kontenumfs.protocol.incidents import Incident, report
 from kontenumfs.store.api import Store
+from kontenumfs.store.spool.spool import Spool
 from kontenumfs.store.tasks import Spawner
 from kontenumfs.tree.tree import Tree
-from kontenumfs.writing.journal import Journal
+from kontenumfs.writing.filesystem import Filesystem
 from kontenumfs.writing.staging import Staging
 
 log = logging.getLogger(__name__)
@@ -109,6 +110,8 @@ class Mount:
         """The reason that nobody answers the kernel any more, where nobody wanted that."""
         self.lost: list[str] = []
         """Keys that could not be stored, with the reason, when `run` has ended."""
+        self.left = ""
+        """What is in the spool for the next mount, in a line; empty where nothing is."""
 
     async def run(self) -> None:
         """Mount, serve until unmounted or told to stop, and store what is left.
@@ -156,7 +159,8 @@ class Mount:
                 supervisor,
                 self._store,
                 self._live,
-                prefix=self._source.prefix,
+                source=self._source,
+                mountpoint=self._mountpoint,
                 staging=self._staging,
             ) as parts:
                 await self._serve_parts(supervisor, parts)
@@ -169,7 +173,8 @@ class Mount:
         )
         self._metrics.watch(report.state)
         service = self._service(report)
-        draining = Draining(parts.filesystem.files, service, self._options.deadline, self.lost)
+        files, spool = parts.filesystem.files, parts.filesystem.spool
+        draining = Draining(files, service, self._options.deadline, self.lost, spool)
         shutdown = Shutdown(report.pending)
         control = self._control(parts, report, shutdown)
         device = str(self._mountpoint) if self._handed is None else f"/dev/fd/{self._handed}"
@@ -185,8 +190,9 @@ class Mount:
             self._unmounted.set()
             # From here on systemd's or a user's signal must not cut the last uploads short.
             await draining.run()
-            service.ended(self.lost)
-            await shutdown.announce(self.lost)
+            self.left = _told(draining.left, spool)
+            service.ended(self.lost, self.left)
+            await shutdown.announce(self.lost, self.left)
             if self._defect is not None:
                 raise UserError(f"{self._mountpoint}: {self._defect}: {LEFT_IN_PLACE}", Exit.DEFECT)
         finally:
@@ -231,7 +237,7 @@ class Mount:
         """Begin what the mount does beside answering the kernel."""
         obey = partial(self._obey_signals, parts, service, report, draining)
         supervisor.keep(obey, "signals")
-        supervisor.keep(partial(self._clear_up, parts.filesystem.journal), "what was left behind")
+        supervisor.keep(partial(self._clear_up, parts.filesystem), "what was left behind")
         supervisor.keep(partial(watch_keys, self._live.keys), "key files")
         supervisor.keep(service.run, "service manager")
         supervisor.keep(partial(self._follow, draining, service, report), "mount table")
@@ -285,10 +291,10 @@ class Mount:
                 await tree.close()
         pyfuse3.close(unmount=self._defect is None)
 
-    async def _clear_up(self, journal: Journal) -> None:
+    async def _clear_up(self, filesystem: Filesystem) -> None:
         """Tell what was under way when the last daemon ended, and drop what it has left."""
-        await journal.settle(self._store, ours=self._staging.is_heir)
-        await self._staging.clear(self._store)
+        await filesystem.journal.settle(filesystem.helpers, ours=self._staging.is_heir)
+        await self._staging.clear(filesystem.helpers)
 
     def _fuse_options(self) -> set[str]:
         words = set(pyfuse3.default_options)
@@ -371,6 +377,14 @@ class Mount:
         # The kernel takes its time to forget; nobody who reloads settings need wait for that.
         with trio.move_on_after(SELF_CHECK_SECONDS):
             await commands.forget_names()
+
+
+def _told(left: int, spool: Spool | None) -> str:
+    """Say in a line what stays in the spool; empty where nothing does."""
+    if spool is None or not left:
+        return ""
+    waiting = f"{left} requests with {spool.queue.bytes} bytes"
+    return f"{waiting} wait in {spool.journal.directory} for the next mount: nothing is lost"
 
 
 def _user_error(group: BaseException) -> BaseException | None:

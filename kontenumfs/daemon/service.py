@@ -101,9 +101,10 @@ class Service:
             yield
             nursery.cancel_scope.cancel()
 
-    def ended(self, lost: list[str]) -> None:
-        """Say that everything is stored but `lost`."""
-        self._state = f"{len(lost)} files could not be stored" if lost else "everything is stored"
+    def ended(self, lost: list[str], left: str = "") -> None:
+        """Say that everything is stored but `lost`, and what is `left` in the spool."""
+        stored = left or "everything is stored"
+        self._state = f"{len(lost)} files could not be stored" if lost else stored
         self._notify()
 
     async def _extend(self) -> None:

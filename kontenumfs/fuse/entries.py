@@ -173,4 +173,6 @@ class Entries(ExtendedAttributes):
         del self._directories[fh]
 
     async def fsyncdir(self, fh: int, datasync: bool) -> None:
-        """Names are in the store as soon as they are seen."""
+        """Names are in the store as soon as they are seen, or in the spool (fsync=)."""
+        async with translated("fsyncdir"):
+            await self._files.fsync(self._directories[fh].node)

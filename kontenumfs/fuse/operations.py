@@ -227,7 +227,7 @@ class Operations(Entries):
                 pid=ctx.pid,
             )
             try:
-                await self._files.fsync(handle)
+                await self._files.sync(handle.node)
             finally:
                 await self._files.release(handle)
             self.inodes.remember(handle.node)

@@ -400,3 +400,6 @@ class ConfigurationError(UserError):
 
 class SpoolRefused(UserError):
     """A spool that is not this mount's, or that cannot be used: missing, open to others, newer."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, Exit.SPOOL)

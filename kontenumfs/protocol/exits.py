@@ -69,6 +69,16 @@ class Exit(IntEnum):
         "a fault of kontenumfs, or somebody (fusectl), has ended a mount, which stays, dead",
         "the next start takes it over; see the log",
     )
+    SPOOL = (
+        16,
+        "the spool cannot be used: missing, another mount's, newer, or its file system is full",
+        "the line says which",
+    )
+    SPOOLED = (
+        17,
+        "unmounted; what the store has not taken yet is safe in the spool",
+        "the next mount stores it",
+    )
     NOT_MOUNTED = (
         32,
         "from `mount.kontenumfs`, for every failure: not mounted",

@@ -9,9 +9,10 @@ Everything that changes names is built upon this class: `observations` (what the
 from collections.abc import Callable
 
 from kontenumfs.protocol.errors import FileMissing
+from kontenumfs.store.outage import Outage
 from kontenumfs.tree.eviction import Eviction
 from kontenumfs.tree.kernel import Kernel
-from kontenumfs.tree.node import FOREVER, Directory, Node, is_local
+from kontenumfs.tree.node import FOREVER, NEVER, Directory, Node, is_local
 
 MISSING = 4096
 """Absent names that are remembered of one directory, beside what its listing tells."""
@@ -29,6 +30,7 @@ class NameCache:
         entries: names that are kept in memory.
         kernel: is told of changes that the kernel did not ask for.
         clock: monotonic seconds.
+        outage: while it lasts, whatever is known is believed.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class NameCache:
         entries: int,
         kernel: Kernel,
         clock: Callable[[], float],
+        outage: Outage | None = None,
     ) -> None:
         self.ttl = ttl
         self.clock = clock
@@ -46,17 +49,24 @@ class NameCache:
         self.root.own_since = FOREVER
         self.eviction = Eviction(entries, kernel)
         self._kernel = kernel
+        self._outage = outage
 
     def fresh(self, when: float) -> bool:
         """Return True while an answer that was given at `when` is believed."""
-        return self.clock() - when < self.ttl
+        return self.clock() - when < self.ttl or self._is_all_there_is(when)
+
+    def _is_all_there_is(self, when: float) -> bool:
+        return self._outage is not None and self._outage.is_on and when != NEVER
 
     def freshness(self, when: float) -> float:
         """Return for how many more seconds an answer of `when` is believed."""
         return max(0.0, when + self.ttl - self.clock())
 
-    def find(self, parent: Directory, name: str) -> Node | None:
+    def find(self, parent: Directory, name: str, *, anyhow: bool = False) -> Node | None:
         """Return the node called `name`; None where only the store can tell.
+
+        Args:
+            anyhow: believe what is known, however old it is.
 
         Raises FileMissing where it is known that there is none. That is remembered of the name by
         itself: it stays known when the listing that has told it counts no more.
@@ -64,9 +74,10 @@ class NameCache:
         self.eviction.use(parent)
         node = parent.children.get(name)
         if node is not None:
-            return node if self.clock() - node.checked < self.ttl or is_local(node) else None
+            is_believed = anyhow or self.fresh(node.checked) or is_local(node)
+            return node if is_believed else None
         since = parent.absent_since(name)
-        if self.fresh(since):
+        if self.fresh(since) or (anyhow and since != NEVER):
             self.note_absent(parent, name, since)
             raise FileMissing(name)
         return None

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import trio
 
 from kontenumfs.store.api import ObjectInfo, Store
+from kontenumfs.store.outage import Outage
 from kontenumfs.tree.attribute_fetcher import AttributeFetcher
 from kontenumfs.tree.cache import NameCache
 from kontenumfs.tree.changes import OwnChanges
@@ -22,6 +23,7 @@ from kontenumfs.tree.node import Directory, File, Node
 from kontenumfs.tree.observations import Observations
 from kontenumfs.tree.prefetch import Prefetcher
 from kontenumfs.tree.reader import DirectoryReader
+from kontenumfs.tree.recall import Recall
 from kontenumfs.tree.refresh import expire_path, invalidate
 from kontenumfs.tree.remembered import RememberedAttributes
 from kontenumfs.tree.series import Series
@@ -62,6 +64,7 @@ class Tree:
         remembered: attributes that earlier mounts have learnt.
         kernel: is told of changes that the kernel did not ask for.
         clock: monotonic seconds.
+        outage: while it lasts, what is known answers; None: what is older than `ttl` never does.
     """
 
     def __init__(
@@ -76,12 +79,14 @@ class Tree:
         remembered: RememberedAttributes | None = None,
         kernel: Kernel | None = None,
         clock: Callable[[], float] = trio.current_time,
+        outage: Outage | None = None,
     ) -> None:
         remembered = remembered or RememberedAttributes(None, limit=0)
-        self._kernel: Kernel = kernel or NoKernel()
+        self._kernel = kernel = kernel or NoKernel()
         self._cache = cache = NameCache(
-            prefix=prefix, ttl=ttl, entries=entries, kernel=self._kernel, clock=clock
+            prefix=prefix, ttl=ttl, entries=entries, kernel=kernel, clock=clock, outage=outage
         )
+        self._recall = Recall(cache, outage)
         self._changes = OwnChanges(cache, remembered)
         self._observations = observations = Observations(cache, remembered)
         self._fetcher = fetcher = Fetcher(
@@ -128,7 +133,7 @@ class Tree:
             return known
         self._answered -= 1
         self._asked += 1
-        return await self._reader.fetch(parent, name)
+        return await self._recall.name(parent, name, lambda: self._reader.fetch(parent, name))
 
     async def children(self, parent: Directory) -> list[Node]:
         """Return everything in `parent`, in the order of names; list it when the cache is stale.
@@ -143,7 +148,7 @@ class Tree:
         All who read at the same time share one. It goes on being right about what this mount
         does meanwhile, as its entries are nodes: skip those that are `removed`.
         """
-        return await self._reader.open_listing(parent)
+        return await self._recall.listing(parent, lambda: self._reader.open_listing(parent))
 
     def current(self, node: Node) -> Node:
         """Return the node that has the name of `node` by now, for it may have been evicted.
@@ -173,7 +178,9 @@ class Tree:
 
         Raises FileMissing when the object has gone meanwhile.
         """
-        await self._attributes.fetch(node, exact=exact)
+        await self._recall.attributes(
+            node, lambda: self._attributes.fetch(node, exact=exact), exact=exact
+        )
 
     async def revalidate(self, node: File) -> None:
         """Ask what the object of `node` is now, whatever is remembered of it.
@@ -181,7 +188,7 @@ class Tree:
         Changes nothing if the file is written here, or loses its name, meanwhile. Raises
         FileMissing when the object has gone.
         """
-        await self._attributes.revalidate(node)
+        await self._recall.attributes(node, lambda: self._attributes.revalidate(node), exact=True)
 
     async def run(self) -> None:
         """Ask for attributes ahead of who wants one after another, until cancelled."""

@@ -5,7 +5,9 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
+from typing import Protocol
 
 import trio
 
@@ -21,7 +23,7 @@ from kontenumfs.protocol.errors import (
     WriterConflict,
 )
 from kontenumfs.protocol.metadata import FileMetadata
-from kontenumfs.store.api import Attributes, ObjectInfo
+from kontenumfs.store.api import Attributes, ObjectInfo, Written
 from kontenumfs.store.beliefs import (
     ABSENT,
     REFUSED,
@@ -49,6 +51,21 @@ BETWEEN_APPENDS = 0.2
 """Seconds of such a wait at most: appenders make no pause for it, so it needs many attempts."""
 
 
+class CopyOver(Protocol):
+    """Copies an object over what is believed of the target; see SpoolStore.copy_over."""
+
+    async def __call__(
+        self,
+        source: str,
+        target: str,
+        attributes: Attributes | None = None,
+        *,
+        expected: Belief,
+        over: Belief,
+    ) -> Written:
+        """Copy `source` as it is `expected`, over a target that is as believed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Moved:
     """What a move has made.
@@ -72,6 +89,7 @@ class Copier:
         capabilities: what the store is proven to do; asked only where one request is not enough.
         patience: seconds for which a move follows an object that changes all the time.
         limits: of the store.
+        copy_over: copies with a condition on the target, where something in between keeps that.
     """
 
     def __init__(
@@ -83,6 +101,7 @@ class Copier:
         wall_ns: Callable[[], int],
         patience: float = PATIENCE,
         limits: Limits = DEFAULT_LIMITS,
+        copy_over: CopyOver | None = None,
     ) -> None:
         self._runner = runner
         self._store = runner.store
@@ -91,6 +110,7 @@ class Copier:
         self._wall_ns = wall_ns
         self._patience = patience
         self._limits = limits
+        self._copy_over = copy_over
 
     async def copy(
         self,
@@ -110,8 +130,10 @@ class Copier:
         touched, where the store has no way to copy so much.
         """
         itself = source.key == target
-        if source.size <= self._limits.max_copy and (itself or expected is UNKNOWN):
-            return await self._copy_at_once(source, target, attributes)
+        is_simple = itself or expected is UNKNOWN or self._copy_over is not None
+        if source.size <= self._limits.max_copy and is_simple:
+            over = UNKNOWN if itself else expected
+            return await self._copy_at_once(source, target, attributes, over)
         if attributes is None:
             attributes = (await self._store.head(source.key)).attributes or Attributes()
         remote = RemoteObject(source.key, source.size, source.etag)
@@ -125,11 +147,14 @@ class Copier:
         return self._now(target, made.size, made.etag, attributes)
 
     async def _copy_at_once(
-        self, source: ObjectInfo, target: str, attributes: Attributes | None
+        self, source: ObjectInfo, target: str, attributes: Attributes | None, over: Belief
     ) -> ObjectInfo:
         belief = believed(source.etag, source.size)
+        copy = self._store.copy
+        if over is not UNKNOWN and self._copy_over is not None:
+            copy = partial(self._copy_over, over=over)
         try:
-            written = await self._store.copy(source.key, target, attributes, expected=belief)
+            written = await copy(source.key, target, attributes, expected=belief)
         except NotFound:
             if source.size or not source.key.endswith("/"):
                 raise

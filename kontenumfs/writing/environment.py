@@ -10,6 +10,7 @@ import trio
 from kontenumfs.protocol.dialect import Limits
 from kontenumfs.store.api import Store
 from kontenumfs.store.proof import Ask
+from kontenumfs.store.spool.spool import Spool
 from kontenumfs.store.tasks import Spawner
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.appending import Appender
@@ -17,7 +18,7 @@ from kontenumfs.writing.copying import Copier
 from kontenumfs.writing.execute import PlanRunner
 from kontenumfs.writing.identity import Composer
 from kontenumfs.writing.memory import MemoryBudget
-from kontenumfs.writing.policy import Policies
+from kontenumfs.writing.policy import Durability, Policies
 from kontenumfs.writing.timers import Timers
 
 
@@ -40,6 +41,7 @@ class Environment:
         policy: how the object of a key is published.
         wall_ns: the time of day in nanoseconds since the epoch.
         limits: of the store.
+        spool: what is acknowledged and not in the store yet; None where nothing ever is.
         clock: monotonic seconds.
     """
 
@@ -57,4 +59,19 @@ class Environment:
     policy: Policies
     wall_ns: Callable[[], int]
     limits: Limits
+    spool: Spool | None = None
     clock: Callable[[], float] = trio.current_time
+
+    async def settle(self, key: str) -> None:
+        """Return when what was acknowledged for a key is where fsync promises it to be.
+
+        Raises what the store has refused it with, and DeadlineExceeded: it stays in the spool.
+        """
+        if self.spool is not None and self.policy(key).fsync is Durability.STORE:
+            await self.spool.sync(key)
+
+    async def settle_names(self, prefix: str) -> None:
+        """Do the same for all keys right below a prefix."""
+        if self.spool is not None:
+            for key in self.spool.changed_in(prefix):
+                await self.settle(key)

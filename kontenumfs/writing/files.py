@@ -259,13 +259,22 @@ class OpenFiles:
         else:
             self._deferred.set(node, metadata)
 
-    async def fsync(self, handle: Handle) -> None:
-        """Return when all that was written to the file of `handle` is in the store."""
+    async def fsync(self, opened: Handle | Directory) -> None:
+        """Return when a file as it was written, or a directory's names, are in the store.
+
+        With `fsync=spool` they are on the local disk then.
+        """
+        if isinstance(opened, Directory):
+            await self._env.settle_names(opened.key)
+            return
+        handle = opened
         with handle.reporting():
             await self.sync(handle.node)
+            if not handle.node.removed:
+                await self._env.settle(handle.node.key)
 
     async def sync(self, node: File) -> None:
-        """Return when all that was written to `node`, and set of it, is in the store."""
+        """Return when all that was written to `node`, and set of it, is where close puts it."""
         file = self.table.writer(node)
         if file is not None:
             await file.sync()

@@ -2,16 +2,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """A filesystem in a bucket, put together: all of it but the kernel."""
 
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Self
+
+import trio
 
 from kontenumfs.protocol.dialect import Limits
 from kontenumfs.store.api import Store
 from kontenumfs.store.capabilities import ProvenCapabilities
 from kontenumfs.store.conditional import ConditionalStore
+from kontenumfs.store.proof import Ask
+from kontenumfs.store.spool.spool import Spool
+from kontenumfs.store.spool.store import SpoolStore
 from kontenumfs.store.tasks import Spawner
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.appending import Appender
@@ -28,6 +35,7 @@ from kontenumfs.writing.memory import MemoryBudget
 from kontenumfs.writing.namespace import Namespace
 from kontenumfs.writing.namespace_locks import NamespaceLocks
 from kontenumfs.writing.policy import FilePolicy, Policies, is_temporary
+from kontenumfs.writing.spooling import SpooledCapabilities, Spooling, make_spool
 from kontenumfs.writing.timers import Timers
 
 MIB = 1 << 20
@@ -62,6 +70,7 @@ class Settings:
         name_of: what a process is called.
         wall_ns: the time of day in nanoseconds since the epoch.
         limits: of the store.
+        spooling: where what is acknowledged waits for the store; None: in no spool.
     """
 
     prefix: str = ""
@@ -76,6 +85,7 @@ class Settings:
     name_of: Callable[[int], str] = name_of
     wall_ns: Callable[[], int] = time.time_ns
     limits: Limits = DEFAULT_LIMITS
+    spooling: Spooling | None = None
 
 
 class Filesystem:
@@ -102,14 +112,22 @@ class Filesystem:
     ) -> None:
         prefix, deadline = settings.prefix, settings.deadline
         self.capabilities = ProvenCapabilities.within(store, prefix, deadline=deadline)
-        self.store = ConditionalStore(store, self.capabilities, deadline=deadline)
+        conditional = ConditionalStore(store, self.capabilities, deadline=deadline)
+        self.spool = self._make_spool(conditional, settings)
+        self.store: Store = conditional
+        self.helpers = store
+        """Where helper objects are that an earlier life has left: seen with what is queued."""
+        if self.spool is not None:
+            self.store = self.helpers = SpoolStore(self.spool)
         self.tree = make_tree(self.store)
         self.journal = journal if journal is not None else Journal()
         self.memory = MemoryBudget(settings.memory, nursery, patience=deadline)
         self.timers = Timers()
         environment = self._environment(nursery, settings)
         self.copier = environment.copier
-        markers, locks = Markers(self.store, prefix), NamespaceLocks()
+        behind = None if self.spool is None else conditional
+        self.markers = markers = Markers(self.store, prefix, behind=behind)
+        locks = NamespaceLocks()
         self.deferred = DeferredMetadata(environment, markers, locks, delay=settings.metadata_delay)
         self.files = OpenFiles(
             environment,
@@ -120,12 +138,32 @@ class Filesystem:
         )
         self.namespace = Namespace(environment, self.files, self.deferred, markers, locks)
 
+    def _make_spool(self, store: Store, settings: Settings) -> Spool | None:
+        if settings.spooling is None:
+            return None
+        self.spooled = SpooledCapabilities(self.capabilities)
+        return make_spool(
+            settings.spooling,
+            store,
+            self.capabilities,
+            deadline=settings.deadline,
+            prefix=settings.prefix,
+            new_key=lambda: f"{settings.staging}{secrets.token_hex(8)}",
+        )
+
     def _environment(self, nursery: Spawner, settings: Settings) -> Environment:
-        ask, patience, wall_ns = self.capabilities.get, settings.deadline, settings.wall_ns
+        patience, wall_ns = settings.deadline, settings.wall_ns
+        ask: Ask = self.capabilities.get if self.spool is None else self.spooled.get
         composer = Composer(settings.prefix, settings.headers)
         runner = PlanRunner(self.store, settings.staging, self.journal, nursery=nursery)
         copier = Copier(
-            runner, composer, ask, wall_ns=wall_ns, patience=patience, limits=settings.limits
+            runner,
+            composer,
+            ask,
+            wall_ns=wall_ns,
+            patience=patience,
+            limits=settings.limits,
+            copy_over=self.store.copy_over if isinstance(self.store, SpoolStore) else None,
         )
         appender = Appender(
             self.store,
@@ -150,14 +188,25 @@ class Filesystem:
             policy=lambda key: settings.policy(key.removeprefix(settings.prefix)),
             wall_ns=wall_ns,
             limits=settings.limits,
+            spool=self.spool,
         )
 
     @property
     def tasks(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """What is to be run until the end, by name; each may be begun again after a defect."""
-        return {"deferred metadata": self.deferred.run, "flush timers": self.timers.run}
+        tasks: dict[str, Callable[[], Awaitable[None]]] = {
+            "deferred metadata": self.deferred.run,
+            "flush timers": self.timers.run,
+        }
+        if self.spool is not None:
+            look = partial(self.spool.outage.run, self.spool.store.head_bucket)
+            proof = partial(self.spooled.prove, self.markers.prove)
+            tasks |= {"spool": self.spool.run, "outages": look, "proof": proof}
+        return tasks
 
     async def __aenter__(self) -> Self:
+        if self.spool is not None:
+            self.spool.open()
         self.journal.open()
         return self
 
@@ -168,3 +217,7 @@ class Filesystem:
         traceback: TracebackType | None,
     ) -> None:
         self.journal.close()
+        if self.spool is not None:
+            with trio.CancelScope(shield=True):
+                await self.spool.stop()
+            self.spool.close()

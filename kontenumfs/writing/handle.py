@@ -51,6 +51,7 @@ class Handle:
             count = await file.write(offset, data, append=self.append, by=self.unsaved)
             if self.sync:
                 await file.sync()
+                await file.write_back.settle()
         return count
 
     async def writable(self) -> WritableFile:

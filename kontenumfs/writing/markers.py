@@ -18,11 +18,15 @@ class Markers:
 
     On such a store a marker would be a file, and nothing could be stored below it (measured on
     rclone serve s3): there a directory is this mount's alone until something is in it.
+
+    Args:
+        behind: what `store` is a spool of, which alone can show what becomes of a marker.
     """
 
-    def __init__(self, store: Store, prefix: str) -> None:
+    def __init__(self, store: Store, prefix: str, *, behind: Store | None = None) -> None:
         self._store = store
         self._prefix = prefix
+        self._behind = behind
         self._kept: bool | None = None
         """Whether the store keeps them; None until the first one was written."""
 
@@ -32,21 +36,29 @@ class Markers:
         Returns nothing where the store keeps none. Raises PreconditionFailed where others have
         made it meanwhile.
         """
+        if self._kept is None and self._behind is not None:
+            await self.prove()
         if self._kept is False:
             return ""
         etag = await self._put(key, attributes, ABSENT)
         if self._kept is None:
-            self._kept = await self._is_kept(key, etag)
+            self._kept = await self._is_kept(self._store, key, etag)
         return etag if self._kept else ""
 
     async def replace(self, key: str, attributes: Attributes) -> str:
         """Write the marker of a directory that has things in it; returns its ETag."""
         if self._kept is None:
-            scratch = f"{self._prefix}{STAGING_PREFIX}marker-{secrets.token_hex(8)}/"
-            self._kept = await self._is_kept(scratch, await self._put(scratch, attributes))
-            if self._kept:
-                await self._store.delete(scratch)
+            await self.prove()
         return await self._put(key, attributes) if self._kept else ""
+
+    async def prove(self) -> None:
+        """Find out whether the store keeps markers, by one that nobody sees."""
+        store = self._store if self._behind is None else self._behind
+        scratch = f"{self._prefix}{STAGING_PREFIX}marker-{secrets.token_hex(8)}/"
+        written = await store.put(scratch, [], Attributes())
+        self._kept = await self._is_kept(store, scratch, written.etag)
+        if self._kept:
+            await store.delete(scratch)
 
     async def delete(self, key: str) -> None:
         """Delete a marker."""
@@ -58,15 +70,15 @@ class Markers:
         log.info("put key=%r directory, request_id=%s", key, written.request_id)
         return written.etag
 
-    async def _is_kept(self, key: str, etag: str) -> bool:
+    async def _is_kept(self, store: Store, key: str, etag: str) -> bool:
         """Tell whether `key`, just written, is not found without its slash; asked once a mount."""
         cut = key.removesuffix("/")
         try:
-            found = await self._store.head(cut)
+            found = await store.head(cut)
         except NotFound:
             return True
         if found.size or found.etag != etag:
             return True  # somebody's file of that name
-        await self._store.delete(cut, expected=believed(found.etag, found.size))
+        await store.delete(cut, expected=believed(found.etag, found.size))
         log.warning("this store keeps no directory markers: empty directories are not stored")
         return False

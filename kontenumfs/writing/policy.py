@@ -20,6 +20,13 @@ class Publish(Enum):
     ATOMIC = "atomic"
 
 
+class Durability(Enum):
+    """Where bytes are safe when a call returns: in the store, or in the spool on the local disk."""
+
+    STORE = "store"
+    SPOOL = "spool"
+
+
 @dataclass(frozen=True, slots=True)
 class FilePolicy:
     """How one file is published.
@@ -27,10 +34,19 @@ class FilePolicy:
     Args:
         publish: when its bytes are seen.
         append_interval: seconds after which a slow writer's bytes are sent; 0 for never.
+        durability: where they are when close() returns.
+        fsync: where they are when fsync() returns; never less far than `durability`.
     """
 
     publish: Publish = Publish.AUTO
     append_interval: float = 1.0
+    durability: Durability = Durability.STORE
+    fsync: Durability = Durability.STORE
+
+    @property
+    def is_spooled(self) -> bool:
+        """Whether close() returns when the local disk has the bytes."""
+        return self.durability is Durability.SPOOL
 
 
 Policies = Callable[[str], FilePolicy]

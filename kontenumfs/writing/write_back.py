@@ -225,6 +225,10 @@ class WriteBack:
         self._record(self.info(self._attributes))
         self._attributes = None
 
+    async def settle(self) -> None:
+        """Return when what was published is where fsync promises it to be: see FilePolicy.fsync."""
+        await self._env.settle(self._node.key)
+
     def info(self, attributes: Attributes | None = None) -> ObjectInfo:
         """Describe the file's object; None: with the attributes that it had."""
         current = self.content.current

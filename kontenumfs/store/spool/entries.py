@@ -58,7 +58,7 @@ class Entry:
         number: its place among all that were acknowledged; never used twice.
         kind: what it does.
         key: the key that it changes.
-        expected: what `key` must have; of a copy or a composition: anything.
+        expected: what `key` must have; of a composition: anything.
         sources: keys that it reads.
         source_expected: what a copy's source must be.
         attributes: what the object is stored with; None keeps what is there.

@@ -24,7 +24,7 @@ from kontenumfs.store.api import Body
 from kontenumfs.store.spool.disk import Disk, LocalDisk
 from kontenumfs.store.spool.entries import Entry, Piece, to_json
 from kontenumfs.store.spool.frames import BODY, HEADER, RECORD, SEGMENT, Place, build, document
-from kontenumfs.store.spool.identity import identify, lock
+from kontenumfs.store.spool.identity import IDENTITY, identify, lock
 from kontenumfs.store.spool.recovery import BODY_NAME, Recovered, read_piece, recover
 
 log = logging.getLogger(__name__)
@@ -145,14 +145,23 @@ class Journal:
             if (BODY_NAME.fullmatch(name) and not self._users[name]) or name.endswith(".new"):
                 self._disk.unlink(self.directory / name)
 
-    def close(self) -> None:
-        """Let go of the spool; what is in it stays."""
+    def close(self, *, is_empty: bool = False) -> None:
+        """Let go of the spool; what is in it stays.
+
+        Args:
+            is_empty: whether nothing is in it, so that nothing but the lock has to stay: who looks
+                for a spool finds none, and the next one has tokens of its own.
+        """
+        names = [segment.name for segment in self._segments]
         for segment in [*self._segments, *([self._spare] if self._spare else [])]:
             if segment.descriptor >= 0:
                 os.close(segment.descriptor)
         if self._spare is not None:
             with suppress(OSError):
                 self._disk.unlink(self.directory / self._spare.name)
+        if is_empty and self.failed is None:
+            with suppress(OSError):
+                self._unlink([*names, IDENTITY])
         self._segments, self._spare = [], None
         if self._lock >= 0:
             os.close(self._lock)

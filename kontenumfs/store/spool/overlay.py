@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from kontenumfs.protocol.errors import InvalidRequest, NoSuchKey
-from kontenumfs.store.api import Attributes, ListPage, ObjectInfo, Store
+from kontenumfs.store.api import Attributes, ListPage, ObjectInfo
+from kontenumfs.store.outage import WatchedReads
 from kontenumfs.store.spool.entries import Entry, Kind, State
 from kontenumfs.store.spool.queue import Queue
 from kontenumfs.store.spool.tasks import each
@@ -66,7 +67,7 @@ class Overlay:
         store: what is behind the spool.
     """
 
-    def __init__(self, store: Store, queue: Queue, tokens: Tokens) -> None:
+    def __init__(self, store: WatchedReads, queue: Queue, tokens: Tokens) -> None:
         self._store = store
         self._queue = queue
         self._tokens = tokens
@@ -214,7 +215,7 @@ class Overlay:
             name = names.of(key)
             if state.size is None or name is None or (last is not None and name > last):
                 continue
-            found.setdefault(name, name if name != key else self.told(key, state))
+            found.setdefault(name, name if names.is_common(key) else self.told(key, state))
         return [found[name] for name in sorted(found) if name > names.at.cursor]
 
 
@@ -235,6 +236,10 @@ class _Names:
             head, found, _ = key[len(self.prefix) :].partition(self.delimiter)
             name = self.prefix + head + found
         return name if name > self.at.cursor else None
+
+    def is_common(self, key: str) -> bool:
+        """Whether it is a common prefix that stands for a key, such as a directory's marker."""
+        return bool(self.delimiter) and self.delimiter in key[len(self.prefix) :]
 
 
 def _cut(

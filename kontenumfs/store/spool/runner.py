@@ -21,6 +21,7 @@ from kontenumfs.protocol.incidents import Incident, report
 from kontenumfs.store.api import Store
 from kontenumfs.store.beliefs import ABSENT, Belief
 from kontenumfs.store.operation import operation
+from kontenumfs.store.outage import Outage
 from kontenumfs.store.spool.entries import After, Entry, Kind
 from kontenumfs.store.spool.journal import Journal
 from kontenumfs.store.spool.overlay import Overlay
@@ -65,6 +66,7 @@ class Runner:
     Args:
         store: where it goes.
         placed: tells the bytes of an append from others' of the same length, where it can.
+        outage: learns whether the store answers.
         parallel: requests side by side.
     """
 
@@ -77,6 +79,7 @@ class Runner:
         overlay: Overlay,
         *,
         placed: Placed | None = None,
+        outage: Outage | None = None,
         parallel: int = PARALLEL,
     ) -> None:
         self._store = store
@@ -85,6 +88,7 @@ class Runner:
         self._tokens = tokens
         self._overlay = overlay
         self._sender = Sender(store, self._rebased, placed)
+        self._outage = Outage() if outage is None else outage
         self._parallel = parallel
         self._running = 0
         self._wake = trio.Event()
@@ -173,6 +177,7 @@ class Runner:
     async def _failed(self, entry: Entry, error: KontenumError, attempt: int) -> Entry | None:
         """Wait until an entry may be sent again; None where it is not sent any more."""
         number = entry.number
+        self._outage.failed(error)
         if number in self.direct:
             await self._give_back(entry, error)
             return None
@@ -211,6 +216,7 @@ class Runner:
 
     async def _stored(self, done: Sequence[tuple[Entry, Belief]]) -> None:
         """Entries are in the store: the disk knows before anybody builds on it."""
+        self._outage.answered()
         changed: dict[int, Entry] = {}
         for entry, made in done:
             if not isinstance(made, After) and made is not ABSENT:

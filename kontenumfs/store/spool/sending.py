@@ -13,6 +13,7 @@ import trio
 from kontenumfs.protocol.errors import (
     NoSuchBucket,
     NotFound,
+    ObjectVanished,
     OutcomeUnknown,
     PreconditionFailed,
     TooManyAppends,
@@ -98,9 +99,7 @@ class Sender:
             case Kind.PUT:
                 written = await store.put(key, body, attributes, expected=expected)
             case Kind.COPY:
-                written = await store.copy(
-                    entry.sources[0], key, entry.attributes, expected=source_expected
-                )
+                written = await self._copy(entry, expected, source_expected)
             case Kind.COMPOSE:
                 written = await store.compose(key, entry.sources, attributes)
             case _:
@@ -108,6 +107,24 @@ class Sender:
                     key, entry.upload_id, entry.parts, expected=expected
                 )
         return await self._receipt(entry.key, written, entry.size)
+
+    async def _copy(self, entry: Entry, expected: Belief, source_expected: Belief) -> Written:
+        """Copy; no store has a condition on the target, so that is looked at right before."""
+        (source,) = entry.sources
+        if expected is not UNKNOWN and source != entry.key:
+            info = await self._find(entry.key)
+            if not holds(expected, info):
+                found = ABSENT if info is None else Version(info.etag, info.size)
+                raise refusal("CopyObject", entry.key, expected, found)
+        try:
+            return await self._store.copy(
+                source, entry.key, entry.attributes, expected=source_expected
+            )
+        except (NotFound, ObjectVanished):
+            if entry.size or not source.endswith("/"):
+                raise
+            # Some servers keep markers and cannot copy them; there is nothing in one to lose.
+            return await self._store.put(entry.key, [], entry.attributes or Attributes())
 
     async def _receipt(self, key: str, written: Written, size: int) -> Belief:
         if written.etag:

@@ -15,12 +15,14 @@ from kontenumfs.protocol.errors import (
     NoSuchKey,
     Parked,
     SpoolFull,
+    SpoolRefused,
 )
 from kontenumfs.store.api import Body, Store
 from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version, plain_etag, refusal
+from kontenumfs.store.outage import Outage, WatchedReads
 from kontenumfs.store.spool.entries import After, Entry, Kind, Link
 from kontenumfs.store.spool.journal import Journal
-from kontenumfs.store.spool.order import PUBLISH_LAST, last_names
+from kontenumfs.store.spool.order import PUBLISH_LAST, directory, last_names
 from kontenumfs.store.spool.overlay import Overlay
 from kontenumfs.store.spool.queue import Queue
 from kontenumfs.store.spool.runner import Runner
@@ -58,29 +60,36 @@ class Spool:
 
     Args:
         store: where it goes; keeps beliefs (store.conditional).
-        directory: of this spool alone.
+        place: the directory of this spool alone.
         whose: what it is the spool of; another one is refused.
         placed: tells the bytes of an append from others' of the same length, where it can.
+        outage: learns whether the store answers.
         wall: the time of day in seconds since the epoch.
     """
 
     def __init__(
         self,
         store: Store,
-        directory: Path,
+        place: Path,
         whose: Mapping[str, str],
         options: SpoolOptions,
         *,
         placed: Placed | None = None,
+        outage: Outage | None = None,
         wall: Callable[[], float] = time.time,
         journal: Journal | None = None,
     ) -> None:
         self.options = options
         self.store = store
-        self.journal = journal or Journal(directory, whose)
+        self.journal = journal or Journal(place, whose)
+        self.outage = Outage() if outage is None else outage
         self._placed = placed
         self._wall = wall
         self._reserved = 0
+        self._scope = trio.CancelScope()
+        self._idle = trio.Event()
+        self._idle.set()
+        self._is_over = False
         self.problems: list[str] = []
         """What the last start found damaged or cut."""
         self.found = 0
@@ -89,12 +98,16 @@ class Spool:
     def open(self) -> None:
         """Take over what the last daemon left. It blocks, and comes before any other call.
 
-        Raises SpoolRefused for a spool that is not ours to use, and OSError.
+        Raises SpoolRefused for a spool that is not ours to use, or that the disk does not give.
         """
-        found = self.journal.open()
+        try:
+            found = self.journal.open()
+        except OSError as error:
+            raise SpoolRefused(f"spool {self.journal.directory}: {error.strerror}") from error
         self.queue = Queue(last_names(self.options.publish_last), clock=trio.current_time)
         self.tokens = Tokens(self.journal.spool)
-        self.overlay = Overlay(self.store, self.queue, self.tokens)
+        reads = WatchedReads(self.store, self.outage)
+        self.overlay = Overlay(reads, self.queue, self.tokens)
         self.runner = Runner(
             self.store,
             self.queue,
@@ -102,6 +115,7 @@ class Spool:
             self.tokens,
             self.overlay,
             placed=self._placed,
+            outage=self.outage,
         )
         for entry in found.entries.values():
             self.queue.push(entry, durable=True, doubtful=True)
@@ -116,9 +130,26 @@ class Spool:
                 self.queue.bytes,
             )
 
+    async def run(self) -> None:
+        """Send, until `stop`; may be begun again after a defect."""
+        if self._is_over:
+            return
+        with trio.CancelScope() as self._scope:
+            self._idle = trio.Event()
+            try:
+                await self.runner.run()
+            finally:
+                self._idle.set()
+
+    async def stop(self) -> None:
+        """Send nothing more; return when nothing is under way."""
+        self._is_over = True
+        self._scope.cancel()
+        await self._idle.wait()
+
     def close(self) -> None:
-        """Let go of the disk; what is in the spool stays there."""
-        self.journal.close()
+        """Let go of the disk, when nothing runs any more; what is in the spool stays there."""
+        self.journal.close(is_empty=not len(self.queue))
 
     # What somebody believes
 
@@ -266,6 +297,10 @@ class Spool:
             await outcome.wait()
             return
         raise DeadlineExceeded(f"{key!r}: not stored within {self.options.deadline:g} s, but kept")
+
+    def changed_in(self, prefix: str) -> list[str]:
+        """The keys right below a prefix that something is queued for, and the prefix itself."""
+        return [key for key in self.queue.keys if prefix in (key, directory(key))]
 
     async def settled(self, key: str) -> None:
         """Return when nothing is queued that changes a key; raises as `sync` does."""

@@ -188,6 +188,18 @@ class SpoolStore:
         expected: Belief = UNKNOWN,
     ) -> Written:
         """See Store."""
+        return await self.copy_over(source, target, attributes, expected=expected, over=UNKNOWN)
+
+    async def copy_over(
+        self,
+        source: str,
+        target: str,
+        attributes: Attributes | None = None,
+        *,
+        expected: Belief,
+        over: Belief,
+    ) -> Written:
+        """Copy as `copy` does, over what is believed of the target and nothing else."""
         if source == target and attributes is None:
             return await self._inner.copy(source, target)  # which refuses it
         known = expected if isinstance(expected, Version) else None
@@ -198,7 +210,7 @@ class SpoolStore:
         size = known.size
 
         def make() -> Entry:
-            self.spool.link(target, UNKNOWN)
+            replaced = self.spool.link(target, over)
             self._require(source)
             # Whoever has no belief of the source believes in what is queued, or in anything.
             belief = self.spool.link(source, expected, changes=False)
@@ -206,7 +218,7 @@ class SpoolStore:
                 0,
                 Kind.COPY,
                 target,
-                belief if source == target else UNKNOWN,
+                belief if source == target else replaced,
                 sources=(source,),
                 source_expected=belief,
                 attributes=attributes,

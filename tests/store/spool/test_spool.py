@@ -231,6 +231,15 @@ async def _all_pages(
             return found
 
 
+async def test_the_marker_of_a_directory_is_listed_as_the_directory(world: World) -> None:
+    """A key that ends with the delimiter is a common prefix, unless it is what is listed."""
+    await world.store.put("d/", [], Attributes(), expected=ABSENT)
+    page = await world.store.list_page("", delimiter="/")
+    assert (page.objects, page.prefixes) == ((), ("d/",))
+    page = await world.store.list_page("d/", delimiter="/")
+    assert ([info.key for info in page.objects], page.prefixes) == (["d/"], ())
+
+
 async def test_a_full_spool_makes_writers_wait_and_then_tells_them(tmp_path: Path) -> None:
     world = World(tmp_path / "spool")
     await world.mount(size=10_000, deadline=0.01)

@@ -1,0 +1,224 @@
+# SPDX-FileCopyrightText: 2026 The kontenumfs authors
+# SPDX-License-Identifier: Apache-2.0
+"""What programs see of `durability=spool`: they go on at the disk's speed, and nothing is lost."""
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kontenumfs.protocol.exits import Exit
+from tests.harness.emulator import Emulator
+from tests.harness.mounts import MountedBucket, MountFactory, kontenumfs, shell, wait_until
+
+Spooled = Callable[..., MountedBucket]
+
+
+@pytest.fixture
+def spooled(own_emulator: Emulator, mount: MountFactory, tmp_path: Path) -> Spooled:
+    """Make mounts that spool, in front of a store that the test may stop."""
+    place = tmp_path / "spool"
+    place.mkdir()
+
+    def make(*options: str, **more: str) -> MountedBucket:
+        return mount(
+            "durability=spool", f"spool_dir={place}", *options, server=own_emulator, **more
+        )
+
+    return make
+
+
+def refuse_writes(emulator: Emulator) -> None:
+    """The store answers, and takes nothing for now."""
+    for op in ("PutObject", "AppendObject", "CopyObject", "DeleteObject", "DeleteObjects"):
+        emulator.fault(op=op, count=None, status=503, code="SlowDown")
+
+
+def proven(mounted: MountedBucket) -> None:
+    """Return when the mount has found out what the store can do."""
+    wait_until(lambda: "all is known of the store" in mounted.log.read_text())
+
+
+def test_programs_do_not_wait_for_the_store(spooled: Spooled, own_emulator: Emulator) -> None:
+    """What was closed, made, renamed and deleted is seen at once, and stored when that can be."""
+    mounted = spooled()
+    proven(mounted)
+    refuse_writes(own_emulator)
+    shell(
+        "mkdir d && echo one > d/a && echo two > d/b && mv d/b d/c && echo more >> d/a"
+        " && touch -d @1000 d/c && echo gone > d/x && rm d/x && mkdir e && rmdir e",
+        mounted.path,
+    )
+    assert sorted(os.listdir(mounted.path)) == ["d"]
+    assert sorted(os.listdir(mounted.path / "d")) == ["a", "c"]
+    assert (mounted.path / "d" / "a").stat().st_size == len("one\nmore\n")
+    assert (mounted.path / "d" / "c").stat().st_mtime == 1000
+    assert not own_emulator.exists(mounted.key("d/a"))
+    own_emulator.clear_faults()
+    wait_until(lambda: own_emulator.exists(mounted.key("d/c")))
+    mounted.unmount()
+    assert mounted.fetch("d/a") == b"one\nmore\n"
+    assert mounted.fetch("d/c") == b"two\n"
+    assert not mounted.exists("d/b")
+    assert not mounted.exists("d/x")
+    mounted.mount()
+    assert (mounted.path / "d" / "c").stat().st_mtime == 1000
+
+
+def test_an_outage_is_waited_out(spooled: Spooled, own_emulator: Emulator) -> None:
+    """Names that are known are believed meanwhile; a playlist comes after its segments."""
+    mounted = spooled("ttl=0.1")
+    proven(mounted)
+    shell(
+        "mkdir vod && echo 0 > vod/0.ts && echo 0.ts > vod/list.m3u8 && echo a > log", mounted.path
+    )
+    wait_until(lambda: own_emulator.exists(mounted.key("vod/list.m3u8")))
+    own_emulator.stop()
+    shell(
+        "for n in 1 2 3; do echo $n > vod/$n.ts; echo $n.ts > vod/list.tmp;"
+        " mv vod/list.tmp vod/list.m3u8; echo $n >> log; done",
+        mounted.path,
+    )
+    assert sorted(os.listdir(mounted.path / "vod")) == ["0.ts", "1.ts", "2.ts", "3.ts", "list.m3u8"]
+    assert (mounted.path / "log").stat().st_size == len("a\n1\n2\n3\n")
+    before = len(own_emulator.all_requests())
+    own_emulator.start()
+    wait_until(lambda: own_emulator.exists(mounted.key("vod/3.ts")))
+    mounted.unmount()
+    assert mounted.fetch("vod/list.m3u8") == b"3.ts\n"
+    assert mounted.fetch("log") == b"a\n1\n2\n3\n"
+    stored = [
+        request["key"].rpartition("/")[2]
+        for request in own_emulator.all_requests()[before:]
+        if request["op"] in ("PutObject", "CopyObject") and request["status"] == 200
+    ]
+    assert stored.index("list.m3u8") > max(stored.index(f"{n}.ts") for n in (1, 2, 3))
+
+
+def test_a_killed_daemon_loses_nothing(spooled: Spooled, own_emulator: Emulator) -> None:
+    """The next mount shows what was acknowledged before anything is sent, and says how much."""
+    mounted = spooled()
+    proven(mounted)
+    refuse_writes(own_emulator)
+    shell("echo one > a && mkdir d && echo two > d/b && echo more >> a", mounted.path)
+    mounted.kill()
+    mounted.mount()
+    assert "requests of the last mount are not stored yet" in mounted.log.read_text()
+    assert sorted(os.listdir(mounted.path)) == ["a", "d"]
+    assert (mounted.path / "a").stat().st_size == len("one\nmore\n")
+    assert not own_emulator.exists(mounted.key("a"))
+    own_emulator.clear_faults()
+    mounted.unmount()
+    assert mounted.fetch("a") == b"one\nmore\n"
+    assert mounted.fetch("d/b") == b"two\n"
+
+
+def test_an_unmount_leaves_what_the_store_does_not_take(
+    spooled: Spooled, own_emulator: Emulator
+) -> None:
+    """Within the deadline, said so, with an exit code of its own; the next mount stores it."""
+    mounted = spooled("deadline=2")
+    proven(mounted)
+    assert os.listdir(mounted.path) == []  # so that its names are known
+    own_emulator.stop()
+    shell("echo one > a", mounted.path)
+    done = kontenumfs("unmount", mounted.path, check=False)
+    assert done.returncode == Exit.SPOOLED, done.stderr
+    assert "1 requests with 4 bytes wait in" in done.stderr
+    own_emulator.start()
+    assert not own_emulator.exists(mounted.key("a"))
+    mounted.mount()
+    mounted.unmount()
+    assert mounted.fetch("a") == b"one\n"
+
+
+def test_what_was_left_is_stored_where_nothing_is_spooled_any_more(
+    spooled: Spooled, own_emulator: Emulator
+) -> None:
+    """durability=store sends what durability=spool has left, before anything of its own."""
+    mounted = spooled("deadline=2")
+    proven(mounted)
+    assert os.listdir(mounted.path) == []  # so that its names are known
+    own_emulator.stop()
+    shell("echo one > a", mounted.path)
+    kontenumfs("unmount", mounted.path, check=False)
+    own_emulator.start()
+    mounted.words[1] = mounted.words[1].replace("durability=spool", "durability=store")
+    mounted.mount()
+    shell("echo more >> a", mounted.path)
+    assert mounted.fetch("a") == b"one\nmore\n"
+
+
+def test_a_full_spool_makes_writers_wait_and_then_says_so(
+    spooled: Spooled, own_emulator: Emulator
+) -> None:
+    """ENOSPC after the deadline, for as long as the store takes nothing."""
+    mounted = spooled("deadline=3", "spool_size=1M")
+    mounted.expected = "upload failed.*'[^']*/b'|close.*'[^']*/b'"
+    proven(mounted)
+    refuse_writes(own_emulator)
+    (mounted.path / "a").write_bytes(bytes(700_000))
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        (mounted.path / "b").write_bytes(bytes(700_000))
+    own_emulator.clear_faults()
+    (mounted.path / "c").write_bytes(bytes(700_000))
+    mounted.unmount()
+    assert len(mounted.fetch("a")) == len(mounted.fetch("c")) == 700_000
+    assert not mounted.exists("b")
+
+
+def test_a_file_larger_than_the_spool_goes_through(
+    spooled: Spooled, own_emulator: Emulator
+) -> None:
+    """It is stored when close returns, as without a spool."""
+    mounted = spooled("spool_size=100K")
+    (mounted.path / "a").write_bytes(bytes(300_000))
+    assert len(mounted.fetch("a")) == 300_000
+
+
+@pytest.mark.parametrize("fsync", ["store", "spool"])
+def test_fsync_means_the_store_unless_told_otherwise(
+    spooled: Spooled, own_emulator: Emulator, fsync: str
+) -> None:
+    """With fsync=spool it returns although the store takes nothing; O_SYNC and fsync alike."""
+    mounted = spooled(f"fsync={fsync}")
+    proven(mounted)
+    if fsync == "spool":
+        refuse_writes(own_emulator)
+    shell(
+        "echo one > a && sync a && dd if=/dev/zero of=b bs=5 count=1 oflag=sync && sync .",
+        mounted.path,
+    )
+    assert own_emulator.exists(mounted.key("a")) == (fsync == "store")
+    assert own_emulator.exists(mounted.key("b")) == (fsync == "store")
+    own_emulator.clear_faults()
+
+
+def test_durability_by_file_name(spooled: Spooled, own_emulator: Emulator, tmp_path: Path) -> None:
+    """A rule has some files stored when close returns, in a mount that spools all others."""
+    file = tmp_path / "rules.toml"
+    file.write_text("[[files]]\nmatch = '*.m3u8'\ndurability = 'store'\n")
+    mounted = spooled(f"config={file}")
+    proven(mounted)
+    own_emulator.fault(op="PutObject", key="*.ts", count=None, status=503, code="SlowDown")
+    shell("echo one > a.ts && echo two > b", mounted.path)
+    own_emulator.clear_faults()
+    shell("echo a.ts > a.m3u8", mounted.path)
+    assert mounted.fetch("a.ts") == b"one\n"
+    assert mounted.fetch("a.m3u8") == b"a.ts\n"
+
+
+def test_removed_files_go_together(spooled: Spooled, own_emulator: Emulator) -> None:
+    """rm -r of a directory is a few requests, not one for each file."""
+    mounted = spooled()
+    shell("mkdir d && for n in $(seq 40); do echo $n > d/$n; done", mounted.path)
+    wait_until(lambda: own_emulator.exists(mounted.key("d/40")))
+    shell("sync d", mounted.path)
+    own_emulator.mark()
+    shell("rm -r d", mounted.path)
+    mounted.unmount()
+    counts = own_emulator.counts()
+    assert counts["DeleteObject"] + counts["DeleteObjects"] <= 3, counts
+    assert not mounted.exists("d/1")
