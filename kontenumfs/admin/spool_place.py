@@ -11,7 +11,6 @@ from pathlib import Path
 
 from kontenumfs.admin.mounts import FSTYPE, mount_table
 from kontenumfs.admin.safe_files import SafeDirectory
-from kontenumfs.config.options import MountOptions
 from kontenumfs.config.source import Source
 from kontenumfs.protocol.errors import SpoolRefused
 from kontenumfs.store.spool.identity import IDENTITY
@@ -53,20 +52,25 @@ class SpoolPlace:
     @classmethod
     def of(
         cls,
-        options: MountOptions,
+        option: str | None,
+        endpoint: str,
         source: Source,
         mountpoint: Path,
         environment: Mapping[str, str],
     ) -> "SpoolPlace":
-        """Return the place of a mount, found again by bucket, prefix and mountpoint."""
-        base = spool_base(options.spool_dir, environment)
+        """Return the place of a mount, found again by bucket, prefix and mountpoint.
+
+        Args:
+            option: spool_dir as given; see `spool_base`.
+        """
+        base = spool_base(option, environment)
         told = f"{source.bucket}\0{source.prefix}\0{mountpoint}"
         digest = hashlib.sha256(told.encode(errors="surrogateescape")).hexdigest()[:12]
         whose = {
-            "endpoint": options.endpoint,
+            "endpoint": endpoint,
             "bucket": source.bucket,
             "prefix": source.prefix,
-            "mountpoint": os.fsencode(mountpoint).decode(errors="backslashreplace"),
+            "mountpoint": told_mountpoint(mountpoint),
         }
         return cls(base, base / f"{source.bucket}-{digest}", whose)
 
@@ -111,6 +115,11 @@ class SpoolPlace:
             except (OSError, ValueError, KeyError, TypeError):
                 continue
         return found
+
+
+def told_mountpoint(mountpoint: Path) -> str:
+    """Return a mountpoint as a spool tells it: text, whatever bytes it has."""
+    return os.fsencode(mountpoint).decode(errors="backslashreplace")
 
 
 def spool_base(option: str | None, environment: Mapping[str, str]) -> Path:

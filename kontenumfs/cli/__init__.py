@@ -23,6 +23,7 @@ COMMANDS = {
     "unmount": "unmount, and wait until everything is stored",
     "check": "find out what keeps a bucket from being mounted",
     "status": "what the running mounts are doing",
+    "spool": "what is safe on the disk and not in the store yet",
     "ls": "list keys, also those that cannot be files",
     "concat": "join files of a mount, inside the store",
     "refresh": "see at once what others have changed",

@@ -109,6 +109,7 @@ def _details(status: Status) -> list[str]:
         f"for {status['uptime_seconds']:,} s",
         f"  pending     {amount(status['pending_bytes'])} in {status['open_files']} open files",
         *(f"              {_file(file)}" for file in status["files"]),
+        *_spool(status.get("spool")),
         f"  requests    {totals['requests']:,}, {totals['failed_requests']:,} failed, "
         f"{totals['retries']:,} repeated; {amount(totals['sent_bytes'])} sent, "
         f"{amount(totals['received_bytes'])} received",
@@ -123,6 +124,21 @@ def _details(status: Status) -> list[str]:
     if status["last_error"]:
         lines.append(f"  last error  {printable(status['last_error'])}")
     return lines
+
+
+def _spool(spool: Status | None) -> list[str]:
+    if spool is None:
+        return []
+    away = "; the store is away" if spool["store_is_away"] else ""
+    return [
+        f"  spool       {amount(spool['bytes'])} of {amount(spool['size'])} in "
+        f"{spool['requests']:,} requests, the oldest for {spool['oldest_seconds']:,} s{away}",
+        *(
+            f"  parked      {printable(at['key'])}: {printable(at['why'])}"
+            for at in spool["parked"]
+        ),
+        *(f"  damaged     {printable(problem)}" for problem in spool["problems"]),
+    ]
 
 
 def _hidden(hidden: dict[str, int]) -> list[str]:

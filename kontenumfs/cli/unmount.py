@@ -108,8 +108,11 @@ class _Progress:
         if line is not None and "pending_bytes" in line:
             pending, count = line["pending_bytes"], line["open_files"]
             self.left = f", {pending:,} bytes of {count} files pending" if count else ""
-            if self._show and count:
-                print(f"\rstoring {pending:,} bytes of {count} files ", end="", file=sys.stderr)
+            spooled = line.get("spool_requests", 0)
+            if self._show and (count or spooled):
+                beside = f"and {spooled:,} requests of the spool " if spooled else ""
+                what = f"storing {pending:,} bytes of {count} files {beside}"
+                print(f"\r\033[K{what}", end="", file=sys.stderr)
         return line
 
     def until_the_end(self, until: float) -> tuple[list[str], str]:

@@ -98,6 +98,10 @@ State = dict[str, float]
 STATE = {
     "pending_bytes": ("Bytes that were written and are not stored yet.", GaugeMetricFamily),
     "open_files": ("Files that are open for writing.", GaugeMetricFamily),
+    "spool_requests": ("Requests that are safe on the disk and not stored yet.", GaugeMetricFamily),
+    "spool_bytes": ("Their bytes.", GaugeMetricFamily),
+    "spool_oldest_seconds": ("How long the oldest of them has waited.", GaugeMetricFamily),
+    "spool_parked": ("Those that the store has refused for good.", GaugeMetricFamily),
     "memory_bytes": ("Memory that unsent bytes take.", GaugeMetricFamily),
     "tree_entries": ("Names in memory.", GaugeMetricFamily),
     "inodes": ("Inodes that the kernel holds.", GaugeMetricFamily),

@@ -34,6 +34,7 @@ from kontenumfs.daemon.report import Report
 from kontenumfs.daemon.scraping import Scraping
 from kontenumfs.daemon.service import Service, end_undisturbed
 from kontenumfs.daemon.shutdown import Shutdown
+from kontenumfs.daemon.spool import SpoolCommands
 from kontenumfs.daemon.supervision import Supervisor, guarded
 from kontenumfs.fuse import copy_range, writes
 from kontenumfs.protocol.errors import KontenumError, UserError, reported
@@ -215,6 +216,7 @@ class Mount:
         commands = parts.commands.table() | {
             "end": shutdown.follow,
             "ls": listing.command,
+            "spool": SpoolCommands(parts.filesystem.spool, parts.tree).command,
             "status": report.command,
         }
         return Control(self._mountpoint, commands)

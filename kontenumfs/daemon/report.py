@@ -14,6 +14,7 @@ from kontenumfs.daemon.assembly import Parts
 from kontenumfs.daemon.control import Send
 from kontenumfs.daemon.logs import LastError
 from kontenumfs.daemon.metrics import Metrics, State
+from kontenumfs.daemon.spool import spool_told
 
 MOST_FILES = 20
 """Open files that are named, those with the most pending bytes."""
@@ -35,6 +36,7 @@ class Report:
         self._mountpoint = mountpoint
         self._live = live
         self._parts = parts
+        self._spool = parts.filesystem.spool
         self._metrics = metrics
         self._errors = errors
         self._began = time.monotonic()
@@ -42,13 +44,20 @@ class Report:
     def pending(self) -> dict[str, Any]:
         """Return what is not stored yet."""
         files = self._parts.filesystem.files.table
-        return {"pending_bytes": files.pending, "open_files": files.count}
+        return {
+            "pending_bytes": files.pending,
+            "open_files": files.count,
+            "spool_requests": 0 if self._spool is None else len(self._spool.queue),
+            "spool_bytes": 0 if self._spool is None else self._spool.queue.bytes,
+        }
 
     def state(self) -> State:
         """Return every number, by the names of metrics.STATE."""
         names, journal = self._parts.tree.statistics, self._parts.filesystem.journal
         return {
             **self.pending(),
+            "spool_oldest_seconds": 0 if self._spool is None else self._spool.age,
+            "spool_parked": 0 if self._spool is None else len(self._spool.queue.parked),
             "memory_bytes": self._parts.filesystem.memory.used,
             "tree_entries": names.entries,
             "inodes": len(self._parts.operations.inodes),
@@ -76,6 +85,7 @@ class Report:
             "uptime_seconds": round(time.monotonic() - self._began),
             **self.pending(),
             "files": self._files(),
+            "spool": None if self._spool is None else spool_told(self._spool),
             "memory_bytes": state["memory_bytes"],
             "entries": state["tree_entries"],
             "inodes": state["inodes"],

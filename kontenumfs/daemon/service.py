@@ -33,7 +33,8 @@ class Service:
     Args:
         title: what is mounted and where, for the status.
         mountpoint: what the watchdog's self-check asks, through the kernel.
-        pending: what is not stored yet: ``pending_bytes`` and ``open_files``.
+        pending: what is not stored yet: ``pending_bytes``, ``open_files``, and with a spool
+            ``spool_requests`` and ``spool_bytes``.
         patience: seconds in which the mount must answer, however busy it is: longer than any
             of its operations may take.
         errors: what the status says last.
@@ -149,6 +150,8 @@ class Service:
         now = self._pending()
         files, pending = now["open_files"], now["pending_bytes"]
         parts = [f"{self._title}: {self._state}", f"{pending} bytes pending in {files} open files"]
+        if waiting := now.get("spool_requests"):
+            parts.append(f"{waiting} requests with {now['spool_bytes']} bytes in the spool")
         if self._errors.last:
             parts.append(f"last error at {self._errors.last}")
         return "; ".join(parts)

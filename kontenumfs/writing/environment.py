@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import trio
 
 from kontenumfs.protocol.dialect import Limits
+from kontenumfs.protocol.errors import Parked
 from kontenumfs.store.api import Store
 from kontenumfs.store.proof import Ask
 from kontenumfs.store.spool.spool import Spool
@@ -61,6 +62,13 @@ class Environment:
     limits: Limits
     spool: Spool | None = None
     clock: Callable[[], float] = trio.current_time
+
+    def require_unparked(self, key: str) -> None:
+        """Raise Parked where the store has refused what was acknowledged for a key."""
+        if self.spool is not None:
+            state, why = self.spool.condition(key)
+            if state == "parked":
+                raise Parked(f"{key!r}: {why}")
 
     async def settle(self, key: str) -> None:
         """Return when what was acknowledged for a key is where fsync promises it to be.

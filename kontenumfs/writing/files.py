@@ -67,7 +67,7 @@ class OpenFiles:
         self._rename_seconds = rename_seconds
         self.table = table = FileTable()
         self.ranges = Ranges(environment.tree, table)
-        self.status = FileStatus(environment.store, environment.composer, table, deferred)
+        self.status = FileStatus(environment, table, deferred)
         self._closed: dict[File, float] = {}
         """Files that wait for a rename and that nobody has open, and until when."""
         self._failed_readers: LRUCache[int, float] = LRUCache(1024)
@@ -103,6 +103,7 @@ class OpenFiles:
         """Open an existing file; with O_TRUNC its new content starts empty."""
         if flags & os.O_ACCMODE == os.O_RDONLY:
             return self._handle(node, None, append=False, pid=pid)
+        self._env.require_unparked(node.key)
         async with self._locks.hold(node):
             return await self._open(node, flags, pid)
 

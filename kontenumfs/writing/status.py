@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from cachetools import LRUCache
 
 from kontenumfs.protocol.errors import KontenumError
-from kontenumfs.store.api import Store
 from kontenumfs.tree.node import File
 from kontenumfs.writing.deferred import DeferredMetadata
+from kontenumfs.writing.environment import Environment
 from kontenumfs.writing.file import WritableFile
-from kontenumfs.writing.identity import Composer
 from kontenumfs.writing.state import State
 from kontenumfs.writing.table import FileTable
 
@@ -23,10 +22,11 @@ class FileStatus:
     """Tells how the files of a mount are, those that are closed included."""
 
     def __init__(
-        self, store: Store, composer: Composer, table: FileTable, deferred: DeferredMetadata
+        self, environment: Environment, table: FileTable, deferred: DeferredMetadata
     ) -> None:
-        self._store = store
-        self._composer = composer
+        self._store = environment.store
+        self._composer = environment.composer
+        self._spool = environment.spool
         self._table = table
         self._deferred = deferred
         self._failures: LRUCache[str, str] = LRUCache(REMEMBERED)
@@ -50,6 +50,10 @@ class FileStatus:
         state = "failed" if error else f"pending {pending} bytes" if pending else "clean"
         waits = node.pending is not None or (file is not None and not _is_stored(file))
         facts = {"state": "pending 0 bytes" if waits and state == "clean" else state, "key": key}
+        if self._spool is not None:
+            condition, why = self._spool.condition(key)
+            if condition == "parked" or (condition == "spooled" and facts["state"] == "clean"):
+                facts["state"], error = condition, why or error
         if node.has_object and node.info is not None:
             facts["etag"] = node.info.etag
         if error:

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every mistake that a user can make in setting up a mount: one line names cause and cure."""
 
+import fcntl
 import os
 import socket
 import sys
@@ -13,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from kontenumfs.admin.mounts import is_mountpoint
+from kontenumfs.admin.spool_place import SpoolPlace
+from kontenumfs.config.source import Source
 from kontenumfs.protocol.exits import Exit
 from tests.harness.emulator import ACCESS, BUCKET, SECRET, Emulator, running_emulator
 from tests.harness.mounts import kontenumfs, run
@@ -219,6 +222,44 @@ def of_others(path: Callable[[Scene], Path]) -> Callable[[Scene], None]:
     return make
 
 
+def spool(scene: Scene) -> Path:
+    """The directory of this mount's spool, which is there; the mount shall use it."""
+    base = scene.directory / "spools"
+    scene.options(f"durability=spool,spool_dir={base}")
+    place = SpoolPlace.of(
+        str(base), scene.endpoint, Source.of(scene.bucket, scene.prefix), scene.mountpoint, {}
+    )
+    place.directory.mkdir(parents=True, mode=0o700, exist_ok=True)
+    return place.directory
+
+
+def spool_of(told: str) -> Callable[[Scene], None]:
+    """A spool that says of itself whose it is."""
+
+    def make(scene: Scene) -> None:
+        (spool(scene) / "identity").write_text(told)
+
+    return make
+
+
+def spool_in_use(scene: Scene) -> None:
+    descriptor = os.open(spool(scene) / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    scene.stack.callback(os.close, descriptor)
+
+
+def no_room_for_a_spool(scene: Scene) -> None:
+    base = scene.directory / "small"
+    base.mkdir()
+    run("mount", "-t", "tmpfs", "-o", "size=1m", "none", base)
+    scene.stack.callback(run, "umount", base)
+    scene.options(f"durability=spool,spool_dir={base}")
+
+
+def spool_in_itself(scene: Scene) -> None:
+    scene.options(f"durability=spool,spool_dir={scene.mountpoint}/spool")
+
+
 USAGE, CREDENTIALS, MOUNTPOINT = Exit.USAGE, Exit.CREDENTIALS, Exit.MOUNTPOINT
 MISTAKES = (
     # The command line.
@@ -373,6 +414,39 @@ MISTAKES = (
     Mistake(
         "no right to mount", lambda s: without(s, "sys_admin"), Exit.FUSE, ("mnt", "SYS_ADMIN")
     ),
+    # The spool.
+    Mistake("no size", options("spool_size=0"), USAGE, ("spool_size", "more than 0")),
+    Mistake("no durability", options("durability=disk"), USAGE, ("'disk'", "store, spool")),
+    Mistake(
+        "no directory for spools",
+        options("durability=spool,spool_dir=/none"),
+        Exit.SPOOL,
+        ("spool_dir /none", "create it first"),
+    ),
+    Mistake("a spool in the mount", spool_in_itself, Exit.SPOOL, ("in a mount of kontenumfs",)),
+    Mistake("a spool of others", of_others(spool), Exit.SPOOL, ("spool", "belongs to user")),
+    Mistake("a spool for others", lambda s: spool(s).chmod(0o750), Exit.SPOOL, ("chmod 700",)),
+    Mistake("a spool in use", spool_in_use, Exit.SPOOL, ("another mount has it",)),
+    Mistake("a damaged spool", spool_of("{"), Exit.SPOOL, ("'identity' is damaged",)),
+    Mistake(
+        "a newer spool",
+        spool_of('{"format": 9, "spool": "01234567"}'),
+        Exit.SPOOL,
+        ("a newer release", "format 9"),
+    ),
+    Mistake(
+        "a spool of another store",
+        spool_of('{"format": 1, "spool": "01234567", "endpoint": "http://other"}'),
+        Exit.SPOOL,
+        ("it is that of endpoint 'http://other', not",),
+    ),
+    Mistake(
+        "a spool without its name",
+        lambda s: (spool(s) / "segment-1").touch(),
+        Exit.SPOOL,
+        ("'identity' is missing",),
+    ),
+    Mistake("no room for a spool", no_room_for_a_spool, Exit.SPOOL, ("No space left on device",)),
     Mistake("a link to itself", loop, MOUNTPOINT, ("mnt", "symbolic links")),
 )
 

@@ -3,6 +3,7 @@
 """What programs see of `durability=spool`: they go on at the disk's speed, and nothing is lost."""
 
 import errno
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -94,7 +95,10 @@ def test_an_outage_is_waited_out(spooled: Spooled, own_emulator: Emulator) -> No
         for request in own_emulator.all_requests()[before:]
         if request["op"] in ("PutObject", "CopyObject") and request["status"] == 200
     ]
-    assert stored.index("list.m3u8") > max(stored.index(f"{n}.ts") for n in (1, 2, 3))
+    lists = [at for at, name in enumerate(stored) if name == "list.m3u8"]
+    assert lists
+    assert all(stored.index(f"{n}.ts") < at for n, at in enumerate(lists, 1))
+    assert all(stored.index(f"{n}.ts") < lists[-1] for n in (1, 2, 3))
 
 
 def test_a_killed_daemon_loses_nothing(spooled: Spooled, own_emulator: Emulator) -> None:
@@ -222,3 +226,84 @@ def test_removed_files_go_together(spooled: Spooled, own_emulator: Emulator) -> 
     counts = own_emulator.counts()
     assert counts["DeleteObject"] + counts["DeleteObjects"] <= 3, counts
     assert not mounted.exists("d/1")
+
+
+def state_of(path: Path) -> str:
+    """What `user.kontenum.state` says."""
+    return os.getxattr(path, "user.kontenum.state").decode()
+
+
+@pytest.fixture
+def parked(spooled: Spooled, own_emulator: Emulator) -> MountedBucket:
+    """A mount with one file that the store has refused for good, and one that it takes."""
+    mounted = spooled()
+    mounted.expected = "parked in the spool|Parked"
+    proven(mounted)
+    own_emulator.fault(op="PutObject", key="*/bad", count=None, status=403, code="AccessDenied")
+    shell("echo content > bad && echo other > good", mounted.path)
+    wait_until(lambda: state_of(mounted.path / "bad") == "parked")
+    wait_until(lambda: state_of(mounted.path / "good") == "clean")
+    return mounted
+
+
+def test_what_the_store_refuses_is_parked_and_can_be_sent_again(
+    parked: MountedBucket, own_emulator: Emulator
+) -> None:
+    """It keeps its bytes and is EIO for writers; all else goes on; retry sends it."""
+    assert parked.fetch("good") == b"other\n"
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        open(parked.path / "bad", "ab").close()
+    assert "AccessDenied" in os.getxattr(parked.path / "bad", "user.kontenum.last_error").decode()
+    assert "parked" in kontenumfs("status", parked.path).stdout
+    listed = kontenumfs("spool", "list", parked.path).stdout
+    assert parked.key("bad") in listed
+    assert "parked: refused" in listed
+    assert parked.key("good") not in listed
+    exported = parked.log.parent / "exported"
+    kontenumfs("spool", "export", "--output", exported, parked.path, parked.key("bad"))
+    assert exported.read_bytes() == b"content\n"
+    own_emulator.clear_faults()
+    kontenumfs("spool", "retry", parked.path)
+    wait_until(lambda: state_of(parked.path / "bad") == "clean")
+    assert parked.fetch("bad") == b"content\n"
+
+
+def test_what_is_parked_can_be_dropped(parked: MountedBucket, own_emulator: Emulator) -> None:
+    """For ever, so not without --yes; the name is what the store has then: nothing."""
+    words = ("spool", "drop", parked.path, parked.key("bad"))
+    refused = kontenumfs(*words, check=False)
+    assert refused.returncode == Exit.USAGE
+    assert "say --yes" in refused.stderr
+    kontenumfs(*words, "--yes")
+    assert os.listdir(parked.path) == ["good"]
+    own_emulator.clear_faults()
+
+
+def test_a_spool_whose_mount_does_not_run_can_be_looked_at(
+    parked: MountedBucket, own_emulator: Emulator, tmp_path: Path
+) -> None:
+    """list and export work on what a killed daemon has left; the rest needs a mount."""
+    parked.kill()
+    place = ("--spool-dir", tmp_path / "spool")
+    assert "bad" in kontenumfs("spool", *place, "list", parked.path).stdout
+    said = kontenumfs("spool", *place, "export", parked.path, parked.key("bad")).stdout
+    assert said == "content\n"
+    refused = kontenumfs("spool", *place, "retry", parked.path, check=False)
+    assert "mount it first" in refused.stderr
+    own_emulator.clear_faults()
+    parked.mount()
+    kontenumfs("spool", "retry", parked.path)
+
+
+def test_the_status_tells_of_the_spool(spooled: Spooled, own_emulator: Emulator) -> None:
+    """How much waits, for how long, and how much may."""
+    mounted = spooled("spool_size=1M")
+    proven(mounted)
+    refuse_writes(own_emulator)
+    shell("echo content > a", mounted.path)
+    told = json.loads(kontenumfs("status", "--json", mounted.path).stdout)
+    assert (told["spool"]["requests"], told["spool"]["bytes"]) == (1, 8)
+    assert told["spool"]["size"] == 1 << 20
+    assert "8 B of 1.0 MiB in 1 requests" in kontenumfs("status", mounted.path).stdout
+    assert state_of(mounted.path / "a") == "spooled"
+    own_emulator.clear_faults()

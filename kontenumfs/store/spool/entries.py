@@ -93,6 +93,17 @@ class Entry:
         """Bytes of its body."""
         return sum(piece.length for piece in self.pieces)
 
+    def told(self) -> dict[str, Any]:
+        """What people are told of it."""
+        return {
+            "number": self.number,
+            "kind": self.kind.value,
+            "key": self.key,
+            "bytes": self.length,
+            "created": self.created,
+            "parked": self.parked,
+        }
+
 
 _DEFAULTS = Entry(0, Kind.PUT, "")
 

@@ -258,6 +258,21 @@ class Spool:
         await outcome.wait()
         return entry
 
+    def condition(self, key: str) -> tuple[str, str]:
+        """How far a key is: ``stored``, ``spooled`` or ``parked``, and why it is parked."""
+        entries = [self.queue.get(number) for number in self.queue.touching(key)]
+        ours = [entry for entry in entries if entry is not None and entry.key == key]
+        if not ours:
+            return "stored", ""
+        why = next((entry.parked for entry in ours if entry.parked), "")
+        return ("parked", why) if why else ("spooled", "")
+
+    @property
+    def age(self) -> float:
+        """Seconds that the oldest entry has waited; 0 where none does."""
+        oldest = self.queue.oldest()
+        return 0.0 if oldest is None else max(0.0, self._wall() - oldest.created)
+
     # What is waited for
 
     async def _room(self, length: int) -> None:
