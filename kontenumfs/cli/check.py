@@ -15,6 +15,7 @@ import trio
 from kontenumfs.admin.diagnosis import Diagnosis, Finding
 from kontenumfs.admin.mounts import FSTYPE, is_mountpoint
 from kontenumfs.admin.preflight import check_fuse, check_mountpoint
+from kontenumfs.admin.spool_place import doubt_of, file_system_of, spool_base
 from kontenumfs.cli import arguments as given
 from kontenumfs.config.live import LiveSettings
 from kontenumfs.config.settings import DIRECTORY, read_settings
@@ -85,6 +86,8 @@ def _local(live: LiveSettings) -> Iterator[Finding]:
         yield Finding("fuse", "ok", "/dev/fuse can be opened")
     except UserError as error:
         yield Finding("fuse", "failed", str(error), error.exit_code)
+    if live.rules.uses_spool:
+        yield _spool(live)
     if live.settings.values["mountpoint"].value is None:
         return
     try:
@@ -96,6 +99,18 @@ def _local(live: LiveSettings) -> Iterator[Finding]:
         yield Finding("mountpoint", "ok", str(mountpoint))
     except UserError as error:
         yield Finding("mountpoint", "failed", str(error), error.exit_code)
+
+
+def _spool(live: LiveSettings) -> Finding:
+    """Tell what the file system of the spool is worth."""
+    given_as = live.settings.options.spool_dir
+    base = spool_base(given_as, os.environ)
+    if given_as is not None and not base.is_dir():
+        said = f"spool_dir {base}: no such directory: create it first"
+        return Finding("spool", "failed", said, Exit.SPOOL)
+    if doubt := doubt_of(base):
+        return Finding("spool", "warning", doubt)
+    return Finding("spool", "ok", f"{base} is on {file_system_of(base)}")
 
 
 def _collected(diagnosis: Diagnosis) -> list[Finding]:

@@ -269,7 +269,10 @@ class MountOptions:
         by_file=True,
     )
     spool_dir: str | None = option(
-        PATH, None, "spool", "where spools are, on a local disk (default: see docs/spool.md)"
+        PATH,
+        None,
+        "spool",
+        "where spools are (default: /var/lib/kontenumfs/spool)",
     )
     spool_size: int | None = option(
         SIZE,

@@ -43,7 +43,7 @@ def proven(mounted: MountedBucket) -> None:
 
 
 def test_programs_do_not_wait_for_the_store(spooled: Spooled, own_emulator: Emulator) -> None:
-    """What was closed, made, renamed and deleted is seen at once, and stored when that can be."""
+    """S13.1: what was closed, made, renamed and deleted is seen at once."""
     mounted = spooled()
     proven(mounted)
     refuse_writes(own_emulator)
@@ -69,7 +69,7 @@ def test_programs_do_not_wait_for_the_store(spooled: Spooled, own_emulator: Emul
 
 
 def test_an_outage_is_waited_out(spooled: Spooled, own_emulator: Emulator) -> None:
-    """Names that are known are believed meanwhile; a playlist comes after its segments."""
+    """S13.5, S13.4: names that are known are believed; a playlist comes after its segments."""
     mounted = spooled("ttl=0.1")
     proven(mounted)
     shell(
@@ -102,7 +102,7 @@ def test_an_outage_is_waited_out(spooled: Spooled, own_emulator: Emulator) -> No
 
 
 def test_a_killed_daemon_loses_nothing(spooled: Spooled, own_emulator: Emulator) -> None:
-    """The next mount shows what was acknowledged before anything is sent, and says how much."""
+    """S13.3: the next mount shows what was acknowledged before anything is sent."""
     mounted = spooled()
     proven(mounted)
     refuse_writes(own_emulator)
@@ -122,7 +122,7 @@ def test_a_killed_daemon_loses_nothing(spooled: Spooled, own_emulator: Emulator)
 def test_an_unmount_leaves_what_the_store_does_not_take(
     spooled: Spooled, own_emulator: Emulator
 ) -> None:
-    """Within the deadline, said so, with an exit code of its own; the next mount stores it."""
+    """S13.8: within the deadline, with an exit code of its own; the next mount stores it."""
     mounted = spooled("deadline=2")
     proven(mounted)
     assert os.listdir(mounted.path) == []  # so that its names are known
@@ -158,7 +158,7 @@ def test_what_was_left_is_stored_where_nothing_is_spooled_any_more(
 def test_a_full_spool_makes_writers_wait_and_then_says_so(
     spooled: Spooled, own_emulator: Emulator
 ) -> None:
-    """ENOSPC after the deadline, for as long as the store takes nothing."""
+    """S13.6: ENOSPC after the deadline, for as long as the store takes nothing."""
     mounted = spooled("deadline=3", "spool_size=1M")
     mounted.expected = "upload failed.*'[^']*/b'|close.*'[^']*/b'"
     proven(mounted)
@@ -186,7 +186,7 @@ def test_a_file_larger_than_the_spool_goes_through(
 def test_fsync_means_the_store_unless_told_otherwise(
     spooled: Spooled, own_emulator: Emulator, fsync: str
 ) -> None:
-    """With fsync=spool it returns although the store takes nothing; O_SYNC and fsync alike."""
+    """S13.2: with fsync=spool it returns although the store takes nothing; so does O_SYNC."""
     mounted = spooled(f"fsync={fsync}")
     proven(mounted)
     if fsync == "spool":
@@ -201,7 +201,7 @@ def test_fsync_means_the_store_unless_told_otherwise(
 
 
 def test_durability_by_file_name(spooled: Spooled, own_emulator: Emulator, tmp_path: Path) -> None:
-    """A rule has some files stored when close returns, in a mount that spools all others."""
+    """S13.9: a rule has some files stored when close returns, in a mount that spools all others."""
     file = tmp_path / "rules.toml"
     file.write_text("[[files]]\nmatch = '*.m3u8'\ndurability = 'store'\n")
     mounted = spooled(f"config={file}")
@@ -249,7 +249,7 @@ def parked(spooled: Spooled, own_emulator: Emulator) -> MountedBucket:
 def test_what_the_store_refuses_is_parked_and_can_be_sent_again(
     parked: MountedBucket, own_emulator: Emulator
 ) -> None:
-    """It keeps its bytes and is EIO for writers; all else goes on; retry sends it."""
+    """S13.7: it keeps its bytes and is EIO for writers; all else goes on; retry sends it."""
     assert parked.fetch("good") == b"other\n"
     with pytest.raises(OSError, match=os.strerror(errno.EIO)):
         open(parked.path / "bad", "ab").close()
