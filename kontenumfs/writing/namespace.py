@@ -56,6 +56,7 @@ class Namespace:
         self._composer = environment.composer
         self._copier = environment.copier
         self._wall_ns = environment.wall_ns
+        self._is_spooled = environment.spool is not None
         self._files = files
         self._deferred = deferred
         self._markers = markers
@@ -117,7 +118,11 @@ class Namespace:
             return node
 
     async def remove_directory(self, parent: Directory, name: str) -> None:
-        """Delete an empty directory; raises DirectoryNotEmpty when the store has keys in it."""
+        """Delete an empty directory; raises DirectoryNotEmpty when the store has keys in it.
+
+        With a spool, a listing that is fresh is believed: what others have put there since is seen
+        within the ttl, and brings the directory back.
+        """
         node = await self._tree.lookup(parent, name)
         if not isinstance(node, Directory):
             raise NotDirectory(name)
@@ -135,6 +140,8 @@ class Namespace:
         key = node.key
         if node.has_local_children:
             raise DirectoryNotEmpty(key)
+        if self._is_spooled and self._tree.is_known_empty(node):
+            return
         # The marker itself is one of the two, so a second key means that something is inside.
         page = await self._store.list_page(key, max_keys=2)
         inside = [*(info.key for info in page.objects if info.key != key), *page.prefixes]

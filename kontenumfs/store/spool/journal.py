@@ -129,7 +129,10 @@ class Journal:
         return found
 
     def _write_anew(self, found: Recovered) -> None:
-        """What was found counts from here on; what was cut never comes back."""
+        """What was found counts from here on; what was cut never comes back.
+
+        The power may go in the middle of it: nothing is ended that is written anew only after.
+        """
         entries = list(found.entries.values())
         self.record((), found.cut)
         for start in range(0, len(entries), 500):

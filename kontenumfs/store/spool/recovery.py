@@ -78,6 +78,8 @@ class _Recovery:
             if any(isinstance(link, After) and link.number not in entries for link in links):
                 entries[number] = replace(entry, parked=entry.parked or ORPHANED)
         self.found.entries = dict(sorted(entries.items()))
+        # One that was only to be written anew is there as it was before.
+        self.found.cut = [number for number in self.found.cut if number not in entries]
         return self.found
 
     def _scanned(self, number: int) -> list[Frame | Gap]:

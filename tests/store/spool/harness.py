@@ -67,8 +67,9 @@ def _made(spool: Spool, fake: FakeStore, entry: Entry) -> bytes:
         case Kind.PUT:
             return body
         case Kind.APPEND:
-            there = entry.size > len(body)
-            return (content(spool, fake, entry.key, entry.number) if there else b"") + body
+            # It may be in the store already, though the spool does not know yet.
+            base = entry.size - len(body)
+            return (content(spool, fake, entry.key, entry.number)[:base] if base else b"") + body
         case Kind.COPY | Kind.COMPOSE:
             return b"".join(content(spool, fake, s, entry.number) for s in entry.sources)
         case Kind.COMPLETE:

@@ -17,9 +17,11 @@ class FragileDisk(LocalDisk):
 
     Args:
         fail_after: writes after which the disk is full; None: never.
+        stop_after: writes and syncs after which the power goes; None: when it is told to `stop`.
     """
 
-    def __init__(self, fail_after: int | None = None) -> None:
+    def __init__(self, fail_after: int | None = None, stop_after: int | None = None) -> None:
+        self._left = stop_after
         self._paths: dict[int, Path] = {}
         self._synced: dict[Path, bytes] = {}
         self._named: set[Path] = set()
@@ -34,6 +36,9 @@ class FragileDisk(LocalDisk):
         self._stopped = True
 
     def _live(self) -> None:
+        if self._left is not None:
+            self._left -= 1
+            self._stopped = self._stopped or self._left < 0
         if self._stopped:
             raise OSError(errno.EIO, "the power is gone")
 
