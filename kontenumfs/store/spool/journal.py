@@ -93,6 +93,8 @@ class Journal:
         self._spare: _Segment | None = None
         self._next_number = 1
         self._next_file = 1
+        self._is_first = True
+        """Whether no segment was begun by this daemon yet."""
         self._users: Counter[str] = Counter()
         """How many entries have bytes in a file, or are written there."""
         self._files: dict[int, set[str]] = {}
@@ -276,7 +278,13 @@ class Journal:
         fresh = self._spare or self._new_segment()
         self._spare = None
         self._segments.append(fresh)
-        self._put(SEGMENT, document({"next": self._next_number}))
+        told: dict[str, object] = {"next": self._next_number}
+        if self._is_first:
+            told["first"], self._is_first = True, False
+        elif current is not None:
+            # Else nothing would tell so: what is ended from here on may take its body along.
+            told["before"] = [current.number, current.flushed]
+        self._put(SEGMENT, document(told))
         return fresh
 
     def _new_segment(self) -> _Segment:

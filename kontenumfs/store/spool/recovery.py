@@ -10,9 +10,11 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 from kontenumfs.store.spool.disk import NO_LINKS
 from kontenumfs.store.spool.entries import After, Entry, Piece, from_json
@@ -61,14 +63,19 @@ class _Recovery:
         bodies = sorted(int(m[1]) for name in names if (m := BODY_NAME.fullmatch(name)))
         self.found.next_file = max([0, *segments, *bodies]) + 1
         scanned = [(number, self._scanned(number)) for number in segments]
+        heads = [_head(frames) for _, frames in scanned]
+        starts = list(accumulate("first" in head for head in heads))
+        before = {head["before"][0]: head["before"][1] for head in heads if "before" in head}
         for at, (number, frames) in enumerate(scanned):
-            # Whole, where a later one was on the disk: they get there one after another.
-            is_whole = any(_horizon(later) for _, later in scanned[at + 1 :])
-            self._read(f"segment-{number}", frames, is_whole=is_whole)
-        for numbers, told in self._unsure:
-            if not self._ended.issuperset(numbers):
-                self.found.problems.append(f"{told} bytes were not written whole")
+            # Whole, where a later one of the same daemon was on the disk: they get there in order.
+            later = zip(starts[at + 1 :], scanned[at + 1 :], strict=True)
+            is_whole = any(_horizon(some) for start, (_, some) in later if start == starts[at])
+            horizon = max(_horizon(frames), before.get(number, 0))
+            self._read(f"segment-{number}", frames, LONGEST_FILE if is_whole else horizon)
         entries = self.found.entries
+        for numbers, told in self._unsure:
+            if not self._ended.issuperset(set(numbers) - entries.keys()):
+                self.found.problems.append(f"{told} bytes were not written whole")
         for number in sorted(entries):
             entry = entries[number]
             if not self._is_whole(entry):
@@ -88,8 +95,7 @@ class _Recovery:
             frames = list(scan(memoryview(file.read()), self._spool, number))
         return [_without_bytes(frame) for frame in frames]
 
-    def _read(self, name: str, frames: list[Frame | Gap], *, is_whole: bool) -> None:
-        horizon = LONGEST_FILE if is_whole else _horizon(frames)
+    def _read(self, name: str, frames: list[Frame | Gap], horizon: int) -> None:
         whole = self._bodies[name] = {}
         for frame in frames:
             if isinstance(frame, Gap):
@@ -147,6 +153,24 @@ class _Recovery:
 
 def _horizon(frames: Iterable[Frame | Gap]) -> int:
     return max((frame.flushed for frame in frames if isinstance(frame, Frame)), default=0)
+
+
+def _head(frames: Sequence[Frame | Gap]) -> dict[str, Any]:
+    """What a segment says of itself, as far as it can be read.
+
+    ``first``: it is the first one of a daemon, so the one before may end anywhere. ``before``: the
+    number of the one before, and up to where that was on the disk.
+    """
+    if not frames or not isinstance(frames[0], Frame) or frames[0].kind != SEGMENT:
+        return {}
+    try:
+        told = json.loads(bytes(frames[0].payload))
+        if "before" in told:
+            number, flushed = told["before"]
+            told["before"] = int(number), int(flushed)
+        return dict(told)
+    except (ValueError, TypeError, RecursionError):
+        return {}
 
 
 def _without_bytes(frame: Frame | Gap) -> Frame | Gap:
