@@ -87,8 +87,8 @@ async def assemble(
         kernel=kernel,
         outage=None if spooling is None else spooling.outage,
     )
+    journal = _journal(kept, staging)  # first: it decides which area this run has
     settings = _settings(live, source.prefix, staging, spooling)
-    journal = _journal(kept, staging)
     filesystem = Filesystem(store, nursery, settings, make_tree=make_tree, journal=journal)
     async with filesystem:
         operations = _operations(filesystem, options)

@@ -110,8 +110,8 @@ class Filesystem:
         make_tree: Callable[[Store], Tree] = Tree,
         journal: Journal | None = None,
     ) -> None:
-        prefix, deadline = settings.prefix, settings.deadline
-        self.capabilities = ProvenCapabilities.within(store, prefix, deadline=deadline)
+        staging, deadline = settings.staging, settings.deadline
+        self.capabilities = ProvenCapabilities.within(store, staging, deadline=deadline)
         conditional = ConditionalStore(store, self.capabilities, deadline=deadline)
         self.spool = self._make_spool(conditional, settings)
         self.store: Store = conditional
@@ -126,7 +126,7 @@ class Filesystem:
         environment = self._environment(nursery, settings)
         self.copier = environment.copier
         behind = None if self.spool is None else conditional
-        self.markers = markers = Markers(self.store, prefix, behind=behind)
+        self.markers = markers = Markers(self.store, staging, behind=behind)
         locks = NamespaceLocks()
         self.deferred = DeferredMetadata(environment, markers, locks, delay=settings.metadata_delay)
         self.files = OpenFiles(

@@ -8,7 +8,6 @@ import secrets
 from kontenumfs.protocol.errors import NotFound
 from kontenumfs.store.api import Attributes, Store
 from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, believed
-from kontenumfs.store.probe import STAGING_PREFIX
 
 log = logging.getLogger(__name__)
 
@@ -23,9 +22,9 @@ class Markers:
         behind: what `store` is a spool of, which alone can show what becomes of a marker.
     """
 
-    def __init__(self, store: Store, prefix: str, *, behind: Store | None = None) -> None:
+    def __init__(self, store: Store, area: str, *, behind: Store | None = None) -> None:
         self._store = store
-        self._prefix = prefix
+        self._area = area
         self._behind = behind
         self._kept: bool | None = None
         """Whether the store keeps them; None until the first one was written."""
@@ -54,7 +53,7 @@ class Markers:
     async def prove(self) -> None:
         """Find out whether the store keeps markers, by one that nobody sees."""
         store = self._store if self._behind is None else self._behind
-        scratch = f"{self._prefix}{STAGING_PREFIX}marker-{secrets.token_hex(8)}/"
+        scratch = f"{self._area}marker-{secrets.token_hex(8)}/"
         written = await store.put(scratch, [], Attributes())
         self._kept = await self._is_kept(store, scratch, written.etag)
         if self._kept:

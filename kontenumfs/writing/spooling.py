@@ -10,10 +10,10 @@ from pathlib import Path
 import trio
 
 from kontenumfs.protocol.errors import KontenumError, NotFound, StoreError
+from kontenumfs.protocol.names import STAGING_PREFIX
 from kontenumfs.store.api import Body, Store
 from kontenumfs.store.capabilities import ProvenCapabilities
 from kontenumfs.store.outage import Outage
-from kontenumfs.store.probe import STAGING_PREFIX
 from kontenumfs.store.proof import Capabilities, Item, Proof, Verb
 from kontenumfs.store.spool.order import PUBLISH_LAST
 from kontenumfs.store.spool.spool import Spool, SpoolOptions

@@ -227,9 +227,10 @@ class SpoolStore:
 
         return await self._change(target, make)
 
-    async def delete(self, key: str, *, expected: Belief = UNKNOWN) -> None:
-        """See Store."""
+    async def delete(self, key: str, *, expected: Belief = UNKNOWN) -> bool:
+        """See Store; whether another host deletes the same meanwhile is not known yet."""
         await self._change(key, lambda: self._deletion(key, expected))
+        return True
 
     def _deletion(self, key: str, expected: Belief) -> Entry:
         return Entry(0, Kind.DELETE, key, self.spool.link(key, expected))
