@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # `make demo` and `make test` install what they need themselves.
 
-.PHONY: demo test lint bench docs lock setup
+.PHONY: demo test lint bench spool-campaign docs lock setup
 
 demo: setup
 	.venv/bin/python -m kontenumfs demo
@@ -22,6 +22,11 @@ bench: setup
 	.venv/bin/python -m bench.tree --large 10000 100000
 	.venv/bin/python -m bench.appenders
 	.venv/bin/python -m bench.appenders --lost
+
+# Many kills and power cuts of a mount that spools: what make test does 20 times. Half an hour.
+spool-campaign: setup
+	KONTENUMFS_CUTS=200 .venv/bin/python -m pytest -q tests/store/spool/test_power_cuts.py
+	KONTENUMFS_KILLS=500 .venv/bin/python -m pytest -q -s tests/mount/test_spool_kills.py
 
 # The manual pages and the tables in docs/, from the parsers and the table of options.
 docs: setup

@@ -9,7 +9,7 @@ Everything that changes names is built upon this class: `observations` (what the
 from collections.abc import Callable
 
 from kontenumfs.protocol.errors import FileMissing
-from kontenumfs.store.outage import Outage
+from kontenumfs.store.outage import PAUSE, Outage
 from kontenumfs.tree.eviction import Eviction
 from kontenumfs.tree.kernel import Kernel
 from kontenumfs.tree.node import FOREVER, NEVER, Directory, Node, is_local
@@ -60,7 +60,8 @@ class NameCache:
 
     def freshness(self, when: float) -> float:
         """Return for how many more seconds an answer of `when` is believed."""
-        return max(0.0, when + self.ttl - self.clock())
+        least = PAUSE if self._is_all_there_is(when) else 0.0
+        return max(least, when + self.ttl - self.clock())
 
     def find(self, parent: Directory, name: str, *, anyhow: bool = False) -> Node | None:
         """Return the node called `name`; None where only the store can tell.

@@ -135,10 +135,6 @@ class Tree:
         self._asked += 1
         return await self._recall.name(parent, name, lambda: self._reader.fetch(parent, name))
 
-    def is_known_empty(self, directory: Directory) -> bool:
-        """Return True if memory knows all that is in a directory, and that is nothing."""
-        return self._cache.fresh(directory.listed) and not directory.children
-
     async def children(self, parent: Directory) -> list[Node]:
         """Return everything in `parent`, in the order of names; list it when the cache is stale.
 

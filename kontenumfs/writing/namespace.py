@@ -140,7 +140,7 @@ class Namespace:
         key = node.key
         if node.has_local_children:
             raise DirectoryNotEmpty(key)
-        if self._is_spooled and self._tree.is_known_empty(node):
+        if self._is_spooled and self._tree.freshness(node.listed) and not node.children:
             return
         # The marker itself is one of the two, so a second key means that something is inside.
         page = await self._store.list_page(key, max_keys=2)

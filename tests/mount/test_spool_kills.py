@@ -169,14 +169,6 @@ def test_nothing_is_lost_doubled_or_early_though_the_daemon_is_killed(
         if (mounted.fetch(name) if mounted.exists(name) else None) not in contents
     ]
     assert not wrong
-    print(
-        json.dumps(
-            {
-                "kills": KILLS,
-                "lines": len(logger.lines),
-                "segments": encoder.number,
-                "seen": viewer.seen,
-            }
-        )
-    )
+    counts = {"lines": len(logger.lines), "segments": encoder.number, "seen": viewer.seen}
+    print(json.dumps({"kills": KILLS, "files": len(files.may_be), **counts}))
     wait_until(lambda: not list(place.glob("*/segment-*")))
