@@ -18,12 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
-import trio
-
-from tests.harness.emulator import Emulator, running_emulator
+from bench.line import far_away
+from tests.harness.emulator import running_emulator
 from tests.harness.mounts import MountedBucket
 
-ONE_WAY_SECONDS = 0.04
+ROUND_TRIP = 0.08
+"""Seconds, of the host that is far away."""
 ROTATE_SECONDS = 5.0
 RETRY_SECONDS = 0.05
 FREQUENT = 4
@@ -37,42 +37,6 @@ class Tally:
     acknowledged: set[bytes] = field(default_factory=set)
     refused: Counter[str] = field(default_factory=Counter)
     rotations: int = 0
-
-
-def relay(port: int, ready: threading.Event, told: list[int]) -> None:
-    """A line of 80 ms there and back, in front of the emulator."""
-
-    async def one_way(source: trio.SocketStream, sink: trio.SocketStream) -> None:
-        try:
-            async for data in source:
-                await trio.sleep(ONE_WAY_SECONDS)
-                await sink.send_all(data)
-            await sink.send_eof()
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            await sink.aclose()
-
-    async def serve(client: trio.SocketStream) -> None:
-        server = await trio.open_tcp_stream("127.0.0.1", port)
-        async with client, server, trio.open_nursery() as nursery:
-            nursery.start_soon(one_way, client, server)
-            nursery.start_soon(one_way, server, client)
-
-    async def main() -> None:
-        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        told.append(listeners[0].socket.getsockname()[1])
-        ready.set()
-        await trio.serve_listeners(serve, listeners)
-
-    trio.run(main)
-
-
-def far_away(emulator: Emulator) -> str:
-    """The address of the emulator at the end of that line."""
-    ready, told = threading.Event(), list[int]()
-    port = int(emulator.s3_url.rpartition(":")[2])
-    threading.Thread(target=relay, args=(port, ready, told), daemon=True).start()
-    ready.wait()
-    return f"http://127.0.0.1:{told[0]}"
 
 
 def write_lines(path: Path, name: int, until: float, tally: Tally) -> None:
@@ -120,7 +84,7 @@ def campaign(hosts: int, seconds: float, *, lost: bool) -> str:
         mounts = []
         for name in range(hosts):
             far = hosts > 1 and name == hosts - 1
-            url = far_away(emulator) if far else emulator.s3_url
+            url = far_away(emulator.s3_url, ROUND_TRIP) if far else emulator.s3_url
             server = SimpleNamespace(s3_url=url, fetch=emulator.fetch, exists=emulator.exists)
             mounted = MountedBucket(scratch / f"host{name}", server, "ttl=1", prefix="logs")
             mounted.expected = ".*"
