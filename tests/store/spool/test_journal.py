@@ -377,16 +377,16 @@ async def test_what_was_ended_stays_so_when_what_came_with_it_is_gone_too(place:
 
 async def test_the_last_record_of_a_segment_is_known_to_be_on_the_disk(place: Path) -> None:
     """The next segment says so, before a body goes that an entry of the record had."""
-    journal = Journal(place, WHOSE, segment_bytes=1 << 16)
+    journal = Journal(place, WHOSE, segment_bytes=70_000)
     journal.open()
     pieces = await journal.prepare([bytes(SMALL + 1)])
     assert pieces is not None
     large = Entry(journal.next_number(), Kind.PUT, "large", pieces=pieces, size=SMALL + 1)
-    small = journal.add_body([b"1"])
-    stays = Entry(journal.next_number(), Kind.PUT, "stays", pieces=small, size=1)
+    small = journal.add_body([bytes(10_000)])
+    stays = Entry(journal.next_number(), Kind.PUT, "stays", pieces=small, size=10_000)
     journal.record([large, stays])
     await journal.flush()
-    size = (1 << 16) - 1000
+    size = 62_000  # does not fit any more
     body = journal.add_body([bytes(size)])
     following = Entry(journal.next_number(), Kind.PUT, "next", pieces=body, size=size)
     journal.record([following], [large.number])
