@@ -36,13 +36,15 @@ def main(argv: Sequence[str]) -> int:
     settings = given.settings_of(arguments)
     source = settings.source(arguments.source)
     mountpoint = settings.mountpoint(arguments.mountpoint)
+    outside = given.outside_of(mountpoint, settings)
+    outside.check(settings)
     handed = handed_over(os.environ)
     if handed is None:
         check_mountpoint(mountpoint, nonempty=settings.options.nonempty)
         check_fuse()
         if arguments.name and os.getuid() == 0:
             remember_mountpoint(arguments.name, mountpoint)
-    live = given.live_settings(arguments)
+    live = given.live_settings(arguments, outside)
     serve_mount(source, mountpoint, live, foreground=arguments.foreground, handed=handed)
     return Exit.OK
 
