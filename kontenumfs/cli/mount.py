@@ -22,6 +22,7 @@ from kontenumfs.daemon.hardening import keep_memory_private
 from kontenumfs.daemon.logs import set_up_logging
 from kontenumfs.daemon.metrics import Metrics
 from kontenumfs.daemon.mount import Mount
+from kontenumfs.daemon.signals import ignore_what_means_nothing
 from kontenumfs.protocol.errors import UserError
 from kontenumfs.protocol.exits import Exit
 from kontenumfs.store.client import open_store
@@ -83,6 +84,7 @@ def serve_mount(
         return mount.lost
 
     def serve(ready: Callable[[], None]) -> None:
+        ignore_what_means_nothing()
         set_up_logging(options.log_level, options.log_file, foreground=foreground)
         if foreground:
             # systemd's watchdog ends a daemon that hangs by SIGABRT: have it say where it hung.
