@@ -14,12 +14,13 @@ from kontenumfs.admin.preflight import verdict
 from kontenumfs.config.live import WRONG_CLOCK_SECONDS
 from kontenumfs.protocol import errors as e
 from kontenumfs.protocol.exits import Exit
+from kontenumfs.protocol.names import STAGING_PREFIX
 from kontenumfs.protocol.signing import KeyPair
 from kontenumfs.store.api import Attributes, Store
 from kontenumfs.store.auth import Clock
 from kontenumfs.store.client import open_store, trust
 from kontenumfs.store.keys import KeyRing
-from kontenumfs.store.probe import CLEAN_UP_SECONDS, STAGING_PREFIX
+from kontenumfs.store.probe import CLEAN_UP_SECONDS
 from kontenumfs.store.wire import Endpoint
 
 UNABLE = (e.NotImplementedByStore, e.InvalidRequest, e.Conflict)

@@ -80,7 +80,8 @@ async def assemble(
         remembered=remembered,
         kernel=kernel,
     )
-    settings, journal = _settings(live, prefix, staging), _journal(kept, staging)
+    journal = _journal(kept, staging)  # first: it decides which area this run has
+    settings = _settings(live, prefix, staging)
     filesystem = Filesystem(store, nursery, settings, make_tree=make_tree, journal=journal)
     async with filesystem:
         operations = _operations(filesystem, options)

@@ -9,6 +9,8 @@ from kontenumfs.protocol.errors import InvalidName, NameTooLong, NotPermitted
 
 RESERVED = ".kontenumfs"
 """The component below which mounts keep helper objects; no program sees it."""
+STAGING_PREFIX = f"{RESERVED}/"
+"""The same as a prefix of keys, below that of the mount."""
 MAX_NAME_BYTES = 255
 """The longest component that Linux takes (NAME_MAX)."""
 

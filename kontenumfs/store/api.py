@@ -199,10 +199,12 @@ class Store(Protocol):
         PreconditionFailed where it is not, ObjectVanished where it is not there.
         """
 
-    async def delete(self, key: str, *, expected: Belief = UNKNOWN) -> None:
+    async def delete(self, key: str, *, expected: Belief = UNKNOWN) -> bool:
         """Delete an object; a missing one is no error.
 
-        Raises PreconditionFailed where the key has something else than `expected`.
+        Returns False where somebody else has surely deleted what was expected: of two hosts that
+        delete one version, one hears True, if the store has the condition. Raises
+        PreconditionFailed where the key has something else than `expected`.
         """
 
     async def delete_many(self, keys: Mapping[str, Belief]) -> dict[str, str]:

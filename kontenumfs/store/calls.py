@@ -75,6 +75,12 @@ def copy_call(
     return Call("CopyObject", "PUT", target, quote_key(target), headers=headers, late_error=True)
 
 
+def delete_call(key: str, expected: Belief) -> Call:
+    """DeleteObject; with a belief, who asks needs to know whether it was this that deleted it."""
+    headers, once = condition(expected), expected is not UNKNOWN
+    return Call("DeleteObject", "DELETE", key, quote_key(key), headers=headers, once=once)
+
+
 def delete_many_call(keys: Sequence[tuple[str, str]]) -> Call:
     """DeleteObjects, of keys with the ETag that each must have, or nothing."""
     return Call(

@@ -27,7 +27,7 @@ class ProvenCapabilities:
 
     Args:
         store: what is probed; not a ConditionalStore, which asks this.
-        prefix: of the mount: scratch keys are made below it.
+        area: what scratch keys begin with: a place that is cleared after a crash, too.
         seconds: that one probe may take: at most half of the mount's deadline, so that a write
             that had to wait for it still has the other half.
         clock: monotonic seconds.
@@ -36,13 +36,13 @@ class ProvenCapabilities:
     def __init__(
         self,
         store: Store,
-        prefix: str,
+        area: str,
         *,
         seconds: float = PROBE_SECONDS,
         clock: Callable[[], float] = trio.current_time,
     ) -> None:
         self._store = store
-        self._prefix = prefix
+        self._area = area
         self._seconds = seconds
         self._clock = clock
         self._lock = trio.Lock()
@@ -53,9 +53,9 @@ class ProvenCapabilities:
         self._not_before: dict[Item, float] = {}
 
     @classmethod
-    def within(cls, store: Store, prefix: str, *, deadline: float) -> "ProvenCapabilities":
+    def within(cls, store: Store, area: str, *, deadline: float) -> "ProvenCapabilities":
         """For a mount whose requests may take `deadline` seconds: a probe takes half at most."""
-        return cls(store, prefix, seconds=min(PROBE_SECONDS, deadline / 2))
+        return cls(store, area, seconds=min(PROBE_SECONDS, deadline / 2))
 
     @property
     def known(self) -> Capabilities:
@@ -95,7 +95,7 @@ class ProvenCapabilities:
         heard = trio.Event()
         found = await probe(
             self._store,
-            self._prefix,
+            self._area,
             known=self._known,
             wanted=wanted,
             seconds=self._until - self._clock(),

@@ -28,9 +28,9 @@ from kontenumfs.store.calls import (
     append_call,
     complete_call,
     compose_call,
-    condition,
     copy_call,
     create_multipart_call,
+    delete_call,
     delete_many_call,
     etag_of,
     multipart_etag,
@@ -274,16 +274,17 @@ class HTTPStore:
         call = copy_call(self.bucket, source, target, attributes, expected)
         return receipt_in_body(await self._send_believing(call, expected), call)[1]
 
-    async def delete(self, key: str, *, expected: Belief = UNKNOWN) -> None:
+    async def delete(self, key: str, *, expected: Belief = UNKNOWN) -> bool:
         """Delete an object; a missing one is no error."""
-        call = Call("DeleteObject", "DELETE", key, quote_key(key), headers=condition(expected))
         try:
-            await self._send(call)
+            await self._send(delete_call(key, expected))
         except NoSuchBucket:
             raise
         except NotFound:
             if expected is UNKNOWN:
                 raise
+            return False
+        return True
 
     async def delete_many(self, keys: Mapping[str, Belief]) -> dict[str, str]:
         """Delete any number of objects; returns the error code of each key that failed."""

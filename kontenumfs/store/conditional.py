@@ -33,7 +33,7 @@ from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version, plain_eta
 from kontenumfs.store.calls import multipart_etag
 from kontenumfs.store.capabilities import ProvenCapabilities
 from kontenumfs.store.proof import Verb, target_condition
-from kontenumfs.store.settling import Intent, Settler
+from kontenumfs.store.settling import LOST, Intent, Settler
 from kontenumfs.store.tasks import open_flat_nursery
 from kontenumfs.store.uploads import Uploads
 from kontenumfs.store.wire import hashed
@@ -180,24 +180,30 @@ class ConditionalStore:
             return await send(UNKNOWN)
         return await self._settler.settle(Intent(Verb.COPY_SOURCE, source, expected), send)
 
-    async def delete(self, key: str, *, expected: Belief = UNKNOWN) -> None:
+    async def delete(self, key: str, *, expected: Belief = UNKNOWN) -> bool:
         """See Store; where the answer was lost, what is there now decides."""
         if expected is UNKNOWN:
-            await self._inner.delete(key)
-            return
+            return await self._inner.delete(key)
         if expected is ABSENT:
             await self._settler.look(key, ABSENT)
-            return
+            return False
+        is_ours = False
 
         async def is_gone(info: ObjectInfo | None) -> bool:
             return info is None
 
         async def send(belief: Belief) -> Written:
-            await self._inner.delete(key, expected=belief)
+            nonlocal is_ours
+            try:
+                is_ours |= await self._inner.delete(key, expected=belief)
+            except (*LOST, trio.Cancelled):
+                is_ours = True  # perhaps
+                raise
             return Written("", "")
 
         intent = Intent(Verb.DELETE_MATCH, key, expected, is_gone, always=True)
         await self._settler.settle(intent, send)
+        return is_ours
 
     async def delete_many(self, keys: Mapping[str, Belief]) -> dict[str, str]:
         """See Store."""

@@ -17,7 +17,6 @@ from collections.abc import Awaitable, Callable, Collection
 import trio
 
 from kontenumfs.protocol.errors import KontenumError
-from kontenumfs.protocol.names import RESERVED
 from kontenumfs.store.api import Store
 from kontenumfs.store.operation import cleaning_up
 from kontenumfs.store.proof import ITEMS, UNPROVEN, Capabilities, Item, Proof, Verb
@@ -26,8 +25,6 @@ from kontenumfs.store.trials import TRIALS
 
 log = logging.getLogger(__name__)
 
-STAGING_PREFIX = f"{RESERVED}/"
-"""Below the mount's prefix: scratch objects of our own."""
 CLEAN_UP_SECONDS = 6.0
 """A mount that is told to stop still deletes its scratch keys, if that is quick."""
 PROBE_SECONDS = 15.0
@@ -42,14 +39,14 @@ REQUEST_SHARE = 0.25
 
 async def probe(
     store: Store,
-    prefix: str,
+    area: str,
     *,
     known: Capabilities = UNPROVEN,
     wanted: Collection[Item] = ITEMS,
     seconds: float = PROBE_SECONDS,
     heard: Callable[[], None] = lambda: None,
 ) -> Capabilities:
-    """Ask for what of `wanted` is open on scratch keys below `prefix`, and delete them again.
+    """Ask for what of `wanted` is open on scratch keys that begin with `area`, and delete them.
 
     Whatever else shows on the way is believed, too.
 
@@ -57,7 +54,7 @@ async def probe(
     has answered anything at all.
     """
     cleaning = min(CLEAN_UP_SECONDS, seconds * CLEAN_UP_SHARE)
-    base = f"{prefix}{STAGING_PREFIX}probe-{secrets.token_hex(8)}-"
+    base = f"{area}probe-{secrets.token_hex(8)}-"
     findings = _Findings(known)
     scratches: list[Scratch] = []
 

@@ -120,6 +120,10 @@ class Settler:
                 token = RESENT.set(number)
                 try:
                     written = await request.attempt()
+                except StoreError as error:
+                    if (told := request.told(error)) is not error:
+                        raise told from error
+                    raise
                 finally:
                     RESENT.reset(token)
                 if written is not None:
@@ -165,6 +169,11 @@ class _Request:
         """Whether what time is left is kept for the question what has happened."""
         """When the store has refused what a look showed to be true."""
         self.trouble: KontenumError | None = None
+
+    def told(self, error: StoreError) -> KontenumError:
+        """What is raised for a refusal: after a lost answer it does not tell what has happened."""
+        is_known = self._lost is None or isinstance(error, (*LOST, PreconditionFailed))
+        return error if is_known or self._lost is None else self._lost
 
     def told_late(self, deadline: float) -> KontenumError:
         """What is raised when time is up."""

@@ -4,7 +4,6 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from itertools import count
 
 import trio
@@ -12,19 +11,16 @@ import trio
 from kontenumfs.protocol.dialect import Limits
 from kontenumfs.protocol.errors import (
     Conflict,
-    FileAlreadyExists,
-    FileMissing,
     KontenumError,
     NotFound,
-    OutcomeUnknown,
     PreconditionFailed,
+    StoreError,
     WriterConflict,
 )
 from kontenumfs.protocol.metadata import FileMetadata
 from kontenumfs.store.api import Attributes, ObjectInfo
 from kontenumfs.store.beliefs import (
     ABSENT,
-    REFUSED,
     UNKNOWN,
     Belief,
     Version,
@@ -32,9 +28,11 @@ from kontenumfs.store.beliefs import (
     refusal,
 )
 from kontenumfs.store.proof import JOINING, Ask
+from kontenumfs.writing.digest import Search
 from kontenumfs.writing.execute import PlanRunner
-from kontenumfs.writing.extents import RemoteObject, whole
+from kontenumfs.writing.extents import Range, RemoteObject, whole
 from kontenumfs.writing.identity import Composer, marker_attributes
+from kontenumfs.writing.moving import Move, Moved
 from kontenumfs.writing.patience import PATIENCE, wait_before
 from kontenumfs.writing.plan import compile_rope
 from kontenumfs.writing.plan_run import Publication
@@ -42,26 +40,6 @@ from kontenumfs.writing.plan_run import Publication
 log = logging.getLogger(__name__)
 
 DEFAULT_LIMITS = Limits()
-
-FREE_LOSSES = 3
-"""Races that a move may lose before it waits between two attempts."""
-BETWEEN_APPENDS = 0.2
-"""Seconds of such a wait at most: appenders make no pause for it, so it needs many attempts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """What a move has made.
-
-    Args:
-        source: the object that was moved, as it was at the end.
-        made: what it is now.
-        stays: whether the old name has another object, which somebody has begun there since.
-    """
-
-    source: ObjectInfo
-    made: ObjectInfo
-    stays: bool = False
 
 
 class Copier:
@@ -85,6 +63,7 @@ class Copier:
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self._runner = runner
+        self._search = Search(runner.store, runner.new_key)
         self._store = runner.store
         self._composer = composer
         self._capabilities = capabilities
@@ -99,12 +78,14 @@ class Copier:
         attributes: Attributes | None = None,
         *,
         expected: Belief = UNKNOWN,
+        tail: Range | None = None,
     ) -> ObjectInfo:
         """Make `target` a copy of `source`; returns what it is then.
 
         Args:
             attributes: what the copy is stored with; what the source has, if None.
             expected: what `target` must be. An object that is copied onto itself is `source`.
+            tail: what follows the source's bytes: the end of what `target` is.
 
         Raises one of REFUSED where either is something else, and Unsupported, before anything is
         touched, where the store has no way to copy so much.
@@ -119,7 +100,11 @@ class Copier:
         # It ends with a condition in any case: where there is none on the target, a name that
         # somebody has taken meanwhile is still replaced as a whole.
         capabilities = await self._capabilities(*JOINING)
-        plan = compile_rope(whole(remote), copy, None, capabilities, self._limits, exclusive=True)
+        rope = whole(remote)
+        if tail is not None:
+            rope.splice(rope.size, tail)
+            copy.size = rope.size
+        plan = compile_rope(rope, copy, None, capabilities, self._limits, exclusive=True)
         belief = believed(source.etag, source.size) if itself else expected
         made = await self._runner.run(plan, Publication(attributes, belief))
         return self._now(target, made.size, made.etag, attributes)
@@ -226,65 +211,18 @@ class Copier:
 
         The source is deleted as what was copied and as nothing else: where others have appended
         to it or replaced it, that is copied anew, until it is whole or the patience has ended.
+        What they have appended under the new key by then stays behind that.
 
         Args:
             described: what a source, as HEAD has described it, shall be stored with there.
             expected: what the new key must be before.
 
-        Raises FileMissing where others have deleted the source, FileAlreadyExists where the new
-        key must be free and is not, and OutcomeUnknown where the source was perhaps deleted, and
-        has become another. The source stays then.
+        Raises FileMissing where others have deleted or moved the source, FileAlreadyExists where
+        the new key must be free and is not, and OutcomeUnknown where the source was perhaps
+        deleted, and has become another: it stays then.
         """
-        until = trio.current_time() + self._patience
-        moved: Moved | None = None
-        for losses in count():
-            try:
-                made = await self.copy(source, target, described(source), expected=expected)
-                expected = believed(made.etag, made.size)
-                moved = Moved(source, made)
-                await self._delete(source)
-                return moved
-            except (REFUSED, NotFound, Conflict) as error:
-                lost: KontenumError = error
-            if losses >= FREE_LOSSES:
-                await wait_before(losses - FREE_LOSSES, lost, until, longest=BETWEEN_APPENDS)
-            # After the wait: what was seen before it has passed where others append all the time.
-            found = await self.find(source.key)
-            if found is None:
-                raise FileMissing(source.key) from lost
-            if (found.size, found.etag) == (source.size, source.etag):
-                self._judge(target, expected, lost)
-            elif moved is not None and isinstance(lost, PreconditionFailed) and lost.lost:
-                # Grown since, or deleted by us and begun anew by others: it must not be put over
-                # what was moved.
-                raise OutcomeUnknown(
-                    f"{source.key!r} was copied to {target!r}, and may still be there: {lost.lost}"
-                ) from lost
-            elif moved is not None and found.size < moved.made.size:
-                # It has been moved: what has the old name now was begun there after.
-                log.info("moved key=%r, which others have begun anew", source.key)
-                return replace(moved, stays=True)
-            source = found
-        raise AssertionError("count() does not end")
-
-    def _judge(self, target: str, expected: Belief, lost: KontenumError) -> None:
-        """Judge a refusal that is not for the source: returns where it may be tried again."""
-        if isinstance(lost, Conflict):
-            return  # busy: tried again
-        if expected is ABSENT:
-            raise FileAlreadyExists(target) from lost
-        if isinstance(expected, Version):
-            raise WriterConflict(f"{target!r} was changed by another writer meanwhile") from lost
-        raise lost
-
-    async def _delete(self, source: ObjectInfo) -> None:
-        """Delete what was copied, and nothing else."""
-        belief = believed(source.etag, source.size)
-        if belief is UNKNOWN:
-            found = await self.find(source.key)
-            if found is not None and found.size != source.size:
-                raise refusal("DeleteObject", source.key, Version("", source.size), UNKNOWN)
-        await self._store.delete(source.key, expected=belief)
+        move = Move(self, target, described, expected=expected)
+        return await move.run(source, until=trio.current_time() + self._patience)
 
     async def find(self, key: str) -> ObjectInfo | None:
         """Describe an object; None where there is none."""
@@ -292,3 +230,26 @@ class Copier:
             return await self._store.head(key)
         except NotFound:
             return None
+
+    async def delete(self, source: ObjectInfo) -> None:
+        """Delete what was copied, and nothing else; raises REFUSED where it is not there."""
+        belief = believed(source.etag, source.size)
+        if belief is UNKNOWN:
+            found = await self.find(source.key)
+            if found is not None and found.size != source.size:
+                raise refusal("DeleteObject", source.key, Version("", source.size), UNKNOWN)
+        if not await self._store.delete(source.key, expected=belief):
+            raise refusal("DeleteObject", source.key, belief, ABSENT)
+
+    async def is_begun_by(self, source: ObjectInfo, target: ObjectInfo, length: int) -> bool:
+        """Tell whether `target` begins with the first `length` bytes of `source`, and can be made
+        of itself and others anew; False also where the store cannot tell.
+        """
+        capabilities = await self._capabilities("digest", "compose")
+        if not (capabilities.digest and capabilities.compose) or length > self._limits.max_copy:
+            return False
+        try:
+            return not length or await self._search.begin_alike(source, target, length)
+        except StoreError as error:
+            log.info("not known whether it has grown: key=%r (%s)", target.key, error)
+            return False

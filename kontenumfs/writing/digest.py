@@ -8,12 +8,14 @@ what is not encrypted by KMS): the range is copied into an upload that is never 
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 
 import trio
 
 from kontenumfs.protocol.errors import KontenumError, StoreError
-from kontenumfs.store.api import Attributes, Body, Store
+from kontenumfs.store.api import Attributes, Body, ObjectInfo, Store
+from kontenumfs.store.beliefs import believed
 from kontenumfs.store.operation import cleaning_up
 from kontenumfs.store.tasks import open_flat_nursery
 
@@ -60,12 +62,10 @@ class Search:
         for piece in body:
             wanted.update(piece)
             length += len(piece)
-        helper = self._new_key()
-        upload_id = await self._store.create_multipart(helper, Attributes())
         limit = trio.CapacityLimiter(SIDE_BY_SIDE)
         hits: list[int] = []
 
-        async def look(number: int, offset: int) -> None:
+        async def look(number: int, offset: int, helper: str, upload_id: str) -> None:
             async with limit:
                 if hits:
                     return
@@ -75,14 +75,41 @@ class Search:
                 if part.etag == wanted.hexdigest():
                     hits.append(offset)
 
+        async with self._helper() as (helper, upload_id), open_flat_nursery() as nursery:
+            for number, offset in enumerate(offsets, 1):
+                nursery.start_soon(look, number, offset, helper, upload_id)
+        return hits[0] if hits else None
+
+    async def begin_alike(self, one: ObjectInfo, other: ObjectInfo, length: int) -> bool:
+        """Tell whether the first `length` bytes of two objects are the same.
+
+        Raises what the store reports, one of REFUSED where an object has changed since.
+        """
+        async with self._helper() as (helper, upload_id):
+            found = [
+                await self._store.upload_part_copy(
+                    helper,
+                    upload_id,
+                    number,
+                    info.key,
+                    first=0,
+                    last=length - 1,
+                    expected=believed(info.etag, info.size),
+                )
+                for number, info in enumerate((one, other), 1)
+            ]
+        return found[0].etag == found[1].etag
+
+    @asynccontextmanager
+    async def _helper(self) -> AsyncIterator[tuple[str, str]]:
+        """Begin an upload that is never completed: its key and id."""
+        helper = self._new_key()
+        upload_id = await self._store.create_multipart(helper, Attributes())
         try:
-            async with open_flat_nursery() as nursery:
-                for number, offset in enumerate(offsets, 1):
-                    nursery.start_soon(look, number, offset)
+            yield helper, upload_id
         finally:
             with cleaning_up(ABORT_SECONDS):
                 await self._abort(helper, upload_id)
-        return hits[0] if hits else None
 
     async def _abort(self, helper: str, upload_id: str) -> None:
         try:

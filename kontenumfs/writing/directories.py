@@ -32,12 +32,12 @@ from kontenumfs.store.tasks import open_flat_nursery
 from kontenumfs.tree.attributes import metadata_of, stored_metadata
 from kontenumfs.tree.node import Directory, File, Node
 from kontenumfs.tree.reconciler import LEGACY_MARKER
-from kontenumfs.writing.copying import Moved
 from kontenumfs.writing.deferred import DeferredMetadata
 from kontenumfs.writing.environment import Environment
 from kontenumfs.writing.files import OpenFiles
 from kontenumfs.writing.identity import marker_attributes
 from kontenumfs.writing.metadata import Token
+from kontenumfs.writing.moving import Moved
 from kontenumfs.writing.upload import CLEAN_UP_SECONDS
 
 log = logging.getLogger(__name__)

@@ -170,7 +170,10 @@ class WritableFile:
     async def _changing(self) -> AsyncIterator[None]:
         """Let one change in at a time; the file ends where it fails."""
         async with self._lock, self._failing():
-            yield
+            try:
+                yield
+            finally:
+                self.write_back.account()
 
     @asynccontextmanager
     async def _failing(self) -> AsyncIterator[None]:
@@ -185,8 +188,6 @@ class WritableFile:
             if failure is error:
                 raise
             raise failure from error
-        finally:
-            self.write_back.account()
 
     def _changed(self, by: Unsaved | None) -> None:
         interval = self.content.policy.append_interval
@@ -248,8 +249,6 @@ class WritableFile:
             except BaseException:
                 content.expected, content.shared = before
                 raise
-            finally:
-                self.write_back.account()
             self.write_back.temporary = False
 
     @asynccontextmanager

@@ -100,8 +100,8 @@ class Filesystem:
         make_tree: Callable[[Store], Tree] = Tree,
         journal: Journal | None = None,
     ) -> None:
-        prefix, deadline = settings.prefix, settings.deadline
-        self.capabilities = ProvenCapabilities.within(store, prefix, deadline=deadline)
+        staging, deadline = settings.staging, settings.deadline
+        self.capabilities = ProvenCapabilities.within(store, staging, deadline=deadline)
         self.store = ConditionalStore(store, self.capabilities, deadline=deadline)
         self.tree = make_tree(self.store)
         self.journal = journal if journal is not None else Journal()
@@ -109,7 +109,7 @@ class Filesystem:
         self.timers = Timers()
         environment = self._environment(nursery, settings)
         self.copier = environment.copier
-        markers, locks = Markers(self.store, prefix), NamespaceLocks()
+        markers, locks = Markers(self.store, staging), NamespaceLocks()
         self.deferred = DeferredMetadata(environment, markers, locks, delay=settings.metadata_delay)
         self.files = OpenFiles(
             environment,

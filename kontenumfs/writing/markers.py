@@ -8,7 +8,6 @@ import secrets
 from kontenumfs.protocol.errors import NotFound
 from kontenumfs.store.api import Attributes, Store
 from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, believed
-from kontenumfs.store.probe import STAGING_PREFIX
 
 log = logging.getLogger(__name__)
 
@@ -20,9 +19,9 @@ class Markers:
     rclone serve s3): there a directory is this mount's alone until something is in it.
     """
 
-    def __init__(self, store: Store, prefix: str) -> None:
+    def __init__(self, store: Store, area: str) -> None:
         self._store = store
-        self._prefix = prefix
+        self._area = area
         self._kept: bool | None = None
         """Whether the store keeps them; None until the first one was written."""
 
@@ -42,7 +41,7 @@ class Markers:
     async def replace(self, key: str, attributes: Attributes) -> str:
         """Write the marker of a directory that has things in it; returns its ETag."""
         if self._kept is None:
-            scratch = f"{self._prefix}{STAGING_PREFIX}marker-{secrets.token_hex(8)}/"
+            scratch = f"{self._area}marker-{secrets.token_hex(8)}/"
             self._kept = await self._is_kept(scratch, await self._put(scratch, attributes))
             if self._kept:
                 await self._store.delete(scratch)

@@ -186,7 +186,8 @@ class Namespace:
             try:
                 await self._rename(node, target, new_parent, new_name, belief)
             except KontenumError as error:
-                self._tree.invalidate(new_parent, new_name)  # it may be under both names
+                for place, known in ((parent, name), (new_parent, new_name)):
+                    self._tree.invalidate(place, known)  # it may be under both, or under neither
                 if isinstance(error, PreconditionFailed | WriterConflict):
                     raise RenameConflict(str(error)) from error
                 raise

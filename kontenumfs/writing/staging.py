@@ -14,9 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from kontenumfs.protocol.errors import KontenumError, UnexpectedAnswer
+from kontenumfs.protocol.names import STAGING_PREFIX
 from kontenumfs.store.api import ObjectInfo, Store
 from kontenumfs.store.beliefs import believed
-from kontenumfs.store.probe import STAGING_PREFIX
 from kontenumfs.writing.journal import Opener
 
 log = logging.getLogger(__name__)

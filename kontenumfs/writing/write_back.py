@@ -218,7 +218,10 @@ class WriteBack:
         progress = self.progress
         progress.waiting_since = None
         if not self.content.unchanged:
-            self._take_up(await self.content.publish(self.draft(key)))
+            try:
+                self._take_up(await self.content.publish(self.draft(key)))
+            finally:
+                self.account()
         elif progress.state is State.FRESH:
             return
         progress.stored()

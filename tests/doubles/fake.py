@@ -186,12 +186,14 @@ class FakeStore:
         kept = found.attributes if attributes is None else attributes
         return self._store(target, data, kept, hashlib.md5(data, usedforsecurity=False))
 
-    async def delete(self, key: str, *, expected: Belief = UNKNOWN) -> None:
+    async def delete(self, key: str, *, expected: Belief = UNKNOWN) -> bool:
         """Delete an object; a missing one is no error."""
         await self._enter("DeleteObject", key)
-        if key in self.objects:
-            self._check(key, Verb.DELETE_MATCH, expected)
-        self.objects.pop(key, None)
+        if key not in self.objects:
+            return expected is UNKNOWN or Verb.DELETE_MATCH not in self._conditions
+        self._check(key, Verb.DELETE_MATCH, expected)
+        del self.objects[key]
+        return True
 
     async def delete_many(self, keys: Mapping[str, Belief]) -> dict[str, str]:
         """Delete any number of objects, those that are what is believed of them."""

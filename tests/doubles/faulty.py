@@ -180,7 +180,7 @@ class FaultyStore:
             "copy", target, lambda: self._inner.copy(source, target, attributes, expected=expected)
         )
 
-    async def delete(self, key: str, *, expected: Belief = UNKNOWN) -> None:
+    async def delete(self, key: str, *, expected: Belief = UNKNOWN) -> bool:
         """See Store."""
         return await self._through(
             "delete", key, lambda: self._inner.delete(key, expected=expected)

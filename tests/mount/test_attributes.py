@@ -176,11 +176,16 @@ def test_set_user_id_is_lost_by_what_others_write(mount: MountFactory, change: s
     mounted = mount("allow_other")
     let_others_in(mounted.path)
     change = f"{change} count=1 2>/dev/null" if change.startswith("dd") else change
-    for mode, left in ((0o6777, 0o777), (0o2767, 0o2767), (0o4666, 0o666), (0o666, 0o666)):
-        shell(f"rm -f f; echo old > f; chmod {mode:o} f; {change}", mounted.path)
-        run(*OTHER, change, cwd=mounted.path)
-        for _ in range(2):
-            assert stat.S_IMODE((mounted.path / "f").stat().st_mode) in (left, left & 0o5777)
-            remount(mounted)
-    shell("chmod 6755 f; chown 1000 f", mounted.path)
+    modes = {0o6777: 0o777, 0o2767: 0o2767, 0o4666: 0o666, 0o666: 0o666}
+    for mode in modes:
+        directory = mounted.path / f"{mode:o}"
+        directory.mkdir()
+        shell(f"echo old > f; chmod {mode:o} f; {change}", directory)
+        run(*OTHER, change, cwd=directory)
+    for _ in range(2):
+        for mode, left in modes.items():
+            status = (mounted.path / f"{mode:o}" / "f").stat()
+            assert stat.S_IMODE(status.st_mode) in (left, left & 0o5777)
+        remount(mounted)
+    shell("echo old > f; chmod 6755 f; chown 1000 f", mounted.path)
     assert stat.S_IMODE((mounted.path / "f").stat().st_mode) == 0o755

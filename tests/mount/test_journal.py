@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 from tests.harness.emulator import Emulator
-from tests.harness.mounts import MountedBucket, MountFactory
+from tests.harness.mounts import MountedBucket, MountFactory, shell
 from tests.mount.test_files import eventually
 from tests.mount.test_writing import MIB, noise
 
@@ -79,3 +79,32 @@ def test_an_upload_that_was_cut_short(mount: MountFactory, emulator: Emulator) -
     assert mounted.fetch("file") == noise(20 * MIB)
     remount(mounted)
     assert emulator.counts()["AbortMultipartUpload"] == 1
+
+
+def helpers(emulator: Emulator, mounted: MountedBucket) -> set[str]:
+    """The objects below `.kontenumfs/` that are there."""
+    emulator_keys = {str(request["key"]) for request in emulator.all_requests()}
+    area = mounted.key(".kontenumfs/")
+    return {key for key in emulator_keys if key.startswith(area) and emulator.exists(key)}
+
+
+@pytest.mark.parametrize("op", ["AppendObject", "ComposeObject"])
+def test_helper_objects_that_a_killed_daemon_has_left(
+    mount: MountFactory, emulator: Emulator, op: str
+) -> None:
+    """S7.1, S11.3: The scratch keys of the probe, and what a join was made of: deleted at once."""
+    mounted = mount()
+    pattern = f"{mounted.key('.kontenumfs/')}*"
+    if op == "ComposeObject":
+        shell("echo one >> log; echo two > other", mounted.path)  # the probe is over
+    emulator.fault(op=op, key=pattern, delay=60)
+    script = "echo one >> log" if op == "AppendObject" else "printf X | dd of=log bs=1 conv=notrunc"
+    with subprocess.Popen(script, shell=True, cwd=mounted.path, stderr=subprocess.DEVNULL):
+        eventually(lambda: any(fault["seen"] for fault in emulator.faults()))
+        eventually(lambda: bool(helpers(emulator, mounted)))
+        mounted.kill()
+    emulator.clear_faults()
+    remount(mounted)
+    eventually(lambda: not helpers(emulator, mounted))
+    shell("echo two >> log", mounted.path)
+    assert mounted.fetch("log").endswith(b"two\n")

@@ -181,27 +181,55 @@ def test_a_line_that_comes_while_a_log_is_rotated(
     assert all_lines(mounted, ["log.1", "log"]) == [b"one\n", b"theirs\n"]
 
 
+@pytest.mark.parametrize("program", ["rename", "mv"])
 def test_lines_that_come_under_both_names_while_a_log_is_rotated(
-    mount: MountFactory, store: ObjectStore, emulator: Emulator
+    mount: MountFactory, store: ObjectStore, emulator: Emulator, program: str
 ) -> None:
-    """S5.3: EBUSY, and both are there: a rename that is told ESTALE is repeated by the kernel, and
-    would put the old name over the line that the new one has got.
+    """S5.3: all are under the new name; `mv`, too, which tries a second time without
+    RENAME_NOREPLACE, has nothing to try again.
     """
     mounted = mount("ttl=0")  # or the kernel would not see that the name is taken by now
     (mounted.path / "log").write_bytes(b"one\n")
 
     def rotate() -> None:
-        (mounted.path / "log").rename(mounted.path / "log.1")
+        if program == "mv":
+            shell("mv log log.1", mounted.path)
+        else:
+            (mounted.path / "log").rename(mounted.path / "log.1")
 
     def lines() -> None:
         store.append("log", b"old name\n")
         store.append("log.1", b"new name\n")
 
-    told = meanwhile(emulator, "DeleteObject", mounted.key("log"), rotate, lines)
+    assert meanwhile(emulator, "DeleteObject", mounted.key("log"), rotate, lines) is None
+    assert mounted.fetch("log.1") == b"one\nold name\nnew name\n"
+    assert not mounted.exists("log")
+    assert (mounted.path / "log.1").stat().st_size == 22
+    assert helpers(store) == []
+
+
+def test_two_hosts_rename_one_file(
+    hosts: tuple[MountedBucket, MountedBucket], emulator: Emulator
+) -> None:
+    """S5.12: one of them is told that it has it: a job is claimed by a rename."""
+    here, there = hosts
+    (here.path / "job").write_bytes(b"job")
+    assert (there.path / "job").exists()
+
+    def claim(mounted: MountedBucket, name: str) -> None:
+        (mounted.path / "job").rename(mounted.path / name)
+
+    told = meanwhile(
+        emulator,
+        "DeleteObject",
+        here.key("job"),
+        partial(claim, here, "job.here"),
+        partial(claim, there, "job.there"),
+    )
     assert told is not None
-    assert told.errno == errno.EBUSY
-    found = all_lines(mounted, ["log.1", "log"])
-    assert found == [b"one\n", b"new name\n", b"one\n", b"old name\n"]
+    assert told.errno == errno.ENOENT
+    assert there.fetch("job.there") == b"job"
+    assert not here.exists("job")
 
 
 def test_a_rename_is_not_told_as_done_without_the_bytes_before_it(

@@ -10,7 +10,7 @@ from trio.testing import MockClock
 
 from kontenumfs.protocol import errors as e
 from kontenumfs.store.client import HTTPStore
-from kontenumfs.store.probe import STAGING_PREFIX, probe
+from kontenumfs.store.probe import probe
 from kontenumfs.store.proof import CAPABLE, Capabilities, Proof, Verb
 from tests.doubles.fake import FakeStore
 from tests.doubles.faulty import Fault, FaultyStore
@@ -39,7 +39,7 @@ async def test_what_the_store_can_do_is_found(
     assert store.objects == {}
     assert store.uploads == {}
     keys = {call.key for call in store.calls if call.operation != "DeleteObjects"}
-    assert all(key.startswith(f"p/{STAGING_PREFIX}probe-") for key in keys)
+    assert all(key.startswith("p/probe-") for key in keys)
 
 
 @pytest.mark.parametrize("verb", Verb, ids=lambda verb: verb.value)

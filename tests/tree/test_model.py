@@ -220,7 +220,7 @@ STEPS: dict[str, Callable[[World, str], Awaitable[None]]] = {
 programs = st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.sampled_from(PATHS)), max_size=60)
 
 
-@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(program=programs, large=st.booleans(), limit=st.sampled_from([3, 1000]))
 @example(program=[("put", "a"), ("look", "a"), ("put", "a"), ("walk", "a")], large=True, limit=3)
 def test_nothing_is_shown_that_was_not_true_within_the_ttl(

@@ -195,7 +195,7 @@ async def execute(program: list[tuple[Any, ...]], publish: Publish, memory: int)
             await run.finish(store)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @example(
     [("open", 1, "b", os.O_CREAT | os.O_APPEND), ("write", 1, 0, 64), ("rename", "a", "b")],
     Publish.AUTO,
