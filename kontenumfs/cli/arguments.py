@@ -5,10 +5,15 @@
 import argparse
 import os
 from functools import partial
+from pathlib import Path
 from typing import NoReturn
 
+from kontenumfs.admin.runtime import own_runtime_file
+from kontenumfs.admin.spool_place import spool_base
 from kontenumfs.config.live import LiveSettings
+from kontenumfs.config.outside import Outside
 from kontenumfs.config.settings import Settings, read_settings
+from kontenumfs.daemon.cache import cache_file
 from kontenumfs.protocol.errors import UserError
 from kontenumfs.protocol.exits import Exit
 from kontenumfs.store.wire import Endpoint
@@ -75,8 +80,8 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     )
 
 
-def live_settings(arguments: argparse.Namespace) -> LiveSettings:
-    """Read the settings and the keys; raises ConfigurationError."""
+def live_settings(arguments: argparse.Namespace, outside: Outside | None = None) -> LiveSettings:
+    """Read the settings and the keys, from `outside` of a mount; raises ConfigurationError."""
     # A daemon leaves its directory, and reads relative paths again long after.
     read = partial(
         read_settings,
@@ -85,7 +90,19 @@ def live_settings(arguments: argparse.Namespace) -> LiveSettings:
         name=arguments.name,
         directory=working_directory(),
     )
-    return LiveSettings(read, os.environ)
+    return LiveSettings(read, os.environ, outside)
+
+
+def outside_of(mountpoint: Path, settings: Settings) -> Outside:
+    """Make the judge of all the paths that a mount has, by options and by environment."""
+    places = {"the runtime directory": own_runtime_file(mountpoint, "sock").parent}
+    # Only the directory counts, which is the same for all buckets.
+    kept = cache_file(settings.options.cache_dir, "", "", os.environ)
+    if kept is not None:
+        places["the cache directory"] = kept.parent
+    if settings.rules.uses_spool:
+        places["the directory of the spools"] = spool_base(settings.options.spool_dir, os.environ)
+    return Outside(mountpoint, os.environ, places)
 
 
 def endpoint_of(settings: Settings) -> Endpoint:

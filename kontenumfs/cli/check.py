@@ -92,6 +92,7 @@ def _local(live: LiveSettings) -> Iterator[Finding]:
         return
     try:
         mountpoint = live.settings.mountpoint()
+        given.outside_of(mountpoint, live.settings).check(live.settings)
         if is_mountpoint(mountpoint, FSTYPE):
             yield Finding("mountpoint", "ok", f"{mountpoint} is mounted")
             return

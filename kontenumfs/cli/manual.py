@@ -3,6 +3,7 @@
 """``kontenumfs manual``: the manual pages, made of the parsers and of the table of options."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from kontenumfs.config.options import (
     options_by_file,
     options_of,
 )
+from kontenumfs.daemon.signals import DUMP, ENDING, IGNORED, RELOAD
 from kontenumfs.protocol.exits import Exit
 
 REFERENCE = ("<!-- options: made by kontenumfs manual --write docs -->", "<!-- end of options -->")
@@ -82,6 +84,13 @@ def _kontenumfs() -> str:
         "Such as KONTENUM_ENDPOINT: comes before the configuration file and after options.",
     )
     lines += _entry("KONTENUM_CONFIG_DIR", "Where NAME.toml is, instead of /etc/kontenumfs.")
+    lines += [".SH SIGNALS"]
+    lines += _entry(RELOAD.name, "Read settings and keys again, and clear the cache of names.")
+    lines += _entry(DUMP.name, "Log the state of the mount and where each task waits.")
+    ending = ", ".join(number.name for number in ENDING)
+    lines += _entry(ending, "Store what is left, unmount and exit.")
+    ignored = [number.name for number in IGNORED if number < signal.SIGRTMIN]
+    lines += _entry(", ".join([*ignored, "realtime signals"]), "Ignored.")
     lines += [".SH EXIT STATUS"]
     for code in Exit:
         cure = f": {code.cure}" if code.cure else ""

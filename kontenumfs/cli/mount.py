@@ -22,6 +22,7 @@ from kontenumfs.daemon.hardening import keep_memory_private
 from kontenumfs.daemon.logs import set_up_logging
 from kontenumfs.daemon.metrics import Metrics
 from kontenumfs.daemon.mount import Mount
+from kontenumfs.daemon.signals import ignore_what_means_nothing
 from kontenumfs.protocol.errors import UserError
 from kontenumfs.protocol.exits import Exit
 from kontenumfs.store.client import open_store
@@ -36,13 +37,15 @@ def main(argv: Sequence[str]) -> int:
     settings = given.settings_of(arguments)
     source = settings.source(arguments.source)
     mountpoint = settings.mountpoint(arguments.mountpoint)
+    outside = given.outside_of(mountpoint, settings)
+    outside.check(settings)
     handed = handed_over(os.environ)
     if handed is None:
         check_mountpoint(mountpoint, nonempty=settings.options.nonempty)
         check_fuse()
         if arguments.name and os.getuid() == 0:
             remember_mountpoint(arguments.name, mountpoint)
-    live = given.live_settings(arguments)
+    live = given.live_settings(arguments, outside)
     serve_mount(source, mountpoint, live, foreground=arguments.foreground, handed=handed)
     return Exit.OK
 
@@ -81,6 +84,7 @@ def serve_mount(
         return mount
 
     def serve(ready: Callable[[], None]) -> None:
+        ignore_what_means_nothing()
         set_up_logging(options.log_level, options.log_file, foreground=foreground)
         if foreground:
             # systemd's watchdog ends a daemon that hangs by SIGABRT: have it say where it hung.

@@ -62,9 +62,10 @@ def _run(name: str, call: Call) -> None:
         raise UserError(f"{directory}: cannot be remounted: unmount it and mount it again")
     options = _known(name, call.options) if call.sloppy else call.options
     read = partial(read_settings, options, os.environ, directory=given.working_directory())
-    live = LiveSettings(read, os.environ)
-    source = live.settings.source(name_of_source)
-    mountpoint = live.settings.mountpoint(directory)
+    settings = read()
+    source = settings.source(name_of_source)
+    mountpoint = settings.mountpoint(directory)
+    live = LiveSettings(read, os.environ, given.outside_of(mountpoint, settings))
     check_mountpoint(mountpoint, nonempty=live.settings.options.nonempty)
     check_fuse()
     if not call.fake:

@@ -10,6 +10,7 @@ from kontenumfs.admin.notify import Notifier
 from kontenumfs.admin.premount import clear, premount
 from kontenumfs.admin.runtime import remember_mountpoint, remembered_mountpoint
 from kontenumfs.cli import arguments as given
+from kontenumfs.config.outside import Outside
 from kontenumfs.config.settings import read_settings
 from kontenumfs.protocol.exits import Exit
 
@@ -29,6 +30,7 @@ def main(argv: Sequence[str]) -> int:
         return Exit.OK
     settings = read_settings([], os.environ, name=arguments.name)
     mountpoint = settings.mountpoint()
+    Outside(mountpoint, os.environ).check(settings)
     remember_mountpoint(arguments.name, mountpoint)
     premount(
         settings.source(),

@@ -4,9 +4,11 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from kontenumfs.config.credentials import find_keys
 from kontenumfs.config.options import OPTIONS
+from kontenumfs.config.outside import Outside
 from kontenumfs.config.rules import Rules
 from kontenumfs.config.settings import Settings
 from kontenumfs.protocol.errors import ConfigurationError
@@ -24,15 +26,22 @@ class LiveSettings:
     Args:
         read: reads options, environment and file; raises ConfigurationError.
         environment: where keys may be.
+        outside: refuses paths that lead into the mount; None where nothing is mounted.
 
     Raises ConfigurationError.
     """
 
-    def __init__(self, read: Callable[[], Settings], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        read: Callable[[], Settings],
+        environment: Mapping[str, str],
+        outside: Outside | None = None,
+    ) -> None:
         self._read = read
         self._environment = environment
+        self._outside = outside
         self.settings = read()
-        self.keys = KeyRing.of(self._find_keys)
+        self.keys = KeyRing.of(self._find_keys, may_look=self._is_outside)
         self.clock = Clock()
         """This machine's clock, as the store's answers show it."""
 
@@ -44,7 +53,22 @@ class LiveSettings:
     def _find_keys(self) -> Found:
         # Keys that stand in the file itself are as new as it is.
         inline = self.settings.values["secret_key"].value is not None
-        return find_keys(self._read() if inline else self.settings, self._environment)
+        settings = self._read_again() if inline else self.settings
+        if self._outside is not None:
+            self._outside.check(settings)  # links may have changed since it was read
+        return find_keys(settings, self._environment)
+
+    def _read_again(self) -> Settings:
+        if self._outside is None:
+            return self._read()
+        # The daemon would wait for itself, were one of its files in its mount.
+        self._outside.check_file(self.settings)
+        settings = self._read()
+        self._outside.check(settings)
+        return settings
+
+    def _is_outside(self, path: Path) -> bool:
+        return self._outside is None or self._outside.has(path)
 
     def reload(self) -> str:
         """Read the configuration and the keys again; what cannot be used stays as it was.
@@ -53,7 +77,7 @@ class LiveSettings:
         """
         before = self.settings
         try:
-            self.settings = self._read()
+            self.settings = self._read_again()
             self.keys.reload()
         except ConfigurationError as error:
             self.settings = before

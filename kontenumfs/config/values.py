@@ -29,6 +29,7 @@ class Kind(Generic[T]):
             without any is as good.
         separator: joins the items of a list in the configuration file; empty where a list is wrong.
         may_be_empty: an empty text is a value.
+        place: the path that a value names in the file system, or None; None for other kinds.
     """
 
     parse: Callable[[str], T]
@@ -38,6 +39,7 @@ class Kind(Generic[T]):
     quoted: str = ""
     separator: str = ""
     may_be_empty: bool = False
+    place: Callable[[T], str | None] | None = None
 
     @property
     def is_switch(self) -> bool:
@@ -143,7 +145,15 @@ def _path_or_none(directory: str, value: str) -> str:
     return value if value == "none" else os.path.join(directory, value)
 
 
-ADDRESS = Kind(_address, "HOST:PORT|unix:PATH")
+def _place_or_none(value: str) -> str | None:
+    return None if value == "none" else value
+
+
+def _place_of_socket(value: str) -> str | None:
+    return value.removeprefix("unix:") if value.startswith("unix:") else None
+
+
+ADDRESS = Kind(_address, "HOST:PORT|unix:PATH", place=_place_of_socket)
 """An address to listen at."""
 DURATION = Kind(_seconds, "seconds", "{:g}".format)
 """Seconds; ms, s, m and h may follow the number."""
@@ -151,9 +161,9 @@ ENDPOINT = Kind(_endpoint, "URL")
 """An http or https address without a path."""
 MODE = Kind(_octal, "octal", "{:04o}".format, quoted="0644")
 """Permission bits."""
-PATH = Kind(_text, "path", within=os.path.join)
+PATH = Kind(_text, "path", within=os.path.join, place=lambda value: value)
 """A path; a relative one begins where it was written down."""
-PATH_OR_NONE = Kind(_text, "path|none", within=_path_or_none)
+PATH_OR_NONE = Kind(_text, "path|none", within=_path_or_none, place=_place_or_none)
 """The same, or the word none."""
 SIZE = Kind(_size, "bytes", _show_size)
 """Bytes; K, M, G, T and P (1,024 each) may follow the number."""

@@ -8,7 +8,7 @@ from typing import Any
 from kontenumfs.daemon.control import Command, Send
 from kontenumfs.protocol.errors import FileMissing, IsDirectory, NotDirectory, UserError
 from kontenumfs.protocol.metadata import FileMetadata
-from kontenumfs.protocol.names import component_from_bytes
+from kontenumfs.protocol.names import check_text, component_from_bytes
 from kontenumfs.tree.node import Directory, File
 from kontenumfs.tree.tree import Tree
 from kontenumfs.writing.files import OpenFiles
@@ -31,7 +31,8 @@ class Commands:
 
     async def refresh(self, request: dict[str, Any], send: Send) -> dict[str, Any]:
         """Believe nothing any more of `path`, and with `recursive` of all that is below it."""
-        path, recursive = str(request.get("path", "")), bool(request.get("recursive"))
+        path, recursive = request.get("path", ""), request.get("recursive", False)
+        check_text(path)
         count = await self._tree.refresh(self._tree.root, path, recursive=recursive)
         return {"refreshed": count}
 

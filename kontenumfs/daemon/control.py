@@ -20,12 +20,23 @@ import trio
 from kontenumfs.admin.client import peer
 from kontenumfs.admin.runtime import own_runtime_file
 from kontenumfs.admin.safe_files import SafeDirectory
-from kontenumfs.protocol.errors import KontenumError
+from kontenumfs.protocol.errors import KontenumError, UserError
 
 log = logging.getLogger(__name__)
 
 LONGEST_REQUEST = 64 << 20
 """Bytes: a concat of a million names."""
+LONGEST_SHOWN = 100
+"""Characters of a wrong value in an error."""
+FIELDS: Mapping[str, type] = {
+    "path": str,
+    "target": str,
+    "sources": list,
+    "recursive": bool,
+    "hidden": bool,
+    "append": bool,
+}
+"""What a request may have beside its command; each of all commands by one name and type."""
 REQUEST_SECONDS = 30.0
 """The time for a client to send its request."""
 
@@ -94,12 +105,12 @@ class Control:
             request = await _read_line(stream)
         if request is None:
             return
-        command = self._commands.get(str(request.get("command")))
-        if command is None:
-            await send({"error": f"unknown command {request.get('command')!r}"})
-            return
         try:
-            await send({"result": await command(request, send)})
+            asked = _parsed(request)
+            command = self._commands.get(asked["command"])
+            if command is None:
+                raise UserError(f"unknown command {asked['command'][:LONGEST_SHOWN]!r}")
+            await send({"result": await command(asked, send)})
         except KontenumError as error:
             await send({"error": str(error) or type(error).__name__})
         except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -109,15 +120,41 @@ class Control:
             raise
 
 
-async def _read_line(stream: trio.SocketStream) -> dict[str, Any] | None:
+async def _read_line(stream: trio.SocketStream) -> bytes | None:
     received = bytearray()
     while not received.endswith(b"\n"):
         some = await stream.receive_some(65536)
         received += some
         if not some or len(received) > LONGEST_REQUEST:
             return None
+    return bytes(received)
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    """Read a request whose values are of the types that commands take; raises UserError."""
     try:
-        request = json.loads(received)
+        request = json.loads(line)
     except (ValueError, RecursionError):
-        return None
-    return request if isinstance(request, dict) else None
+        raise UserError("a request is one line of JSON") from None
+    if not isinstance(request, dict) or not isinstance(request.get("command"), str):
+        raise UserError("a request is an object with the name of a command")
+    for name, value in request.items():
+        wanted = FIELDS.get(name)
+        if wanted is not None and not isinstance(value, wanted):
+            raise UserError(f"{name} must be a {wanted.__name__}")
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(value, list) and not isinstance(text, str):
+                raise UserError(f"{name[:LONGEST_SHOWN]!r} has something else than text")
+            if isinstance(text, str):
+                _check(text)
+    return request
+
+
+def _check(text: str) -> None:
+    """Raise UserError for text that no command line can have, so no path is meant by it."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        raise UserError(f"{text[:LONGEST_SHOWN]!a} is no text") from None
+    if "\0" in text:
+        raise UserError(f"{text[:LONGEST_SHOWN]!r} has a NUL character")

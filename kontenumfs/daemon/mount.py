@@ -32,8 +32,9 @@ from kontenumfs.daemon.mount_watch import CALM_SECONDS, LOOK_SECONDS, until_gone
 from kontenumfs.daemon.refusals import refusals
 from kontenumfs.daemon.report import Report
 from kontenumfs.daemon.scraping import Scraping
-from kontenumfs.daemon.service import Service, end_undisturbed
+from kontenumfs.daemon.service import Service
 from kontenumfs.daemon.shutdown import Shutdown
+from kontenumfs.daemon.signals import DUMP, HEARD, RELOAD, end_undisturbed
 from kontenumfs.daemon.spool import SpoolCommands
 from kontenumfs.daemon.supervision import Supervisor, guarded
 from kontenumfs.fuse import copy_range, writes
@@ -51,7 +52,6 @@ log = logging.getLogger(__name__)
 
 VERDICT_SECONDS = 1.0
 SELF_CHECK_SECONDS = 10.0
-HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 UNMOUNTING_SECONDS = 1.0
 """The end of the kernel's connection may be seen so long before that of the mount."""
 LET_GO_SECONDS = 5.0
@@ -356,10 +356,10 @@ class Mount:
     async def _obey(
         self, number: int, parts: Parts, service: Service, report: Report, draining: Draining
     ) -> None:
-        if number == signal.SIGHUP:
+        if number == RELOAD:
             await self._reload(service, parts.commands)
             return
-        if number == signal.SIGUSR1:
+        if number == DUMP:
             log_state(report.status())
             return
         log.info("%s: storing what is left", signal.Signals(number).name)

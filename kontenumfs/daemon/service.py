@@ -3,7 +3,6 @@
 """A mount as systemd's service: its status, its watchdog, and time to store what is left."""
 
 import logging
-import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -155,13 +154,3 @@ class Service:
         if self._errors.last:
             parts.append(f"last error at {self._errors.last}")
         return "; ".join(parts)
-
-
-def end_undisturbed() -> None:
-    """Keep the signals that the mount hears of from ending the process by themselves.
-
-    A receiver of signals that is opened after this puts back what it found: so the last uploads
-    are not cut short by the SIGTERM that systemd sends after an unmount.
-    """
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)

@@ -38,6 +38,7 @@ class KeyRing:
     Args:
         source: where `reload` reads the pairs anew.
         origin: where the pairs are from, for people.
+        may_look: whether a file may be looked at: one in our own mount would never answer.
     """
 
     def __init__(
@@ -45,7 +46,9 @@ class KeyRing:
         pairs: Sequence[KeyPair],
         source: Callable[[], Found] | None = None,
         origin: str = "",
+        may_look: Callable[[Path], bool] = lambda _: True,
     ) -> None:
+        self._may_look = may_look
         self._pairs = _one_or_two(pairs, origin)
         self._as_read = list(self._pairs)
         self._source = source
@@ -55,10 +58,12 @@ class KeyRing:
         self._stamp: object = None
 
     @classmethod
-    def of(cls, source: Callable[[], Found]) -> "KeyRing":
+    def of(
+        cls, source: Callable[[], Found], *, may_look: Callable[[Path], bool] = lambda _: True
+    ) -> "KeyRing":
         """A ring that `source` fills; raises ConfigurationError."""
         found = source()
-        made = cls(found.pairs, source, found.origin)
+        made = cls(found.pairs, source, found.origin, may_look)
         made._remember(found)
         return made
 
@@ -117,7 +122,7 @@ class KeyRing:
             self._stamp = self._stamp_now()
 
     def _stamp_now(self) -> object:
-        return tuple(_stamp(file) for file in self._files)
+        return tuple(_stamp(file) if self._may_look(file) else "" for file in self._files)
 
 
 def _stamp(file: Path) -> object:

@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where keys come from, by order, and what a reload changes."""
 
+import os
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from kontenumfs.config.live import LiveSettings
+from kontenumfs.config.outside import Outside
 from kontenumfs.config.settings import read_settings
 from kontenumfs.protocol.errors import ConfigurationError
 
@@ -136,3 +138,53 @@ def test_a_reload_that_fails_changes_nothing(
     assert live.keys.current.access_key == "A"
     assert "nonsense" not in caplog.text
     caplog.clear()
+
+
+def test_no_file_of_a_mount_that_runs_is_read_inside_of_it(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A reload that brings such a path is refused, and so is a link that leads there by now.
+
+    The mountpoint is a FIFO's directory here: whoever opens what is in it waits for ever.
+    """
+    mountpoint = place.directory / "mnt"
+    mountpoint.mkdir()
+    os.mkfifo(mountpoint / "keys")
+    outside = Outside(mountpoint, place.environment)
+    place.write("first.keys", "FIRST:s\n")
+    link = place.directory / "link.keys"
+    link.symlink_to("first.keys")
+    named = "[credentials]\ncredentials_file = '{}'\n"
+    place.write("origin.toml", named.format("link.keys"))
+    read = partial(read_settings, [], place.environment, name="origin")
+    live = LiveSettings(read, place.environment, outside)
+    place.write("origin.toml", named.format("mnt/keys"))
+    assert "leads into the mountpoint" in live.reload()
+    place.write("origin.toml", named.format("link.keys"))
+    assert live.reload() == "settings and keys were read anew"
+    link.unlink()
+    link.symlink_to("mnt/keys")
+    live.keys.reload_if_changed()  # as the daemon does by itself
+    assert "leads into the mountpoint" in live.reload()
+    assert live.keys.current.access_key == "FIRST"
+    link.unlink()
+    link.symlink_to("first.keys")
+    place.write("first.keys", "SECOND:s\n")
+    live.keys.reload_if_changed()
+    assert live.keys.current.access_key == "SECOND"
+    place.directory.joinpath("origin.toml").unlink()
+    place.directory.joinpath("origin.toml").symlink_to("mnt/keys")
+    assert "config: " in live.reload()
+    caplog.clear()
+
+
+def test_places_are_judged_by_where_they_lead(tmp_path: Path) -> None:
+    """By links, by dots, and by the mountpoint's own name, which may be a link itself."""
+    (tmp_path / "real" / "mnt").mkdir(parents=True)
+    (tmp_path / "mnt").symlink_to("real/mnt")
+    (tmp_path / "loop").symlink_to("loop")
+    outside = Outside(tmp_path / "mnt", {})
+    for inside in ("mnt", "mnt/x", "real/mnt/x", "real/../mnt/x", "real/../real/./mnt//x/y"):
+        assert not outside.has(tmp_path / inside), inside
+    for beside in (".", "real", "real/mnt.log", "mnt2", "none/x", "loop/x"):
+        assert outside.has(tmp_path / beside), beside

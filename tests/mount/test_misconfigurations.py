@@ -203,6 +203,15 @@ def loop(scene: Scene) -> None:
     scene.mountpoint.symlink_to("mnt")
 
 
+def by_a_link(scene: Scene) -> None:
+    (scene.directory / "logs").symlink_to("mnt/logs")
+    scene.options(f"log_file={scene.directory}/logs/../logs/daemon.log")
+
+
+def into_the_mount(name: str) -> Callable[[Scene], None]:
+    return lambda scene: scene.options(f"{name}={scene.mountpoint}/x/y")
+
+
 def without(scene: Scene, *capabilities: str) -> None:
     """Root without its powers: files have owners, mount(2) is refused, as in a container."""
     scene.before = ("setpriv", "--no-new-privs")
@@ -307,6 +316,44 @@ MISTAKES = (
     ),
     Mistake(
         "a file that is not there", options("config=/none.toml"), USAGE, ("/none.toml", "No such")
+    ),
+    # Paths that lead into the mount itself, where the daemon would wait for itself.
+    *(
+        Mistake(
+            f"{name} in the mount",
+            into_the_mount(name),
+            USAGE,
+            (f"option {name}: ", "/mnt/x/y leads into the mountpoint", "outside"),
+        )
+        for name in ("log_file", "cache_dir", "credentials_file", "ca_file")
+    ),
+    Mistake(
+        "a socket in the mount",
+        lambda s: s.options(f"metrics=unix:{s.mountpoint}/socket"),
+        USAGE,
+        ("option metrics: ", "leads into the mountpoint"),
+    ),
+    Mistake(
+        "the mountpoint as log", lambda s: s.options(f"log_file={s.mountpoint}"), USAGE, ("leads",)
+    ),
+    Mistake("a log in the mount, by a link", by_a_link, USAGE, ("log_file", "leads into")),
+    Mistake(
+        "a relative path into the mount",
+        lines("[log]\nlog_file = 'mnt/../mnt/log'\n"),
+        USAGE,
+        ("line 9: log_file", "leads into"),
+    ),
+    Mistake(
+        "a variable into the mount",
+        lambda s: s.environment.update(KONTENUM_CACHE_DIR=f"{s.mountpoint}/cache"),
+        USAGE,
+        ("KONTENUM_CACHE_DIR: cache_dir", "leads into"),
+    ),
+    Mistake(
+        "a cache in the mount, by systemd's word",
+        lambda s: s.environment.update(CACHE_DIRECTORY=f"{s.mountpoint}/cache"),
+        USAGE,
+        ("the cache directory", "leads into"),
     ),
     # The file.
     Mistake("an unknown key", lines("conections = 5\n"), USAGE, ("line 8", "'connections'")),
@@ -423,7 +470,7 @@ MISTAKES = (
         Exit.SPOOL,
         ("spool_dir /none", "create it first"),
     ),
-    Mistake("a spool in the mount", spool_in_itself, Exit.SPOOL, ("in a mount of kontenumfs",)),
+    Mistake("a spool in the mount", spool_in_itself, USAGE, ("spool_dir", "mnt")),
     Mistake("a spool of others", of_others(spool), Exit.SPOOL, ("spool", "belongs to user")),
     Mistake("a spool for others", lambda s: spool(s).chmod(0o750), Exit.SPOOL, ("chmod 700",)),
     Mistake("a spool in use", spool_in_use, Exit.SPOOL, ("another mount has it",)),

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from kontenumfs.admin.mounts import is_mountpoint
+from kontenumfs.daemon.signals import ENDING, IGNORED
 from tests.harness.emulator import ACCESS, BUCKET, SECRET, Emulator
 from tests.harness.mounts import PROMPTLY, called, kontenumfs, run, wait_until
 
@@ -40,10 +41,10 @@ class Foreground:
         """Everything on its stderr."""
         return self._said.read_text()
 
-    def write_late(self) -> None:
+    def write_late(self, name: str = ".late.ABCDEF") -> None:
         """Make a file that is closed and not stored yet."""
         with called("rsync"):
-            late = os.open(self.path / ".late.ABCDEF", os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+            late = os.open(self.path / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
         os.write(late, b"content")
         os.close(late)
 
@@ -106,3 +107,27 @@ def test_a_locked_directory_does_not_keep_the_daemon(
     assert slow.wait(PROMPTLY) == 1
     refresh.wait(PROMPTLY)
     assert not is_mountpoint(foreground.path)
+
+
+@pytest.mark.parametrize("number", [*ENDING], ids=lambda number: number.name)
+def test_signals_that_ask_for_an_end_drain(
+    foreground: Foreground, emulator: Emulator, number: signal.Signals
+) -> None:
+    """What is pending is stored first, whoever asks."""
+    name = f".{number.name}.ABCDEF"
+    foreground.write_late(name)
+    foreground.process.send_signal(number)
+    assert foreground.process.wait(PROMPTLY) == 0
+    assert emulator.fetch(f"stopping/{name}") == b"content"
+    assert not is_mountpoint(foreground.path)
+
+
+def test_signals_that_mean_nothing_end_nothing(foreground: Foreground, emulator: Emulator) -> None:
+    """Timers that nobody has set, and realtime signals."""
+    for number in IGNORED:
+        foreground.process.send_signal(number)
+    (foreground.path / "after").write_text("all is well")
+    assert emulator.fetch("stopping/after") == b"all is well"
+    assert foreground.process.poll() is None
+    foreground.process.send_signal(signal.SIGTERM)
+    assert foreground.process.wait(PROMPTLY) == 0

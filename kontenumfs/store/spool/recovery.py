@@ -66,16 +66,24 @@ class _Recovery:
         heads = [_head(frames) for _, frames in scanned]
         starts = list(accumulate("first" in head for head in heads))
         before = {head["before"][0]: head["before"][1] for head in heads if "before" in head}
+        reached = [max(_horizon(frames), before.get(number, 0)) for number, frames in scanned]
         for at, (number, frames) in enumerate(scanned):
-            # Whole, where a later one of the same daemon was on the disk: they get there in order.
-            later = zip(starts[at + 1 :], scanned[at + 1 :], strict=True)
-            is_whole = any(_horizon(some) for start, (_, some) in later if start == starts[at])
-            horizon = max(_horizon(frames), before.get(number, 0))
-            self._read(f"segment-{number}", frames, LONGEST_FILE if is_whole else horizon)
-        entries = self.found.entries
+            # Whole, where a later one was on the disk: they get there one after another. Where that
+            # is another daemon's, its start has judged this tail, and has written what came of it.
+            later = [
+                start for start, end in list(zip(starts, reached, strict=True))[at + 1 :] if end
+            ]
+            horizon = LONGEST_FILE if starts[at] in later else reached[at]
+            self._read(f"segment-{number}", frames, horizon, is_judged=bool(later))
         for numbers, told in self._unsure:
-            if not self._ended.issuperset(set(numbers) - entries.keys()):
+            if not self._ended.issuperset(set(numbers) - self.found.entries.keys()):
                 self.found.problems.append(f"{told} bytes were not written whole")
+        self._judge()
+        return self.found
+
+    def _judge(self) -> None:
+        """Park what is not whole, and what rests on something that is lost."""
+        entries = self.found.entries
         for number in sorted(entries):
             entry = entries[number]
             if not self._is_whole(entry):
@@ -87,7 +95,6 @@ class _Recovery:
         self.found.entries = dict(sorted(entries.items()))
         # One that was only to be written anew is there as it was before.
         self.found.cut = [number for number in self.found.cut if number not in entries]
-        return self.found
 
     def _scanned(self, number: int) -> list[Frame | Gap]:
         path = self._directory / f"segment-{number}"
@@ -95,7 +102,7 @@ class _Recovery:
             frames = list(scan(memoryview(file.read()), self._spool, number))
         return [_without_bytes(frame) for frame in frames]
 
-    def _read(self, name: str, frames: list[Frame | Gap], horizon: int) -> None:
+    def _read(self, name: str, frames: list[Frame | Gap], horizon: int, *, is_judged: bool) -> None:
         whole = self._bodies[name] = {}
         for frame in frames:
             if isinstance(frame, Gap):
@@ -106,7 +113,7 @@ class _Recovery:
             elif frame.kind == BODY:
                 whole[frame.offset + HEADER.size] = frame.length
             else:
-                self._apply(name, frame, is_sure=frame.offset < horizon)
+                self._apply(name, frame, is_sure=is_judged or frame.offset < horizon)
 
     def _apply(self, name: str, frame: Frame, *, is_sure: bool) -> None:
         """Do what a record says; one that was perhaps acknowledged to nobody must be whole."""

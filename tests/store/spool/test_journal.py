@@ -353,3 +353,43 @@ async def test_a_spool_without_its_identity_is_not_taken_for_a_new_one(place: Pa
     await _written(place)
     (place / "identity").unlink()
     _refused(place, "missing")
+
+
+async def test_what_was_ended_stays_so_when_what_came_with_it_is_gone_too(place: Path) -> None:
+    """A record is the last of its daemon; the next one ends the rest of it, and takes its body."""
+    journal = Journal(place, WHOSE)
+    journal.open()
+    first = await acknowledge(journal, "first", b"1")
+    large = await acknowledge(journal, "large", bytes(SMALL + 1))
+    await acknowledge(journal, "stays", b"2")
+    journal.record([replace(large, promised=True)], [first.number])
+    await journal.flush()
+    journal.close()
+    journal = Journal(place, WHOSE)
+    journal.open()
+    journal.record((), [large.number])
+    await journal.flush()
+    journal.close()
+    found = reopened(place)
+    assert list(bodies(place, found)) == ["stays"]
+    assert not found.problems
+
+
+async def test_the_last_record_of_a_segment_is_known_to_be_on_the_disk(place: Path) -> None:
+    """The next segment says so, before a body goes that an entry of the record had."""
+    journal = Journal(place, WHOSE, segment_bytes=70_000)
+    journal.open()
+    pieces = await journal.prepare([bytes(SMALL + 1)])
+    assert pieces is not None
+    large = Entry(journal.next_number(), Kind.PUT, "large", pieces=pieces, size=SMALL + 1)
+    small = journal.add_body([bytes(10_000)])
+    stays = Entry(journal.next_number(), Kind.PUT, "stays", pieces=small, size=10_000)
+    journal.record([large, stays])
+    await journal.flush()
+    size = 62_000  # does not fit any more
+    body = journal.add_body([bytes(size)])
+    following = Entry(journal.next_number(), Kind.PUT, "next", pieces=body, size=size)
+    journal.record([following], [large.number])
+    await journal.flush()
+    journal.close()
+    assert sorted(bodies(place, reopened(place))) == ["next", "stays"]
