@@ -39,6 +39,8 @@ from kontenumfs.writing.spooling import SpooledCapabilities, Spooling, make_spoo
 from kontenumfs.writing.timers import Timers
 
 MIB = 1 << 20
+SPOOLED_DELAY = 0.1
+"""Seconds that metadata waits at most where a spool joins it to what it belongs to."""
 DEFAULT_LIMITS = Limits()
 
 
@@ -128,7 +130,10 @@ class Filesystem:
         behind = None if self.spool is None else conditional
         self.markers = markers = Markers(self.store, staging, behind=behind)
         locks = NamespaceLocks()
-        self.deferred = DeferredMetadata(environment, markers, locks, delay=settings.metadata_delay)
+        delay = settings.metadata_delay
+        if self.spool is not None:
+            delay = min(delay, SPOOLED_DELAY)
+        self.deferred = DeferredMetadata(environment, markers, locks, delay=delay)
         self.files = OpenFiles(
             environment,
             self.deferred,

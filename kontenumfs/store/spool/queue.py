@@ -15,12 +15,10 @@ from heapq import heappop, heappush
 
 from kontenumfs.store.spool.collapse import Change, collapse
 from kontenumfs.store.spool.entries import Entry, Kind
+from kontenumfs.store.spool.pace import LINGER, LONGEST_LINGER, Pace
 from kontenumfs.store.spool.queued import Queued
 from kontenumfs.store.spool.slots import Phase, Slot, forget, touch
 
-LINGER = 0.2
-"""Seconds after the last deletion in which another one may join it."""
-LONGEST_LINGER = 1.0
 MOST_DELETIONS = 1000
 """Keys of one DeleteObjects (AWS)."""
 
@@ -46,8 +44,9 @@ class Queue(Queued):
         self._last_deletion = 0.0
         self._deletions_since: float | None = None
         """When the first of the deletions that linger came."""
+        self._pace = Pace()
         self.hurry = 0
-        """How many wait for everything to be sent: nothing lingers then."""
+        """How many wait for something to be sent: nothing lingers then."""
 
     # What comes
 
@@ -91,6 +90,8 @@ class Queue(Queued):
         slot = Slot(entry, Phase.WAITING if durable else Phase.NEW, doubtful)
         number = entry.number
         self._link(slot)
+        if not doubtful:
+            self._pace.came(self._clock())
         if self._waits_for_all(entry):
             bisect.insort(self._barriers, number)
         if entry.kind is Kind.DELETE:
@@ -143,6 +144,8 @@ class Queue(Queued):
     def take(self, most: int) -> list[list[Entry]]:
         """What may run now, at most so many requests; deletions of one list go together."""
         taken: list[list[Entry]] = []
+        if not self.hurry and self._pace.holds(self._clock()):
+            return taken
         while len(taken) < most and (entry := self._next_plain()) is not None:
             taken.append([self._start(entry)])
         if len(taken) < most:
@@ -197,8 +200,12 @@ class Queue(Queued):
         self._writes = [n for n, s in self._slots.items() if s.entry.kind is not Kind.DELETE]
 
     def lingers(self) -> float:
-        """Seconds for which deletions wait for others to join them; 0 where they need not."""
-        if self.hurry or self._deletions_since is None:
+        """Seconds for which a burst, or deletions, wait for more of it; 0 where nothing does."""
+        if self.hurry:
+            return 0.0
+        if held := self._pace.holds(self._clock()):
+            return held
+        if self._deletions_since is None:
             return 0.0
         until = min(self._last_deletion + LINGER, self._deletions_since + LONGEST_LINGER)
         return max(0.0, until - self._clock())

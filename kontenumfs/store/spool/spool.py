@@ -4,7 +4,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -248,8 +249,7 @@ class Spool:
         outcome = self.runner.outcome(entry.number)
         self.runner.direct[entry.number] = [bytes(piece) for piece in body]
         self.queue.push(entry, durable=True, alone=True)
-        self.runner.wake()
-        with trio.move_on_after(self.options.deadline):
+        with trio.move_on_after(self.options.deadline), self._hurrying():
             await outcome.wait()
             return entry
         if self.queue.withdraw(entry.number):
@@ -279,7 +279,8 @@ class Spool:
         """Wait until so many bytes find room; raises SpoolFull when there was none in time."""
         with trio.move_on_after(self.options.deadline):
             while self.used + length + OVERHEAD > self.options.size:
-                await self.runner.progress.wait()
+                with self._hurrying():
+                    await self.runner.progress.wait()
             self._reserved += length + OVERHEAD
             return
         raise SpoolFull(
@@ -308,7 +309,7 @@ class Spool:
             raise Parked(f"{key!r}: {last.parked or 'what comes before it is parked'}")
         self.queue.promise(last.number)
         outcome = self.runner.outcome(last.number)
-        with trio.move_on_after(self.options.deadline):
+        with trio.move_on_after(self.options.deadline), self._hurrying():
             await outcome.wait()
             return
         raise DeadlineExceeded(f"{key!r}: not stored within {self.options.deadline:g} s, but kept")
@@ -324,13 +325,20 @@ class Spool:
 
     async def drain(self, seconds: float) -> int:
         """Send all that can be sent; returns how many entries are left when time is up."""
-        self.queue.hurry += 1
-        self.runner.wake()
-        with trio.move_on_after(seconds):
+        with trio.move_on_after(seconds), self._hurrying():
             while any(not self.queue.is_stuck(entry.number) for entry in self.queue):
                 await self.runner.progress.wait()
-        self.queue.hurry -= 1
         return len(self.queue)
+
+    @contextmanager
+    def _hurrying(self) -> Iterator[None]:
+        """Have nothing linger for the length of the block: somebody waits for the store."""
+        self.queue.hurry += 1
+        self.runner.wake()
+        try:
+            yield
+        finally:
+            self.queue.hurry -= 1
 
     # What a person decides
 

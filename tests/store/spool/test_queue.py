@@ -11,7 +11,8 @@ from kontenumfs.store.api import Attributes
 from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version
 from kontenumfs.store.spool.entries import After, Entry, Kind, Link, Piece
 from kontenumfs.store.spool.order import PUBLISH_LAST, are_related, directory, last_names
-from kontenumfs.store.spool.queue import LINGER, MOST_DELETIONS, Queue
+from kontenumfs.store.spool.pace import BURST, LINGER, LONGEST_LINGER
+from kontenumfs.store.spool.queue import MOST_DELETIONS, Queue
 from kontenumfs.store.spool.slots import Phase
 
 IS_LAST = last_names(PUBLISH_LAST)
@@ -428,3 +429,50 @@ def test_what_is_dropped_lets_go_what_waited_for_it() -> None:
     (changed,) = queue.drop(1)
     assert changed.expected == Version("e", 3)
     assert [batch[0].number for batch in queue.take(9)] == [2]
+
+
+def test_a_burst_is_acknowledged_first() -> None:
+    """What pours in is sent when it has ended; a live segment is sent at once."""
+    now = [0.0]
+    queue = Queue(lambda key: False, clock=lambda: now[0])
+
+    def push(number: int, key: str) -> None:
+        queue.push(Entry(number, Kind.PUT, key, size=1), durable=True)
+
+    for number in range(1, BURST):
+        push(number, f"segment-{number}")
+        assert [entry.number for (entry,) in queue.take(64)] == [number]
+    for number in range(BURST, 50):
+        push(number, f"file-{number % 10}")
+        now[0] += LINGER / 10
+        assert queue.take(64) == []
+    assert 0 < queue.lingers() < LINGER
+    now[0] += queue.lingers()
+    assert len(queue.take(64)) == 10, "the last version of each is sent"
+    push(50, "segment")
+    assert len(queue.take(64)) == 1
+
+
+def test_a_burst_that_does_not_end_is_sent_all_the_same() -> None:
+    now = [0.0]
+    queue = Queue(lambda key: False, clock=lambda: now[0])
+    number = 0
+    while now[0] < LONGEST_LINGER:
+        number += 1
+        queue.push(Entry(number, Kind.PUT, f"file-{number}", size=1), durable=True)
+        if number > BURST:
+            assert queue.take(64) == []
+        now[0] += LINGER / 10
+    now[0] += LINGER * 0.9
+    queue.push(Entry(number + 1, Kind.PUT, "last", size=1), durable=True)
+    assert len(queue.take(64)) == number + 1
+
+
+def test_a_burst_does_not_keep_those_waiting_who_need_the_store() -> None:
+    """Fsync, a full spool, the end of the mount."""
+    queue = Queue(lambda key: False, clock=lambda: 0.0)
+    for number in range(1, 20):
+        queue.push(Entry(number, Kind.PUT, f"file-{number}", size=1), durable=True)
+    assert queue.take(64) == []
+    queue.hurry += 1
+    assert len(queue.take(64)) == 19
