@@ -25,11 +25,11 @@ class Pace:
         self._since: float | None = None
         """When the burst was known for one."""
 
-    def came(self, now: float) -> None:
-        """Note that a request was queued."""
+    def came(self, now: float, *, is_directory: bool = False) -> None:
+        """Note that a request was queued; a new directory is taken for the herald of a burst."""
         self._times.append(now)
         is_burst = len(self._times) == BURST and now - self._times[0] <= BURST_SECONDS
-        if is_burst and self._since is None:
+        if (is_burst or is_directory) and self._since is None:
             self._since = now
 
     def holds(self, now: float) -> float:

@@ -91,7 +91,8 @@ class Queue(Queued):
         number = entry.number
         self._link(slot)
         if not doubtful:
-            self._pace.came(self._clock())
+            is_directory = entry.kind is Kind.PUT and entry.key.endswith("/")
+            self._pace.came(self._clock(), is_directory=is_directory)
         if self._waits_for_all(entry):
             bisect.insort(self._barriers, number)
         if entry.kind is Kind.DELETE:

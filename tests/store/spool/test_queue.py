@@ -476,3 +476,14 @@ def test_a_burst_does_not_keep_those_waiting_who_need_the_store() -> None:
     assert queue.take(64) == []
     queue.hurry += 1
     assert len(queue.take(64)) == 19
+
+
+def test_a_new_directory_waits_for_what_comes_with_it() -> None:
+    """Its times are set at the end of rsync: the marker is one request."""
+    now = [0.0]
+    queue = Queue(lambda key: False, clock=lambda: now[0])
+    for number in (1, 2):
+        queue.push(Entry(number, Kind.PUT, "d/", size=0), durable=True)
+        assert queue.take(64) == []
+    now[0] += LINGER
+    assert [entry.number for (entry,) in queue.take(64)] == [2]
