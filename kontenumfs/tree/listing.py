@@ -47,6 +47,8 @@ class Listing:
         self._directory = directory
         self._reconciler = Reconciler(observations, directory, cache.clock())
         self._barren = 0
+        self._shown: set[Node] = set()
+        """What the last page has shown: some servers tell a prefix on each page that it fills."""
         self._pages = SingleFlight[None]()
         self._token: str | None = None
         self._last = ""
@@ -99,14 +101,18 @@ class Listing:
         prefix = self._reconciler.prefix
         page = await self._fetcher.list_page(prefix, delimiter="/", token=self._token)
         is_barren = True
+        seen: list[Node | None] = []
         for common in page.prefixes:
             name = common[len(prefix) : -1]
             is_barren = is_barren and not self._is_news(name)
-            self._add(self._reconciler.prefix_seen(name))
+            seen.append(self._reconciler.prefix_seen(name))
         for info in page.objects:
             name = info.key[len(prefix) :]
             is_barren = is_barren and not self._is_news(name)
-            self._add(self._reconciler.object_seen(name, info))
+            seen.append(self._reconciler.object_seen(name, info))
+        shown = [node for node in seen if node is not None]
+        self.entries += [node for node in shown if node not in self._shown]
+        self._shown = set(shown)
         self._token = page.next_token
         self.pages += 1
         self._last = _last_key(page, self._last)
@@ -121,10 +127,6 @@ class Listing:
         """Return True for a name that can be shown, and that this listing has not named before."""
         node = self._directory.children.get(name)
         return is_mappable(name) and (node is None or node.checked < self.began)
-
-    def _add(self, node: Node | None) -> None:
-        if node is not None:
-            self.entries.append(node)
 
     def _end(self) -> None:
         self.entries += self._reconciler.end()

@@ -149,6 +149,19 @@ async def test_a_few_empty_pages_are_waited_for(autojump_clock: MockClock) -> No
     assert [node.name for node in await tree.children(tree.root)] == ["a"]
 
 
+async def test_a_prefix_on_several_pages_is_one_directory(autojump_clock: MockClock) -> None:
+    """Of a server that pages before it groups."""
+    store = LyingStore()
+    store.answer = lambda n, p: page(
+        f"x{n}", token=str(n) if n < 5 else None, prefixes=(f"d{n // 3}/",)
+    )
+    tree = Tree(store)
+    listing = await tree.open_listing(tree.root)
+    assert listing is not None
+    await listing.finish()
+    assert [node.name for node in listing.entries if isinstance(node, Directory)] == ["d0", "d1"]
+
+
 async def test_many_pages_that_do_not_sort_are_no_circle(autojump_clock: MockClock) -> None:
     store = LyingStore()
     store.answer = lambda n, p: page(f"{999 - n:03}", token=str(n) if n < 300 else None)
