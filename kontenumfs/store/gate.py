@@ -164,31 +164,34 @@ def _as(kind: type[StoreError], error: StoreError) -> StoreError:
     return error
 
 
-def receipt(response: httpx.Response, call: Call) -> Written:
+async def receipt(response: httpx.Response, call: Call) -> Written:
     """What an answer's headers say of the object that was written.
 
-    Raises UnexpectedAnswer for one without an ETag: that is a proxy's, and nothing is stored.
-    An ETag that is empty within its quotes is a careless server's.
+    Raises UnexpectedAnswer for one without an ETag, and for a page, which a web server gives an
+    ETag as well: that is a proxy's, and nothing is stored. An ETag that is empty within its quotes
+    is a careless server's.
     """
     said = response.headers.get("etag", "").strip()
     if not said:
         refuse(call, NOT_S3 if response.content else f"no ETag: {NOT_S3}")
+    if response.content.strip():
+        await root_of(response, call)  # S3 itself sends no body here
     return Written(_etag(said, call), request_id(response))
 
 
-def receipt_in_body(response: httpx.Response, call: Call) -> tuple[Element, Written]:
+async def receipt_in_body(response: httpx.Response, call: Call) -> tuple[Element, Written]:
     """The same for CopyObject and its kin, which say it in the body."""
-    root = root_of(response, call)
+    root = await root_of(response, call)
     return root, Written(_etag(root.get("ETag"), call), request_id(response))
 
 
-def root_of(response: httpx.Response, call: Call) -> Element:
+async def root_of(response: httpx.Response, call: Call) -> Element:
     """The body's root element, if it is what answers such a question."""
     try:
-        root = parse(response.content)
+        root = await read(parse, response.content)
     except UnexpectedAnswer as error:
         refuse(call, str(error.message) if response.content else NOT_S3)
-    if not root.tag.lower().startswith(ROOTS[call.operation]):
+    if not root.tag.lower().startswith(ROOTS.get(call.operation, (call.operation.lower(),))):
         refuse(call, f"<{root.tag[:40]}> is no answer to {call.operation}: {NOT_S3}")
     return root
 
