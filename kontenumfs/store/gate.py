@@ -8,6 +8,7 @@ from it. What is too long, misframed or left over on a connection `connection` h
 
 from collections.abc import Callable, Collection
 from typing import NoReturn, TypeVar
+from urllib.parse import unquote, unquote_plus
 
 import httpx
 import trio
@@ -25,7 +26,7 @@ from kontenumfs.protocol.errors import (
     UnexpectedAnswer,
     cleaned,
 )
-from kontenumfs.protocol.xml import Element, parse
+from kontenumfs.protocol.xml import Element, is_text, parse
 from kontenumfs.store.api import Attributes, ObjectInfo, Written
 from kontenumfs.store.connection import BufferStream
 from kontenumfs.store.wire import META, Call, decode_text
@@ -180,8 +181,14 @@ async def receipt(response: httpx.Response, call: Call) -> Written:
 
 
 async def receipt_in_body(response: httpx.Response, call: Call) -> tuple[Element, Written]:
-    """The same for CopyObject and its kin, which say it in the body."""
+    """The same for CopyObject and its kin, which say it in the body.
+
+    Raises UnexpectedAnswer where that is about another key.
+    """
     root = await root_of(response, call)
+    said = root.get("Key")
+    if said and is_text(call.key) and not _is_named_in(said, call.key):
+        refuse(call, f"the answer is for {said[:100]!r}")
     return root, Written(_etag(root.get("ETag"), call), request_id(response))
 
 
@@ -213,9 +220,17 @@ def upload_id(root: Element, call: Call) -> str:
 
 def failed_keys(root: Element, asked: Collection[str], call: Call) -> dict[str, str]:
     """The codes of the keys that DeleteObjects did not delete."""
-    failed = {item.get("Key"): cleaned(item.get("Code"), NAME_LENGTH) for item in root.all("Error")}
-    if foreign := [key for key in failed if key not in asked]:
-        refuse(call, f"{foreign[0][:100]!r} was not to be deleted")
+    own = {_folded(key): key for key in asked}
+    failed: dict[str, str] = {}
+    for item in root.children:
+        if item.tag not in ("Deleted", "Error"):
+            continue
+        said = item.get("Key")
+        key = said if said in asked else own.get(_folded(said))
+        if key is None:
+            refuse(call, f"{said[:100]!r} was not to be deleted")
+        if item.tag == "Error":
+            failed[key] = cleaned(item.get("Code"), NAME_LENGTH)
     return failed
 
 
@@ -244,6 +259,18 @@ def described(response: httpx.Response, call: Call) -> ObjectInfo:
             headers=kept,
         ),
     )
+
+
+def _is_named_in(said: str, key: str) -> bool:
+    """Whether an answer's key is the one asked for; some servers escape it, or add a slash."""
+    own = _folded(key).removeprefix("/")
+    ways = (said, unquote(said), unquote_plus(said))
+    return any(_folded(way).removeprefix("/") == own for way in ways)
+
+
+def _folded(key: str) -> str:
+    """A key as it comes out of XML in which it was not escaped."""
+    return key.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _etag(said: str, call: Call) -> str:

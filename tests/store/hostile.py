@@ -716,9 +716,39 @@ KINDS = [
     Kind(RECEIPTS, "an empty 200 to an aborted upload", abort, [answer(b"200 OK")]),
     Kind(
         RECEIPTS,
+        "an upload of another key begins",
+        begin,
+        [answer(b"200 OK", body=BEGUN % (FOREIGN.encode(), b"u"))],
+    ),
+    Kind(
+        RECEIPTS,
         "an upload's id in two lines",
         begin,
         [answer(b"200 OK", body=BEGUN % (b"mine/k", b"a\nb"))],
+    ),
+    Kind(
+        RECEIPTS,
+        "an upload of another key is complete",
+        complete,
+        [answer(b"200 OK", body=DONE % FOREIGN.encode())],
+    ),
+    right(
+        "an upload whose key is escaped is complete",
+        complete,
+        answer(b"200 OK", body=DONE % b"/mine%2Fk"),
+        group=RECEIPTS,
+    ),
+    right(
+        "a deletion that is told although it is as asked for",
+        delete_many,
+        answer(b"200 OK", body=DELETED % b"mine/k"),
+        group=RECEIPTS,
+    ),
+    Kind(
+        RECEIPTS,
+        "a deletion that was not asked for",
+        delete_many,
+        [answer(b"200 OK", body=DELETED % FOREIGN.encode())],
     ),
     right(
         "a weak ETag", put, answer(b"200 OK", b'ETag: W/"abc"\r\n'), group=RECEIPTS, also=RECEIVING
