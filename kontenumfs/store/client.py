@@ -361,9 +361,8 @@ class HTTPStore:
         query = (("uploadId", upload_id),)
         try:
             await self._send(Call("AbortMultipartUpload", "DELETE", key, quote_key(key), query))
-        except StoreError as error:
-            if error.status != 404:
-                raise
+        except NotFound:
+            return
 
     async def list_uploads(self, prefix: str) -> list[Upload]:
         """Up to 1,000 uploads that are neither completed nor aborted, of keys below `prefix`."""

@@ -35,8 +35,8 @@ T = TypeVar("T")
 NOT_S3 = "the answer is not S3's: is this an S3 endpoint?"
 PARSE_IN_THREAD = 64 * 1024
 """Longer bodies are read beside the event loop."""
-AMAZON = "x-amz-"
-"""How the headers begin by which S3 is known."""
+AMAZON = "x-amz"
+"""How the headers begin by which S3 is known, and its imitations."""
 ROOTS: dict[str, tuple[str, ...]] = {
     "CompleteMultipartUpload": ("completemultipartupload",),
     "CopyObject": ("copyobject",),
@@ -110,9 +110,19 @@ def _succeeded(response: httpx.Response, call: Call) -> bool:
     if call.method != "DELETE":
         return response.status_code == 200
     if response.status_code == 200:
-        named = any(name.startswith(AMAZON) for name in response.headers)
-        return named and not response.content
+        return _is_named(response) and not response.content
     return response.status_code == 204
+
+
+def _is_named(response: httpx.Response) -> bool:
+    """Whether the answer is known by its headers to be S3's."""
+    return any(name.startswith(AMAZON) for name in response.headers)
+
+
+def _is_page(response: httpx.Response) -> bool:
+    """Whether an answer without a body is one to read in a browser, and so a proxy's."""
+    said: str = response.headers.get("content-type", "")
+    return said.strip().lower().startswith("text/html") and not _is_named(response)
 
 
 def _is_error(document: bytes) -> bool:
@@ -138,7 +148,7 @@ def answer_error(response: httpx.Response, call: Call) -> StoreError:
         elsewhere = response.headers.get("location", "")
         to = f" to {cleaned(elsewhere, 100)}" if elsewhere else ""
         message = f"redirected{to}, which is never followed: check endpoint= and region= {message}"
-    if not code and status == 404 and call.operation == "HeadObject":
+    if not code and status == 404 and call.operation == "HeadObject" and not _is_page(response):
         code = "NoSuchKey"
     wait = response.headers.get("retry-after", "")
     error = error_from_answer(
@@ -150,8 +160,9 @@ def answer_error(response: httpx.Response, call: Call) -> StoreError:
         resource=call.key,
         retry_after=float(wait) if wait.isascii() and wait.isdigit() and len(wait) < 10 else None,
     )
-    if status == 404 and response.content and not code:
-        # A proxy's page: S3 would have said what is missing.
+    if status == 404 and not code and (response.content or not _is_named(response)):
+        # A proxy's: S3 would have said what is missing.
+        error.message = error.message or NOT_S3
         return _as(UnexpectedAnswer, error)
     if call.method == "GET" and isinstance(error, NoSuchKey | NoSuchUpload):
         # Listings alone are GET, and ask for none: a directory is not gone because of that.

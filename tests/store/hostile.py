@@ -789,6 +789,26 @@ KINDS = [
     ),
     Kind(
         ERRORS,
+        "a proxy's 404 page for an aborted upload",
+        abort,
+        [answer(b"404 Not Found", PAGE, body=HTML)],
+    ),
+    Kind(
+        ERRORS,
+        "a proxy's 404 page for a HEAD",
+        head,
+        [b"HTTP/1.1 404 Not Found\r\n" + PAGE + b"Content-Length: 900\r\n\r\n"],
+    ),
+    right(
+        "an empty 404 of S3 to an aborted upload",
+        abort,
+        answer(b"404 Not Found", b"x-amz-request-id: 1\r\n"),
+        group=ERRORS,
+        also=(delete_if,),
+    ),
+    Kind(ERRORS, "an empty 404 to a deletion", delete_if, [answer(b"404 Not Found")]),
+    Kind(
+        ERRORS,
         "a wait of a thousand years",
         copy,
         [answer(b"503 Slow", b"Retry-After: 31536000000\r\n")],
