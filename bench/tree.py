@@ -20,8 +20,9 @@ from pathlib import Path
 
 from bench.writing import MIB
 from kontenumfs.admin.mounts import is_mountpoint
-from tests.harness.emulator import ACCESS, BUCKET, SECRET, Emulator, memory, running_emulator
+from tests.harness.emulator import ACCESS, BUCKET, SECRET, Emulator, running_emulator
 from tests.harness.mounts import MountedBucket, wait_until
+from tests.harness.processes import memory
 from tests.interop.clients import rclone
 
 WALK = 20_000

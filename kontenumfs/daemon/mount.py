@@ -13,7 +13,7 @@ from pathlib import Path
 import pyfuse3
 import trio
 
-from kontenumfs.admin.mounts import FSTYPE, abort, end_connection, holders, uppermost
+from kontenumfs.admin.mounts import FSTYPE, abort, ask_mount, end_connection, holders, uppermost
 from kontenumfs.admin.notify import Notifier
 from kontenumfs.admin.preflight import check_store
 from kontenumfs.config.live import LiveSettings
@@ -52,6 +52,7 @@ log = logging.getLogger(__name__)
 
 VERDICT_SECONDS = 1.0
 SELF_CHECK_SECONDS = 10.0
+"""The time for the kernel and this process, beside the deadlines of requests before."""
 UNMOUNTING_SECONDS = 1.0
 """The end of the kernel's connection may be seen so long before that of the mount."""
 LET_GO_SECONDS = 5.0
@@ -78,7 +79,7 @@ class Mount:
         live: the settings; rules and keys among them may change while the mount runs.
         store: the bucket; closed at the end.
         metrics: what it counts.
-        ready: called once when the mount answers a real stat.
+        ready: called once when the mount has answered through the kernel.
         handed: the descriptor of a mount that was made for us, or None to make it.
     """
 
@@ -101,6 +102,8 @@ class Mount:
         self._metrics = metrics
         self._errors = LastError()
         self._ready = ready
+        self._patience = ROUNDS * self._options.deadline + SELF_CHECK_SECONDS
+        """Seconds in which the mount must answer, however busy it is."""
         self._handed = handed
         self._notifier = Notifier(os.environ)
         self._staging = Staging.of(source.prefix, platform.node(), str(mountpoint))
@@ -119,7 +122,7 @@ class Mount:
 
         Raises UserError when a check fails; nothing is mounted then.
         """
-        starting = self._options.deadline + VERDICT_SECONDS + SELF_CHECK_SECONDS
+        starting = self._options.deadline + VERDICT_SECONDS + self._patience
         self._notifier.send(EXTEND_TIMEOUT_USEC=int(starting * 1e6))
         try:
             # A single request that fails at its deadline has more to tell, and goes first.
@@ -206,7 +209,7 @@ class Mount:
             f"{self._source} at {self._mountpoint}",
             self._mountpoint,
             report.pending,
-            patience=ROUNDS * self._options.deadline + SELF_CHECK_SECONDS,
+            patience=self._patience,
             errors=self._errors,
         )
 
@@ -306,12 +309,17 @@ class Mount:
         return words | {name for name in switches if getattr(self._options, name)}
 
     async def _announce(self, service: Service) -> None:
-        """Prove the mount by a stat through the kernel, and say so."""
+        """Prove the mount through the kernel by what memory alone answers, and say so.
+
+        Not by stat(2): that asks the store for the mounted prefix's marker, and may fail with it.
+        """
         try:
-            with trio.fail_after(SELF_CHECK_SECONDS):
-                await trio.to_thread.run_sync(os.stat, self._mountpoint, abandon_on_cancel=True)
+            with trio.fail_after(self._patience):
+                await trio.to_thread.run_sync(
+                    ask_mount, self._mountpoint, self._device, abandon_on_cancel=True
+                )
         except trio.TooSlowError:
-            why = f"the mount does not answer within {SELF_CHECK_SECONDS:g} s: see its log"
+            why = f"the mount does not answer within {self._patience:g} s: see its log"
             raise UserError(f"{self._mountpoint}: {why}", Exit.FAILED) from None
         except OSError as error:
             why = f"the mount cannot be seen: {error.strerror}"

@@ -41,7 +41,7 @@ class Account:
     async def list_buckets(self) -> list[str]:
         """The names of all buckets."""
         call = Call("ListBuckets", "GET")
-        root = root_of(await self._send("", call, Repeat.ALWAYS), call)
+        root = await root_of(await self._send("", call, Repeat.ALWAYS), call)
         buckets = next(root.all("Buckets"), Element(""))
         return [item.get("Name") for item in buckets.all("Bucket")]
 

@@ -132,7 +132,11 @@ class Store(Protocol):
         token: str | None = None,
         start_after: str = "",
     ) -> ListPage:
-        """One page of the keys that start with `prefix`.
+        """One page of the keys that start with `prefix`, and of no others.
+
+        A common prefix ends with `delimiter`, and none is within a key or a prefix, beyond
+        `prefix`, but at its end: callers cut names out without another look. Raises
+        UnexpectedAnswer where the store says anything else, or where its pages lead nowhere.
 
         Args:
             token: the last page's next_token.

@@ -190,7 +190,7 @@ class HTTPStore:
             )
 
     async def _write(self, call: Call, expected: Belief = UNKNOWN) -> Written:
-        return receipt(await self._send_believing(call, expected), call)
+        return await receipt(await self._send_believing(call, expected), call)
 
     async def _send_believing(self, call: Call, expected: Belief) -> httpx.Response:
         """Send; a 404 where an object is expected says that the belief is wrong."""
@@ -208,7 +208,7 @@ class HTTPStore:
         # GET with max-keys=0 tells the reason of a refusal; HEAD has no body to say it in.
         query = (("list-type", "2"), ("max-keys", "0"))
         call = Call("ListObjectsV2", "GET", self.bucket, query=query)
-        root_of(await self._send(call, Repeat.NEVER), call)
+        await root_of(await self._send(call, Repeat.NEVER), call)
 
     async def head(self, key: str) -> ObjectInfo:
         """Describe an object; raises NoSuchKey."""
@@ -272,7 +272,7 @@ class HTTPStore:
     ) -> Written:
         """CopyObject; with `attributes` they replace the source's."""
         call = copy_call(self.bucket, source, target, attributes, expected)
-        return receipt_in_body(await self._send_believing(call, expected), call)[1]
+        return (await receipt_in_body(await self._send_believing(call, expected), call))[1]
 
     async def delete(self, key: str, *, expected: Belief = UNKNOWN) -> bool:
         """Delete an object; a missing one is no error."""
@@ -292,7 +292,7 @@ class HTTPStore:
         plain = [(key, etag_of(belief)) for key, belief in keys.items() if xml.is_text(key)]
         for start in range(0, len(plain), dialect.MAX_DELETE_MANY):
             call = delete_many_call(plain[start : start + dialect.MAX_DELETE_MANY])
-            answer, _ = receipt_in_body(await self._send(call), call)
+            answer, _ = await receipt_in_body(await self._send(call), call)
             failed |= failed_keys(answer, keys, call)
             progress()
         # With a condition, what is gone already is told as an error; it is none.
@@ -308,14 +308,14 @@ class HTTPStore:
     async def create_multipart(self, key: str, attributes: Attributes) -> str:
         """Begin a multipart upload; returns its upload id."""
         call = create_multipart_call(key, attributes)
-        root, _ = receipt_in_body(await self._send(call), call)
+        root, _ = await receipt_in_body(await self._send(call), call)
         return upload_id(root, call)
 
     async def upload_part(self, key: str, upload_id: str, number: int, body: Body) -> Part:
         """Send one part; all but the last must have at least 5 MiB."""
         query = (("partNumber", str(number)), ("uploadId", upload_id))
         call = Call("UploadPart", "PUT", key, quote_key(key), query, body=body)
-        return Part(number, part_etag(receipt(await self._send(call), call), call))
+        return Part(number, part_etag(await receipt(await self._send(call), call), call))
 
     async def upload_part_copy(
         self,
@@ -332,7 +332,7 @@ class HTTPStore:
         call = part_copy_call(
             self.bucket, key, (upload_id, number), source, (first, last), expected
         )
-        _, written = receipt_in_body(await self._send_believing(call, expected), call)
+        _, written = await receipt_in_body(await self._send_believing(call, expected), call)
         return Part(number, part_etag(written, call))
 
     async def complete_multipart(
@@ -346,7 +346,7 @@ class HTTPStore:
         """Publish the upload as the object."""
         call = complete_call(key, upload_id, parts, expected)
         try:
-            return receipt_in_body(await self._send_believing(call, expected), call)[1]
+            return (await receipt_in_body(await self._send_believing(call, expected), call))[1]
         except NoSuchUpload:
             if call.once:
                 raise
@@ -361,9 +361,8 @@ class HTTPStore:
         query = (("uploadId", upload_id),)
         try:
             await self._send(Call("AbortMultipartUpload", "DELETE", key, quote_key(key), query))
-        except StoreError as error:
-            if error.status != 404:
-                raise
+        except NotFound:
+            return
 
     async def list_uploads(self, prefix: str) -> list[Upload]:
         """Up to 1,000 uploads that are neither completed nor aborted, of keys below `prefix`."""

@@ -8,6 +8,7 @@ from it. What is too long, misframed or left over on a connection `connection` h
 
 from collections.abc import Callable, Collection
 from typing import NoReturn, TypeVar
+from urllib.parse import unquote, unquote_plus
 
 import httpx
 import trio
@@ -25,7 +26,7 @@ from kontenumfs.protocol.errors import (
     UnexpectedAnswer,
     cleaned,
 )
-from kontenumfs.protocol.xml import Element, parse
+from kontenumfs.protocol.xml import Element, is_text, parse
 from kontenumfs.store.api import Attributes, ObjectInfo, Written
 from kontenumfs.store.connection import BufferStream
 from kontenumfs.store.wire import META, Call, decode_text
@@ -34,8 +35,8 @@ T = TypeVar("T")
 NOT_S3 = "the answer is not S3's: is this an S3 endpoint?"
 PARSE_IN_THREAD = 64 * 1024
 """Longer bodies are read beside the event loop."""
-AMAZON = "x-amz-"
-"""How the headers begin by which S3 is known."""
+AMAZON = "x-amz"
+"""How the headers begin by which S3 is known, and its imitations."""
 ROOTS: dict[str, tuple[str, ...]] = {
     "CompleteMultipartUpload": ("completemultipartupload",),
     "CopyObject": ("copyobject",),
@@ -109,9 +110,19 @@ def _succeeded(response: httpx.Response, call: Call) -> bool:
     if call.method != "DELETE":
         return response.status_code == 200
     if response.status_code == 200:
-        named = any(name.startswith(AMAZON) for name in response.headers)
-        return named and not response.content
+        return _is_named(response) and not response.content
     return response.status_code == 204
+
+
+def _is_named(response: httpx.Response) -> bool:
+    """Whether the answer is known by its headers to be S3's."""
+    return any(name.startswith(AMAZON) for name in response.headers)
+
+
+def _is_page(response: httpx.Response) -> bool:
+    """Whether an answer without a body is one to read in a browser, and so a proxy's."""
+    said: str = response.headers.get("content-type", "")
+    return said.strip().lower().startswith("text/html") and not _is_named(response)
 
 
 def _is_error(document: bytes) -> bool:
@@ -137,7 +148,7 @@ def answer_error(response: httpx.Response, call: Call) -> StoreError:
         elsewhere = response.headers.get("location", "")
         to = f" to {cleaned(elsewhere, 100)}" if elsewhere else ""
         message = f"redirected{to}, which is never followed: check endpoint= and region= {message}"
-    if not code and status == 404 and call.operation == "HeadObject":
+    if not code and status == 404 and call.operation == "HeadObject" and not _is_page(response):
         code = "NoSuchKey"
     wait = response.headers.get("retry-after", "")
     error = error_from_answer(
@@ -149,8 +160,9 @@ def answer_error(response: httpx.Response, call: Call) -> StoreError:
         resource=call.key,
         retry_after=float(wait) if wait.isascii() and wait.isdigit() and len(wait) < 10 else None,
     )
-    if status == 404 and response.content and not code:
-        # A proxy's page: S3 would have said what is missing.
+    if status == 404 and not code and (response.content or not _is_named(response)):
+        # A proxy's: S3 would have said what is missing.
+        error.message = error.message or NOT_S3
         return _as(UnexpectedAnswer, error)
     if call.method == "GET" and isinstance(error, NoSuchKey | NoSuchUpload):
         # Listings alone are GET, and ask for none: a directory is not gone because of that.
@@ -164,31 +176,40 @@ def _as(kind: type[StoreError], error: StoreError) -> StoreError:
     return error
 
 
-def receipt(response: httpx.Response, call: Call) -> Written:
+async def receipt(response: httpx.Response, call: Call) -> Written:
     """What an answer's headers say of the object that was written.
 
-    Raises UnexpectedAnswer for one without an ETag: that is a proxy's, and nothing is stored.
-    An ETag that is empty within its quotes is a careless server's.
+    Raises UnexpectedAnswer for one without an ETag, and for a page, which a web server gives an
+    ETag as well: that is a proxy's, and nothing is stored. An ETag that is empty within its quotes
+    is a careless server's.
     """
     said = response.headers.get("etag", "").strip()
     if not said:
         refuse(call, NOT_S3 if response.content else f"no ETag: {NOT_S3}")
+    if response.content.strip():
+        await root_of(response, call)  # S3 itself sends no body here
     return Written(_etag(said, call), request_id(response))
 
 
-def receipt_in_body(response: httpx.Response, call: Call) -> tuple[Element, Written]:
-    """The same for CopyObject and its kin, which say it in the body."""
-    root = root_of(response, call)
+async def receipt_in_body(response: httpx.Response, call: Call) -> tuple[Element, Written]:
+    """The same for CopyObject and its kin, which say it in the body.
+
+    Raises UnexpectedAnswer where that is about another key.
+    """
+    root = await root_of(response, call)
+    said = root.get("Key")
+    if said and is_text(call.key) and not _is_named_in(said, call.key):
+        refuse(call, f"the answer is for {said[:100]!r}")
     return root, Written(_etag(root.get("ETag"), call), request_id(response))
 
 
-def root_of(response: httpx.Response, call: Call) -> Element:
+async def root_of(response: httpx.Response, call: Call) -> Element:
     """The body's root element, if it is what answers such a question."""
     try:
-        root = parse(response.content)
+        root = await read(parse, response.content)
     except UnexpectedAnswer as error:
         refuse(call, str(error.message) if response.content else NOT_S3)
-    if not root.tag.lower().startswith(ROOTS[call.operation]):
+    if not root.tag.lower().startswith(ROOTS.get(call.operation, (call.operation.lower(),))):
         refuse(call, f"<{root.tag[:40]}> is no answer to {call.operation}: {NOT_S3}")
     return root
 
@@ -210,9 +231,17 @@ def upload_id(root: Element, call: Call) -> str:
 
 def failed_keys(root: Element, asked: Collection[str], call: Call) -> dict[str, str]:
     """The codes of the keys that DeleteObjects did not delete."""
-    failed = {item.get("Key"): cleaned(item.get("Code"), NAME_LENGTH) for item in root.all("Error")}
-    if foreign := [key for key in failed if key not in asked]:
-        refuse(call, f"{foreign[0][:100]!r} was not to be deleted")
+    own = {_folded(key): key for key in asked}
+    failed: dict[str, str] = {}
+    for item in root.children:
+        if item.tag not in ("Deleted", "Error"):
+            continue
+        said = item.get("Key")
+        key = said if said in asked else own.get(_folded(said))
+        if key is None:
+            refuse(call, f"{said[:100]!r} was not to be deleted")
+        if item.tag == "Error":
+            failed[key] = cleaned(item.get("Code"), NAME_LENGTH)
     return failed
 
 
@@ -241,6 +270,18 @@ def described(response: httpx.Response, call: Call) -> ObjectInfo:
             headers=kept,
         ),
     )
+
+
+def _is_named_in(said: str, key: str) -> bool:
+    """Whether an answer's key is the one asked for; some servers escape it, or add a slash."""
+    own = _folded(key).removeprefix("/")
+    ways = (said, unquote(said), unquote_plus(said))
+    return any(_folded(way).removeprefix("/") == own for way in ways)
+
+
+def _folded(key: str) -> str:
+    """A key as it comes out of XML in which it was not escaped."""
+    return key.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _etag(said: str, call: Call) -> str:

@@ -22,8 +22,10 @@ from kontenumfs.store.wire import Call
 
 log = logging.getLogger(__name__)
 
-LISTINGS = 1024
-"""Listings under way whose course is remembered."""
+REMEMBERED_PAGES = 100_000
+"""Pages of listings under way that are remembered, some 200 bytes each."""
+LONGEST_COURSE = 50_000
+"""Pages of one listing that are remembered: a circle of fifty million keys would be found."""
 BARREN_PAGES = 32
 """Pages without anything new that may follow one another: real ones have few, or none."""
 EXISTENCE = 2
@@ -41,44 +43,41 @@ class Question:
     token: str | None
 
 
-@dataclass(frozen=True, slots=True)
 class Course:
-    """Where a listing has been, in little: Brent's way to find a circle in a sequence.
+    """Where one listing has been: the tokens that led on, and what its pages held, as digests."""
 
-    One page of the past is kept for comparison, and replaced at each power of two; whatever the
-    length of the circle, a later page will meet it.
+    __slots__ = ("_barren", "_contents", "_tokens")
 
-    Args:
-        pages: how many there were.
-        mark: the token and the content of the page that is kept.
-        last: the content of the last page.
-        barren: how many of the last pages had nothing new.
-    """
+    def __init__(self) -> None:
+        self._tokens: set[bytes] = set()
+        self._contents: set[bytes] = set()
+        self._barren = 0
 
-    pages: int = 0
-    mark: tuple[bytes, bytes] = (b"", b"")
-    last: bytes = b""
-    barren: int = 0
+    def __len__(self) -> int:
+        return len(self._tokens)
 
-    def after(self, token: str, names: list[str]) -> "Course":
-        """The course with one more page, which is followed by `token`; raises ValueError."""
+    def take(self, token: str, names: list[str]) -> None:
+        """Add a page, which is followed by `token`; raises ValueError where that leads nowhere."""
         place, content = _digest([token]), _digest(sorted(names)) if names else b""
-        if self.pages and place == self.mark[0]:
+        if place in self._tokens:
             raise ValueError("the listing never ends: it comes back to where it was")
-        is_known = not content or content in (self.last, self.mark[1])
-        barren = self.barren + 1 if is_known else 0
-        if barren > BARREN_PAGES:
-            raise ValueError(f"the listing never ends: {barren} pages with nothing new")
-        pages = self.pages + 1
-        mark = (place, content) if pages & (pages - 1) == 0 else self.mark
-        return Course(pages, mark, content or self.last, barren)
+        is_known = not content or content in self._contents
+        self._barren = self._barren + 1 if is_known else 0
+        if self._barren > BARREN_PAGES:
+            raise ValueError(f"the listing never ends: {self._barren} pages with nothing new")
+        if len(self._tokens) >= LONGEST_COURSE:
+            self._tokens.clear()
+            self._contents.clear()
+        self._tokens.add(place)
+        self._contents.add(content)
 
 
 class Pages:
     """Judges the pages of listings, of which any number are under way."""
 
     def __init__(self) -> None:
-        self._courses: LRUCache[tuple[str, str, str], Course] = LRUCache(LISTINGS)
+        self._courses: LRUCache[tuple[str, str, str], Course] = LRUCache(REMEMBERED_PAGES, len)
+        """By where they go on. Who goes on takes it out: two readers at one place share none."""
 
     async def judge(self, response: httpx.Response, call: Call, asked: Question) -> ListPage:
         """The page that an answer holds; raises UnexpectedAnswer where it does not fit."""
@@ -86,6 +85,10 @@ class Pages:
             listing = await read(xml.parse_listing, response.content)
         except UnexpectedAnswer as error:
             refuse(call, error.message)
+        return self.judge_listing(listing, call, asked)
+
+    def judge_listing(self, listing: xml.Listing, call: Call, asked: Question) -> ListPage:
+        """The same for one that was read; tests have stores that send none."""
         _judge_prefix(call, asked.prefix, listing.asked)
         if max(len(listing.objects) + listing.unreadable, len(listing.prefixes)) > asked.max_keys:
             refuse(call, f"more entries than the {asked.max_keys} that were asked for")
@@ -94,8 +97,7 @@ class Pages:
         for prefix in listing.prefixes:
             _judge_common_prefix(call, asked, prefix)
         self._judge_unreadable(call, asked, listing)
-        if listing.next_token is not None:
-            self._judge_course(call, asked, listing)
+        self._judge_course(call, asked, listing)
         # A name that is told twice is one name; the first entry counts.
         objects = {item.key: item for item in reversed(listing.objects)}
         return ListPage(
@@ -120,16 +122,18 @@ class Pages:
         )
 
     def _judge_course(self, call: Call, asked: Question, listing: xml.Listing) -> None:
-        assert listing.next_token is not None
-        names = [item.key for item in listing.objects] + list(listing.prefixes)
+        course: Course | None = None
+        if asked.token is not None:
+            course = self._courses.pop((asked.prefix, asked.delimiter, asked.token), None)
+        if listing.next_token is None:
+            return
         if asked.token == listing.next_token:
             refuse(call, "the listing never ends: its next page is itself")
-        before = Course()
-        if asked.token is not None:
-            at = (asked.prefix, asked.delimiter, asked.token)
-            before = self._courses.get(at, before)
+        course = Course() if course is None else course
         try:
-            course = before.after(listing.next_token, names)
+            course.take(
+                listing.next_token, [item.key for item in listing.objects] + list(listing.prefixes)
+            )
         except ValueError as error:
             refuse(call, str(error))
         self._courses[asked.prefix, asked.delimiter, listing.next_token] = course

@@ -71,16 +71,13 @@ class Fetcher:
         token: str | None = None,
         start_after: str = "",
     ) -> ListPage:
-        """Return one page of the store's listing, with the attributes that are remembered.
-
-        What is not below `prefix` is not believed: names are cut out of keys by its length.
-        """
+        """Return one page of the store's listing, with the attributes that are remembered."""
 
         async def ask() -> ListPage:
             page = await self._store.list_page(
                 prefix, delimiter=delimiter, max_keys=max_keys, token=token, start_after=start_after
             )
-            return await self._remembered.recall(_only_below(prefix, page))
+            return await self._remembered.recall(page)
 
         return await self._generations.of_now(ask)
 
@@ -169,11 +166,3 @@ class Fetcher:
         info = await self.head(node.key)
         if not self._observations.file_head_answered(node, info, asked):
             raise FileMissing(node.name)
-
-
-def _only_below(prefix: str, page: ListPage) -> ListPage:
-    objects = tuple(info for info in page.objects if info.key.startswith(prefix))
-    prefixes = tuple(p for p in page.prefixes if p.startswith(prefix) and p.endswith("/"))
-    if (len(objects), len(prefixes)) == (len(page.objects), len(page.prefixes)):
-        return page
-    return ListPage(objects, prefixes, page.next_token)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One listing of a directory, fetched once for all who read it, page by page as they need it."""
 
+from kontenumfs.protocol.errors import UnexpectedAnswer
 from kontenumfs.protocol.names import is_mappable
 from kontenumfs.store.api import ListPage
 from kontenumfs.store.single_flight import SingleFlight
@@ -9,8 +10,15 @@ from kontenumfs.tree.cache import NameCache
 from kontenumfs.tree.fetcher import Fetcher
 from kontenumfs.tree.node import Directory, Node, exists_since
 from kontenumfs.tree.observations import Observations
-from kontenumfs.tree.progress import Progress
 from kontenumfs.tree.reconciler import Reconciler
+
+BARREN_PAGES = 1000
+"""Pages in a row that show nothing.
+
+Whether pages lead on is the gate's to judge (store.pages), which knows them by their whole
+content. It cannot see that all their names are none that a file can have, or are old ones in ever
+new company: then a readdir(2) would wait for its next entry for ever, and nobody could end it.
+"""
 
 
 class Listing:
@@ -38,7 +46,9 @@ class Listing:
         self._observations = observations
         self._directory = directory
         self._reconciler = Reconciler(observations, directory, cache.clock())
-        self._progress = Progress(directory.key)
+        self._barren = 0
+        self._shown: set[Node] = set()
+        """What the last page has shown: some servers tell a prefix on each page that it fills."""
         self._pages = SingleFlight[None]()
         self._token: str | None = None
         self._last = ""
@@ -46,11 +56,8 @@ class Listing:
         """The nodes that have come so far; only ever added to."""
         self.pages = 0
         self.complete = False
-
-    @property
-    def is_lost(self) -> bool:
-        """True if no end will come: who wants the directory must begin anew."""
-        return bool(self._progress.lost)
+        self.lost = ""
+        """Why no end will come, once that is known: who wants the directory must begin anew."""
 
     @property
     def began(self) -> float:
@@ -81,37 +88,45 @@ class Listing:
 
     async def _read_page(self) -> None:
         """Take one more page; raise UnexpectedAnswer where more would lead nowhere."""
-        self._progress.check()
-        await self._pages.run("next", self._ask)
+        if self.lost:
+            where = self._directory.key
+            raise UnexpectedAnswer(self.lost, operation="ListObjectsV2", resource=where)
+        try:
+            await self._pages.run("next", self._ask)
+        except UnexpectedAnswer as error:
+            self.lost = error.message
+            raise
 
     async def _ask(self) -> None:
         prefix = self._reconciler.prefix
         page = await self._fetcher.list_page(prefix, delimiter="/", token=self._token)
-        before, unseen = len(self.entries), False
+        is_barren = True
+        seen: list[Node | None] = []
         for common in page.prefixes:
             name = common[len(prefix) : -1]
-            unseen = unseen or not self._has_seen(name)
-            self._add(self._reconciler.prefix_seen(name))
+            is_barren = is_barren and not self._is_news(name)
+            seen.append(self._reconciler.prefix_seen(name))
         for info in page.objects:
             name = info.key[len(prefix) :]
-            unseen = unseen or not self._has_seen(name)
-            self._add(self._reconciler.object_seen(name, info))
+            is_barren = is_barren and not self._is_news(name)
+            seen.append(self._reconciler.object_seen(name, info))
+        shown = [node for node in seen if node is not None]
+        self.entries += [node for node in shown if node not in self._shown]
+        self._shown = set(shown)
         self._token = page.next_token
         self.pages += 1
         self._last = _last_key(page, self._last)
+        self._barren = self._barren + 1 if is_barren else 0
         if self._token is None:
             self._end()
+        elif self._barren >= BARREN_PAGES:
+            self.lost = f"the listing goes on, and {self._barren} pages showed nothing"
         self._cache.eviction.make_room(self._directory)
-        self._progress.made(page, unseen=unseen, shown=len(self.entries) > before)
 
-    def _has_seen(self, name: str) -> bool:
-        """Return True if this listing has named it, or if it is a name that cannot be shown."""
+    def _is_news(self, name: str) -> bool:
+        """Return True for a name that can be shown, and that this listing has not named before."""
         node = self._directory.children.get(name)
-        return not is_mappable(name) or (node is not None and node.checked >= self.began)
-
-    def _add(self, node: Node | None) -> None:
-        if node is not None:
-            self.entries.append(node)
+        return is_mappable(name) and (node is None or node.checked < self.began)
 
     def _end(self) -> None:
         self.entries += self._reconciler.end()

@@ -94,7 +94,7 @@ class DirectoryReader:
     def _listing(self, parent: Directory) -> Listing:
         """Return the listing of `parent` that is under way, or a new one."""
         found = self._listings.get(parent)
-        if found is None or found.complete or found.is_lost or not self._cache.fresh(found.began):
+        if found is None or found.complete or found.lost or not self._cache.fresh(found.began):
             found = Listing(self._fetcher, self._cache, self._observations, parent)
             self._listings[parent] = found
             self._observations.listing_began(parent)

@@ -12,7 +12,8 @@ import pytest
 
 from tests.emulator.signers import UNSIGNED, V2, V4
 from tests.emulator.wire import Prepared, Wire
-from tests.harness.emulator import ACCESS, SECRET, Emulator, peak_memory
+from tests.harness.emulator import ACCESS, SECRET, Emulator
+from tests.harness.processes import peak_memory
 
 KIB, MIB = 1 << 10, 1 << 20
 

@@ -17,6 +17,8 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.harness.processes import peak_memory
+
 ACCESS, SECRET = "AKTEST", "sEcReT/+test"
 BUCKET = "bucket"
 
@@ -198,22 +200,6 @@ class Emulator:
         request = urllib.request.Request(self.control_url + path, data=data, method=method)
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.loads(answer.read() or b"null")
-
-
-def peak_memory(pid: int) -> int:
-    """Bytes that a process had in memory at most."""
-    return _memory(pid, "VmHWM")
-
-
-def memory(pid: int) -> int:
-    """Bytes that a process has in memory."""
-    return _memory(pid, "VmRSS")
-
-
-def _memory(pid: int, what: str) -> int:
-    status = Path(f"/proc/{pid}/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith(what))
-    return int(line.split()[1]) * 1024
 
 
 @contextmanager

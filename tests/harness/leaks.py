@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from kontenumfs.admin.mounts import detach, mounts
+from tests.harness.processes import children_of_all_threads, words
 
 PR_SET_CHILD_SUBREAPER = 36
 """prctl(2): orphans among our descendants become our own children, daemons included."""
@@ -27,13 +28,7 @@ def adopt_orphans() -> None:
 
 def children() -> set[int]:
     """The processes that this one has, zombies included."""
-    found: set[int] = set()
-    for task in Path("/proc/self/task").iterdir():
-        try:
-            found |= {int(word) for word in (task / "children").read_text().split()}
-        except FileNotFoundError:
-            continue  # a thread that ended just now
-    return found
+    return children_of_all_threads()
 
 
 def mountpoints(below: Path) -> set[Path]:
@@ -60,19 +55,12 @@ class Leaks:
             found.append(f"a mount at {path}")
             detach(path)
         for pid in children() - self._children - LASTING:
-            name = _name(pid)
+            name = " ".join(words(pid))
             if not _reap(pid):
                 found.append(f"process {pid}: {name}")
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
         return found
-
-
-def _name(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
-    except FileNotFoundError:
-        return ""
 
 
 def _reap(pid: int) -> bool:

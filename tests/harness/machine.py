@@ -10,6 +10,7 @@ import sysconfig
 from pathlib import Path
 
 from tests.harness.mounts import PROMPTLY, run, wait_until
+from tests.harness.processes import children, comm, status
 
 PROJECT = Path(__file__).parents[2]
 BOOT = PROJECT / "tests" / "systemd" / "boot"
@@ -68,15 +69,10 @@ class Machine:
 
     def _find_leader(self) -> int:
         """The process outside that is the machine's process 1, or 0."""
-        for nspawn in _children(self._process.pid):
-            for child in _children(nspawn):
-                try:
-                    status = Path(f"/proc/{child}/status").read_text()
-                    name = Path(f"/proc/{child}/comm").read_text().strip()
-                except (FileNotFoundError, ProcessLookupError):
-                    continue  # nspawn's helpers come and go
-                ids = next(line for line in status.splitlines() if line.startswith("NSpid"))
-                if ids.split()[-1] == "1" and name == "systemd":
+        for nspawn in children(self._process.pid):
+            for child in children(nspawn):
+                # nspawn's helpers come and go.
+                if status(child, "NSpid")[-1:] == ["1"] and comm(child) == "systemd":
                     return child
         return 0
 
@@ -137,20 +133,13 @@ class Machine:
 
     def close(self) -> None:
         """Shut it down, in good order where it can."""
-        for nspawn in _children(self._process.pid):
+        for nspawn in children(self._process.pid):
             os.kill(nspawn, signal.SIGTERM)
         try:
             self._process.wait(PROMPTLY)
         except subprocess.TimeoutExpired:
-            for nspawn in _children(self._process.pid):
-                for leader in _children(nspawn):
+            for nspawn in children(self._process.pid):
+                for leader in children(nspawn):
                     os.kill(leader, signal.SIGKILL)  # and with process 1 all of it
             self._process.wait(PROMPTLY)
             raise
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except (FileNotFoundError, ProcessLookupError):
-        return []

@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,7 +17,8 @@ from pathlib import Path
 from typing import Protocol
 
 from kontenumfs.admin.mounts import detach, is_mountpoint
-from tests.harness.emulator import ACCESS, BUCKET, SECRET, peak_memory
+from tests.harness.emulator import ACCESS, BUCKET, SECRET
+from tests.harness.processes import comm, peak_memory, running, words
 
 PROMPTLY = 180.0
 """Seconds after which a command counts as hung."""
@@ -133,14 +135,10 @@ class MountedBucket:
 
     def daemon(self) -> int:
         """The daemon's process id."""
-        for process in Path("/proc").iterdir():
-            if process.name.isdigit():
-                try:
-                    words = (process / "cmdline").read_bytes().split(b"\0")
-                except OSError:
-                    continue
-                if os.fsencode(self.path) in words and b"mount" in words:
-                    return int(process.name)
+        for pid in running():
+            said = words(pid)
+            if os.fspath(self.path) in said and "mount" in said:
+                return pid
         raise AssertionError(f"no daemon serves {self.path}")
 
     def kill(self) -> None:
@@ -212,7 +210,7 @@ class MountFactory:
 def called(name: str) -> Iterator[None]:
     """In the block, this program's comm is `name`, as /proc and the mount see it (prctl(2))."""
     libc, pr_set_name = ctypes.CDLL(None), 15
-    before = Path("/proc/thread-self/comm").read_text().rstrip("\n")
+    before = comm(threading.get_native_id())
     libc.prctl(pr_set_name, name.encode())
     try:
         yield

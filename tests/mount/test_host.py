@@ -7,7 +7,6 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -15,6 +14,7 @@ from kontenumfs.admin.mounts import ask_mount, is_mountpoint, mount_table, upper
 from kontenumfs.protocol.exits import Exit
 from tests.harness.emulator import Emulator
 from tests.harness.mounts import MountedBucket, MountFactory, await_end, kontenumfs, run, wait_until
+from tests.harness.processes import comm
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def another_namespace(mounted: MountedBucket) -> Iterator[int]:
             own = os.readlink("/proc/self/ns/mnt")
             wait_until(lambda: os.readlink(f"/proc/{process.pid}/ns/mnt") != own)
             wait_until(lambda: any(at.path == mounted.path for at in mount_table(process.pid)))
-            wait_until(lambda: "sleep" in Path(f"/proc/{process.pid}/comm").read_text())
+            wait_until(lambda: "sleep" in comm(process.pid))
             yield process.pid
         finally:
             process.kill()

@@ -108,6 +108,18 @@ def test_a_store_that_is_slow_again_and_again(attempt: Attempt, emulator: Emulat
     attempt.check(done, Exit.DEADLINE)
 
 
+@pytest.mark.parametrize("trouble", [{"status": 400}, {"delay": 30}], ids=str)
+def test_a_mount_begins_whatever_its_own_marker_is(
+    emulator: Emulator, mount: MountFactory, trouble: dict[str, int]
+) -> None:
+    """The kernel is answered from memory at the start: a directory's attributes may fail later."""
+    emulator.fault(op="HeadObject", key=f"{mount.prefix}/", count=None, **trouble)
+    mounted = mount("deadline=5")
+    emulator.clear_faults()
+    (mounted.path / "f").write_text("content")
+    assert mounted.fetch("f") == b"content"
+
+
 def test_something_else_than_a_store(attempt: Attempt, emulator: Emulator) -> None:
     """The CDN side as endpoint: it answers, but not as S3 does."""
     attempt.endpoint = emulator.cdn_url

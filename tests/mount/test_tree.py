@@ -15,6 +15,7 @@ import pytest
 from kontenumfs.admin.client import ask
 from tests.harness.emulator import Emulator
 from tests.harness.mounts import MountedBucket, kontenumfs, shell
+from tests.harness.processes import memory
 
 LONG = "ttl=1h"
 """No test waits for it; what is seen sooner was seen because of something else."""
@@ -56,13 +57,6 @@ def first_names(path: Path) -> bytes:
         os.close(descriptor)
     assert length > 0, os.strerror(ctypes.get_errno())
     return buffer.raw[:length]
-
-
-def memory(mounted: MountedBucket) -> int:
-    """Bytes that the daemon has in memory now."""
-    text = Path(f"/proc/{mounted.daemon()}/status").read_text()
-    line = next(line for line in text.splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1]) * 1024
 
 
 def test_walks_of_twenty_thousand_objects(big: Mounts, own_emulator: Emulator) -> None:
@@ -110,14 +104,14 @@ def test_one_directory_of_a_hundred_thousand_objects(big: Mounts, own_emulator: 
     """The first names come with the first page; all of them stay within 60 MB."""
     own_emulator.fill(f"f{j:06}" for j in range(100_000))
     mounted = big("attributes=list", LONG)
-    before = memory(mounted)
+    before = memory(mounted.daemon())
     own_emulator.mark()
     assert b"f000000" in first_names(mounted.path)
     assert own_emulator.counts()["ListObjectsV2"] <= 3
     assert shell("ls -U | wc -l", mounted.path).stdout.strip() == "100000"
     assert shell("ls -l | wc -l", mounted.path).stdout.strip() == "100001"
     assert own_emulator.counts()["ListObjectsV2"] <= 103
-    assert memory(mounted) - before < 60e6
+    assert memory(mounted.daemon()) - before < 60e6
 
 
 def test_what_the_kernel_forgets_is_forgotten(big: Mounts, own_emulator: Emulator) -> None:

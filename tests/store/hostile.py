@@ -13,7 +13,7 @@ import trio
 
 from kontenumfs.protocol import errors as e
 from kontenumfs.store.api import Attributes, Part
-from kontenumfs.store.beliefs import UNKNOWN
+from kontenumfs.store.beliefs import UNKNOWN, Version
 from kontenumfs.store.client import HTTPStore
 from tests.store.loopback import Peer
 
@@ -73,10 +73,21 @@ async def complete(store: HTTPStore) -> object:
     return await store.complete_multipart(PREFIX + "k", "u", [Part(1, "x")])
 
 
+async def abort(store: HTTPStore) -> object:
+    """AbortMultipartUpload."""
+    await store.abort_multipart(PREFIX + "k", "u")
+    return None
+
+
 async def delete(store: HTTPStore) -> object:
     """DeleteObject."""
     await store.delete(PREFIX + "k")
     return None
+
+
+async def delete_if(store: HTTPStore) -> object:
+    """DeleteObject of what is believed to be there: False where it had gone before."""
+    return await store.delete(PREFIX + "k", expected=Version("e", 7))
 
 
 async def delete_many(store: HTTPStore) -> object:
@@ -109,6 +120,18 @@ async def exists(store: HTTPStore) -> object:
 async def uploads(store: HTTPStore) -> object:
     """ListMultipartUploads."""
     return await store.list_uploads(PREFIX)
+
+
+RECEIVING: tuple[Verb, ...] = (put, append, compose, part)
+"""Requests whose receipt is an ETag in the head."""
+VERBS: tuple[Verb, ...] = (
+    *RECEIVING,
+    *(copy, begin, part_copy, complete, abort),
+    *(delete, delete_if, delete_many, head, listing, exists, uploads),
+)
+"""Every kind of request."""
+ONCE = (append, delete_if)
+"""Those that are never sent a second time, once the store may have heard them."""
 
 
 def answer(status: bytes, *headers: bytes, body: bytes = b"") -> bytes:
@@ -155,6 +178,7 @@ class Kind:
         errors: what the caller may get; nothing where the outcome is right.
         outcome: what the table says of it.
         result: what a right outcome is, as far as it can be said.
+        also: other requests to which the answer is a good one.
     """
 
     group: str
@@ -164,6 +188,17 @@ class Kind:
     errors: tuple[type[e.KontenumError], ...] = UNEXPECTED
     outcome: str = "refused"
     result: object = None
+    also: tuple[Verb, ...] = ()
+
+    def fits(self, verb: Verb) -> bool:
+        """Whether the answer is a good one to such a request."""
+        return verb in self.also or (verb is self.verb and not self.errors)
+
+    @property
+    def says_missing(self) -> bool:
+        """Whether S3 itself says so that something is not there."""
+        said = () if callable(self.said) else self.said
+        return any(b"NoSuch" in one or (b" 404 " in one and b"x-amz-" in one) for one in said)
 
     @property
     def is_slow(self) -> bool:
@@ -187,9 +222,16 @@ def lost(group: str, name: str, verb: Verb, *said: bytes) -> Kind:
     return Kind(group, name, verb, said, LOST, "as a lost answer")
 
 
-def right(name: str, verb: Verb, *said: bytes, group: str, result: object = None) -> Kind:
+def right(
+    name: str,
+    verb: Verb,
+    *said: bytes,
+    group: str,
+    result: object = None,
+    also: tuple[Verb, ...] = (),
+) -> Kind:
     """A kind that does no harm."""
-    return Kind(group, name, verb, said, (), "the rest is used", result)
+    return Kind(group, name, verb, said, (), "the rest is used", result, also)
 
 
 async def dripping(peer: Peer) -> None:
@@ -238,6 +280,14 @@ async def endless_tokens(peer: Peer) -> None:
         await peer.say(page(GOOD, token=b"t%d" % number))
 
 
+async def old_pages(peer: Peer) -> None:
+    """Three pages in turn, each with a new token."""
+    number = 0
+    while await peer.request():
+        number += 1
+        await peer.say(page(entry(b"mine/%d" % (number % 3)), token=b"t%d" % number))
+
+
 async def endless_empty(peer: Peer) -> None:
     """Empty pages, each with a new token."""
     number = 0
@@ -270,6 +320,14 @@ DIRTY = (
     + b"</Message></Error>"
 )
 HTML = b"<html><body>please log in</body></html>"
+PAGE = b"Content-Type: text/html; charset=utf-8\r\n"
+BEGUN = (
+    b"<InitiateMultipartUploadResult><Key>%s</Key><UploadId>%s</UploadId>"
+    b"</InitiateMultipartUploadResult>"
+)
+DONE = b"<CompleteMultipartUploadResult><Key>%s</Key><ETag>e</ETag></CompleteMultipartUploadResult>"
+DELETED = b"<DeleteResult><Deleted><Key>%s</Key></Deleted></DeleteResult>"
+COPIED = b"<CopyPartResult><ETag>%s</ETag></CopyPartResult>"
 
 
 def headed(*changes: bytes, without: bytes = b"") -> bytes:
@@ -353,12 +411,21 @@ KINDS = [
         put,
         b"HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 0\r\n\r\n",
     ),
-    Kind(FRAMING, "a success to half of a request", put_large, half, LOST, "as a lost answer"),
+    Kind(
+        FRAMING,
+        "a success to half of a request",
+        put_large,
+        half,
+        LOST,
+        "as a lost answer",
+        also=RECEIVING,
+    ),
     right(
         "bytes left over after an answer",
         put,
         answer(b"200 OK", ETAG) + answer(b"200 OK", ETAG),
         group=FRAMING,
+        also=RECEIVING,
     ),
     right("a body in the answer to a HEAD", head, headed() + b"overrun", group=FRAMING),
     # Length and time
@@ -441,9 +508,19 @@ KINDS = [
     ),
     Kind(LISTINGS, "prefixes outside of the prefix", listing, [page(common(b"theirs/"))]),
     Kind(LISTINGS, "prefixes without the delimiter", listing, [page(common(b"mine/dir"))]),
-    Kind(LISTINGS, "keys behind the delimiter", listing, [page(entry(b"mine/a/b/c"))]),
-    Kind(LISTINGS, "more entries than asked for", exists, [page(GOOD, entry(b"mine/h"))]),
-    Kind(LISTINGS, "a page that leads to itself", listing, [page(GOOD, token=b"t")]),
+    Kind(
+        LISTINGS, "keys behind the delimiter", listing, [page(entry(b"mine/a/b/c"))], also=(exists,)
+    ),
+    Kind(
+        LISTINGS,
+        "more entries than asked for",
+        exists,
+        [page(GOOD, entry(b"mine/h"))],
+        also=(listing,),
+    ),
+    Kind(
+        LISTINGS, "a page that leads to itself", listing, [page(GOOD, token=b"t")], also=(exists,)
+    ),
     Kind(
         LISTINGS,
         "pages in a circle",
@@ -452,6 +529,7 @@ KINDS = [
             page(GOOD, token=b"a"),
             *[page(entry(b"mine/x"), token=b"b"), page(GOOD, token=b"a")] * 20,
         ],
+        also=(exists,),
     ),
     Kind(
         LISTINGS,
@@ -459,6 +537,15 @@ KINDS = [
         listing,
         endless_tokens,
         outcome="refused after 32 pages",
+        also=(exists,),
+    ),
+    Kind(
+        LISTINGS,
+        "old pages in turn, with new tokens",
+        listing,
+        old_pages,
+        outcome="refused after 32 pages",
+        also=(exists,),
     ),
     Kind(
         LISTINGS,
@@ -466,6 +553,7 @@ KINDS = [
         listing,
         endless_empty,
         outcome="refused after 32 pages",
+        also=(exists,),
     ),
     Kind(
         LISTINGS,
@@ -568,7 +656,11 @@ KINDS = [
         "told; our clock stays",
     ),
     right(
-        "a Date that is none", put, answer(b"200 OK", ETAG, b"Date: -99999999999\r\n"), group=DATES
+        "a Date that is none",
+        put,
+        answer(b"200 OK", ETAG, b"Date: -99999999999\r\n"),
+        group=DATES,
+        also=RECEIVING,
     ),
     # Receipts
     Kind(RECEIPTS, "an empty 200 to a put", put, [answer(b"200 OK")]),
@@ -582,12 +674,22 @@ KINDS = [
     Kind(RECEIPTS, "an empty 200 to deletions", delete_many, [answer(b"200 OK")]),
     Kind(RECEIPTS, "an empty 200 to a deletion", delete, [answer(b"200 OK")]),
     Kind(RECEIPTS, "a page to a deletion", delete, [answer(b"200 OK", body=HTML)]),
-    Kind(RECEIPTS, "204 to a put", put, [b"HTTP/1.1 204 No Content\r\n" + ETAG + b"\r\n"]),
+    Kind(
+        RECEIPTS,
+        "204 to a put",
+        put,
+        [b"HTTP/1.1 204 No Content\r\n" + ETAG + b"\r\n"],
+        also=(abort, delete, delete_if),
+    ),
     Kind(RECEIPTS, "206 to a HEAD", head, [headed().replace(b"200 OK", b"206 Partial")]),
     Kind(RECEIPTS, "202 to a deletion", delete, [answer(b"202 Accepted")]),
     Kind(RECEIPTS, "an ETag that is none", put, [answer(b"200 OK", b"ETag: <b>no</b> x\r\n")]),
     Kind(
-        RECEIPTS, "the receipt of another verb", copy, [answer(b"200 OK", body=b"<DeleteResult/>")]
+        RECEIPTS,
+        "the receipt of another verb",
+        copy,
+        [answer(b"200 OK", body=b"<DeleteResult/>")],
+        also=(delete_many,),
     ),
     Kind(
         RECEIPTS,
@@ -600,7 +702,57 @@ KINDS = [
             )
         ],
     ),
-    right("a weak ETag", put, answer(b"200 OK", b'ETag: W/"abc"\r\n'), group=RECEIPTS),
+    Kind(RECEIPTS, "a page with an ETag", put, [answer(b"200 OK", ETAG, PAGE, body=HTML)]),
+    Kind(RECEIPTS, "an error with an ETag", part, [answer(b"200 OK", ETAG, body=LATE)]),
+    Kind(RECEIPTS, "two ETags", put, [answer(b"200 OK", ETAG, b'ETag: "other"\r\n')]),
+    Kind(
+        RECEIPTS,
+        "an empty ETag of a part",
+        part,
+        [answer(b"200 OK", b'ETag: ""\r\n')],
+        also=(put, append, compose),
+    ),
+    Kind(RECEIPTS, "no ETag of a copied part", part_copy, [answer(b"200 OK", body=COPIED % b"")]),
+    Kind(RECEIPTS, "an empty 200 to an aborted upload", abort, [answer(b"200 OK")]),
+    Kind(
+        RECEIPTS,
+        "an upload of another key begins",
+        begin,
+        [answer(b"200 OK", body=BEGUN % (FOREIGN.encode(), b"u"))],
+    ),
+    Kind(
+        RECEIPTS,
+        "an upload's id in two lines",
+        begin,
+        [answer(b"200 OK", body=BEGUN % (b"mine/k", b"a\nb"))],
+    ),
+    Kind(
+        RECEIPTS,
+        "an upload of another key is complete",
+        complete,
+        [answer(b"200 OK", body=DONE % FOREIGN.encode())],
+    ),
+    right(
+        "an upload whose key is escaped is complete",
+        complete,
+        answer(b"200 OK", body=DONE % b"/mine%2Fk"),
+        group=RECEIPTS,
+    ),
+    right(
+        "a deletion that is told although it is as asked for",
+        delete_many,
+        answer(b"200 OK", body=DELETED % b"mine/k"),
+        group=RECEIPTS,
+    ),
+    Kind(
+        RECEIPTS,
+        "a deletion that was not asked for",
+        delete_many,
+        [answer(b"200 OK", body=DELETED % FOREIGN.encode())],
+    ),
+    right(
+        "a weak ETag", put, answer(b"200 OK", b'ETag: W/"abc"\r\n'), group=RECEIPTS, also=RECEIVING
+    ),
     # Errors and redirects
     Kind(
         ERRORS,
@@ -637,9 +789,38 @@ KINDS = [
     ),
     Kind(
         ERRORS,
+        "a proxy's 404 page for an aborted upload",
+        abort,
+        [answer(b"404 Not Found", PAGE, body=HTML)],
+    ),
+    Kind(
+        ERRORS,
+        "a proxy's 404 page for a HEAD",
+        head,
+        [b"HTTP/1.1 404 Not Found\r\n" + PAGE + b"Content-Length: 900\r\n\r\n"],
+    ),
+    right(
+        "an empty 404 of S3 to an aborted upload",
+        abort,
+        answer(b"404 Not Found", b"x-amz-request-id: 1\r\n"),
+        group=ERRORS,
+        also=(delete_if,),
+    ),
+    Kind(ERRORS, "an empty 404 to a deletion", delete_if, [answer(b"404 Not Found")]),
+    Kind(
+        ERRORS,
+        "a wait of a thousand years",
+        copy,
+        [answer(b"503 Slow", b"Retry-After: 31536000000\r\n")],
+        (e.Throttled,),
+        "told at once",
+    ),
+    Kind(
+        ERRORS,
         "NoSuchKey for a listing",
         listing,
         [answer(b"404 Not Found", body=b"<Error><Code>NoSuchKey</Code></Error>")],
+        also=(abort, delete_if),
     ),
     Kind(
         ERRORS,
@@ -649,7 +830,14 @@ KINDS = [
         (e.Throttled,),
         "not repeated; the object is asked",
     ),
-    right("408 once", put, answer(b"408 Timeout"), answer(b"200 OK", ETAG), group=ERRORS),
+    right(
+        "408 once",
+        put,
+        answer(b"408 Timeout"),
+        answer(b"200 OK", ETAG),
+        group=ERRORS,
+        also=(part, compose),
+    ),
     right("425 once", head, answer(b"425 Too Early"), headed(), group=ERRORS),
     right(
         "502 once, as a page",
@@ -658,6 +846,7 @@ KINDS = [
         page(GOOD),
         group=ERRORS,
         result=["mine/good"],
+        also=(exists,),
     ),
 ]
 

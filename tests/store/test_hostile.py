@@ -3,6 +3,7 @@
 """Whatever the store says: the outcome is right, or an error of ours within the deadline."""
 
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from kontenumfs.store.keys import KeyRing
 from kontenumfs.store.wire import Endpoint
 from tests.harness.emulator import BUCKET
 from tests.store.conftest import KEYS
-from tests.store.hostile import FOREIGN, KINDS, Kind, table
+from tests.store.hostile import FOREIGN, KINDS, ONCE, VERBS, Kind, Verb, head, table
 from tests.store.loopback import Loopback, Peer, serving
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reliability.md"
@@ -27,8 +28,10 @@ def store_at(server: Loopback, deadline: float) -> HTTPStore:
     return open_store(Endpoint(server.url), BUCKET, KeyRing([KEYS]), deadline=deadline)
 
 
-async def outcome(kind: Kind, asked: list[bytes]) -> object:
+async def outcome(kind: Kind, asked: list[bytes], deadline: float | None = None) -> object:
     """What the caller gets."""
+    if deadline is None:
+        deadline = SHORT if kind.is_slow else DEADLINE
 
     async def script(peer: Peer) -> None:
         try:
@@ -37,7 +40,7 @@ async def outcome(kind: Kind, asked: list[bytes]) -> object:
             return  # who has heard enough hangs up
 
     async with serving(script) as server:
-        store = store_at(server, SHORT if kind.is_slow else DEADLINE)
+        store = store_at(server, deadline)
         try:
             with trio.fail_after(DEADLINE + 30):
                 return await kind.verb(store)
@@ -65,6 +68,42 @@ async def test_a_broken_answer_does_no_harm(kind: Kind) -> None:
         assert got.message
     assert not [head for head in asked if FOREIGN.encode() in head]
     assert len(asked) < 100
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__)
+async def test_every_broken_answer_to_every_request_does_no_harm(verb: Verb) -> None:
+    """Whatever it was made for: right, or an error of ours, within the deadline."""
+    wrong: list[str] = []
+
+    async def judge(kind: Kind) -> None:
+        asked: list[bytes] = []
+        fits = kind.fits(verb)
+        got = await outcome(replace(kind, verb=verb), asked, DEADLINE if fits else SHORT)
+        if reason := harm(kind, verb, got, asked):
+            wrong.append(f"{kind.name}: {reason}: {got}")
+
+    async with trio.open_nursery() as nursery:
+        for kind in KINDS:
+            nursery.start_soon(judge, kind)
+    assert not wrong, "\n".join(wrong)
+
+
+def harm(kind: Kind, verb: Verb, got: object, asked: list[bytes]) -> str:
+    """What is wrong with an outcome; empty where nothing is."""
+    if isinstance(got, e.KontenumError):
+        if kind.fits(verb):
+            return "a good answer is refused"
+        if not str(got).isprintable() or len(str(got)) > 2500:
+            return "it is told in too many words"
+        if isinstance(got, e.NotFound) and verb is not head and not kind.says_missing:
+            return "something else than the store says that nothing is there"
+    elif not kind.fits(verb):
+        return "it is believed"
+    if any(FOREIGN.encode() in request for request in asked):
+        return "another key is asked for"
+    if len(asked) > (1 if verb in ONCE else 100):
+        return f"{len(asked)} requests"
+    return ""
 
 
 @pytest.mark.parametrize(

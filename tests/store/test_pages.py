@@ -101,6 +101,16 @@ async def test_a_circle_of_any_length_ends(length: int) -> None:
             await keys(store)
 
 
+@pytest.mark.parametrize("length", [2, 5, 20])
+async def test_old_pages_in_turn_with_new_tokens_end(length: int) -> None:
+    def pages(number: int) -> bytes:
+        return numbered(number, 200, entry(b"mine/%d" % (number % length)))
+
+    async with store_of(pages) as store:
+        with pytest.raises(e.UnexpectedAnswer, match="never ends"):
+            await keys(store)
+
+
 async def test_bytes_that_are_no_text_stay_themselves() -> None:
     """Such a key is hidden, as it cannot be a file name, and no other key is taken for it."""
     encoded = b"<EncodingType>url</EncodingType>"
