@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # `make demo` and `make test` install what they need themselves.
 
-.PHONY: demo test lint bench spool-campaign docs lock setup
+.PHONY: demo test lint bench spool-campaign spool-bench spool-outage docs lock setup
 
 demo: setup
 	.venv/bin/python -m kontenumfs demo
@@ -27,6 +27,12 @@ bench: setup
 spool-campaign: setup
 	KONTENUMFS_CUTS=200 .venv/bin/python -m pytest -q tests/store/spool/test_power_cuts.py
 	KONTENUMFS_KILLS=500 .venv/bin/python -m pytest -q -s tests/mount/test_spool_kills.py
+
+# The spool beside rclone's cache at 20 ms; the store away for ten minutes while programs write.
+spool-bench: setup
+	.venv/bin/python -m bench.spool
+spool-outage: setup
+	.venv/bin/python -m bench.outage
 
 # The manual pages and the tables in docs/, from the parsers and the table of options.
 docs: setup

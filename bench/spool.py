@@ -4,13 +4,11 @@
 
 The same work, at some milliseconds a round trip, on a mount without a spool, on one with it, and on
 rclone mount with its write cache, in turn: the time until the program has ended, the time until the
-bucket is right, the requests of both, and what a SIGKILL of the daemon right after the program
-leaves of it (after the next mount).
+bucket is right, and the requests.
 """
 
 import argparse
 import os
-import shutil
 import signal
 import sqlite3
 import statistics
@@ -42,22 +40,8 @@ class Mount(Protocol):
 
     path: Path
 
-    def kill(self) -> None:
-        """End the daemon as a power cut would."""
-
-    def again(self) -> None:
-        """Mount once more after that."""
-
     def close(self) -> None:
         """Unmount."""
-
-
-class Ours(MountedBucket):
-    """A mount of this product."""
-
-    def again(self) -> None:
-        """Take over what was killed."""
-        self.mount()
 
 
 class Rclone:
@@ -69,20 +53,10 @@ class Rclone:
         self._client = rclone(url, directory)
         self._words = ["--vfs-cache-mode", "writes", "--cache-dir", str(directory / "cache")]
         self._words += ["--vfs-write-back", "1s"]
-        self.again()
-
-    def again(self) -> None:
-        """Mount, and wait until it is there."""
         command = [*self._client.command, "mount", f"k:{BUCKET}", str(self.path), *self._words]
         environment = {**os.environ, **self._client.environment}
         self._process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
         wait_until(lambda: os.path.ismount(self.path))
-
-    def kill(self) -> None:
-        """End it as a power cut would."""
-        self._process.kill()
-        self._process.wait()
-        subprocess.run(["umount", "-l", self.path], check=True)
 
     def close(self) -> None:
         """Unmount."""
@@ -128,8 +102,8 @@ def mounted(kind: str, scratch: Path, emulator: Emulator, url: str) -> Iterator[
     else:
         (place / "spool").mkdir()
         server = SimpleNamespace(s3_url=url, fetch=emulator.fetch, exists=emulator.exists)
-        options = [f"durability={kind}", f"spool_dir={place / 'spool'}"]
-        made = Ours(place, server, *options)
+        options = [f"durability={kind}", f"spool_dir={place / 'spool'}", "log_level=info"]
+        made = MountedBucket(place, server, *options)
         (made.path / "probe").write_bytes(b"")  # what the store can do is asked once a mount
         (made.path / "probe").unlink()
     try:
@@ -166,20 +140,6 @@ def measure(
     return found
 
 
-def killed(kind: str, scratch: Path, emulator: Emulator, url: str) -> int:
-    """Kill the daemon right after ``cp -r`` has ended; returns the files that are there then."""
-    bucket = Bucket(emulator)
-    with mounted(kind, scratch, emulator, url) as mount:
-        work("cp -r", scratch / "source", mount.path)()
-        mount.kill()
-        mount.again()
-        time.sleep(5)
-        there = bucket.count()
-        shutil.rmtree(mount.path / "tree")
-        bucket.wait(NONE, time.monotonic())
-    return there
-
-
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -197,7 +157,6 @@ def main() -> None:
             for kind in kinds:
                 for what, figures in measure(kind, scratch, emulator, url).items():
                     rows.setdefault((what, kind), []).append(figures)
-        left = {kind: killed(kind, scratch, emulator, url) for kind in kinds}
     print("| work | mount | returns (s) | stored (s) | requests | returns / rclone |")
     print("|---|---|---|---|---|---|")
     for what in WORKS:
@@ -208,8 +167,6 @@ def main() -> None:
             )
             told = f"{returns:.2f} | {stored:.2f} | {requests:.0f} | {returns / peer:.2f}"
             print(f"| {what} | {kind} | {told} |")
-    for kind, there in left.items():
-        print(f"killed right after cp -r, and mounted again: {kind}: {there} of {FILES} files")
 
 
 if __name__ == "__main__":
