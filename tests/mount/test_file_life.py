@@ -18,6 +18,19 @@ from tests.harness.emulator import Emulator
 from tests.harness.mounts import MountedBucket, MountFactory, run, shell, wait_until
 
 OLD = b"the old object, whole\n"
+HUNG = 60.0
+"""Seconds after which a program counts as hung."""
+BEGINNER = """
+import os, subprocess, sys
+descriptor = os.open(sys.argv[1], os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+os.write(descriptor, b"one half, ")
+subprocess.run(["true"], close_fds=False, check=True)
+os.posix_spawn("/bin/true", ["true"], {})
+os.wait()
+os.write(descriptor, b"and the other")
+os.execv("/bin/true", ["true"])
+"""
+"""Writes a file while it begins programs as Go, Rust and posix_spawn(3) do, then becomes one."""
 
 
 def write_only(path: Path, flags: int = os.O_WRONLY) -> int:
@@ -156,6 +169,24 @@ def test_other_programs_closes_publish_no_half(mounted: MountedBucket) -> None:
     assert mounted.fetch("f") == OLD
     os.write(descriptor, b"and the other")
     os.close(descriptor)
+    assert mounted.fetch("f") == b"one half, and the other"
+
+
+def test_a_program_is_begun_by_one_that_is_writing(mounted: MountedBucket) -> None:
+    """S2.4; 4.4: exec closes what is O_CLOEXEC, and nobody may ask /proc for its stat meanwhile.
+
+    Linux holds a lock of the process then, and the daemon would wait for this very close.
+    """
+    (mounted.path / "f").write_bytes(OLD)
+    daemon = mounted.daemon()
+    writer = subprocess.Popen([sys.executable, "-c", BEGINNER, str(mounted.path / "f")])
+    try:
+        assert writer.wait(HUNG) == 0
+    except subprocess.TimeoutExpired:
+        os.kill(daemon, signal.SIGKILL)  # else neither it nor the writer ever ends
+        writer.kill()
+        writer.wait()
+        raise
     assert mounted.fetch("f") == b"one half, and the other"
 
 

@@ -18,7 +18,9 @@ def process(proc: Path, pid: int, *, name: str = "cp", state: str = "R", code: s
     fields = [state, *["0"] * 48, code]
     (proc / str(pid) / "stat").write_text(f"{pid} ({name}) {' '.join(fields)}\n")
     (proc / str(pid) / "comm").write_text(f"{name}\n")
-    (proc / str(pid) / "status").write_text(f"Name:\t{name}\nTgid:\t{pid}\n")
+    (proc / str(pid) / "status").write_text(
+        f"Name:\t{name}\nState:\t{state} (told)\nTgid:\t{pid}\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -38,6 +40,17 @@ def test_how_a_process_ends(tmp_path: Path, code: str, killed: bool) -> None:
     process(tmp_path, 7, name="a) R 9 (b", code=code)
     assert died_of_signal(7, tmp_path) is killed
     assert name_of(7, tmp_path) == "a) R 9 (b"
+
+
+def test_a_process_that_may_be_in_execve_is_not_asked_how_it_ends(tmp_path: Path) -> None:
+    """S2.4: its stat is locked until its files are closed, and we would wait for ourselves."""
+    process(tmp_path, 7, code="9")
+    with (tmp_path / "7" / "status").open("a") as status:
+        status.write("VmSize:\t    2868 kB\n")
+    (tmp_path / "7" / "stat").unlink()
+    os.mkfifo(tmp_path / "7" / "stat")  # to open it is to wait
+    assert not died_of_signal(7, tmp_path)
+    assert is_alive(7, tmp_path)
 
 
 def test_a_process_of_another_namespace(tmp_path: Path) -> None:
