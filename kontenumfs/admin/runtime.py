@@ -126,21 +126,26 @@ class Running:
 
 def _owner(pid: int) -> int | None:
     """Return a process's user, for whoever writes a lock may write another's number into it."""
-    try:
-        # Not the owner of /proc/PID: that is root for a process that cannot be dumped.
-        said = Path(f"/proc/{pid}/status").read_text(errors="replace")
-    except OSError:
-        return None
-    return next((int(at.split()[1]) for at in said.splitlines() if at.startswith("Uid:")), None)
+    # Not the owner of /proc/PID: that is root for a process that cannot be dumped.
+    uids = _status(pid).get("Uid", "").split()
+    return int(uids[0]) if uids else None
 
 
 def _has_ended(pid: int) -> bool:
     """Tell whether a process's first thread has ended, perhaps not all (proc(5))."""
+    return _status(pid).get("State", "")[:1] in ("", "Z", "X")
+
+
+def _status(pid: int) -> dict[str, str]:
+    """Return /proc/PID/status by the names of its lines; empty where there is none.
+
+    Not `stat`, for which Linux 6.18 waits where the process is in execve(2): see writing.callers.
+    """
     try:
-        said = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        lines = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
     except OSError:
-        return True
-    return said.rpartition(")")[2].split()[:1] in (["Z"], ["X"])
+        return {}
+    return {name: said.strip() for name, _, said in (line.partition(":") for line in lines)}
 
 
 def _owner_of_directory(path: Path) -> int | None:
