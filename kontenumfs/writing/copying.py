@@ -34,7 +34,6 @@ from kontenumfs.writing.digest import Search
 from kontenumfs.writing.execute import PlanRunner
 from kontenumfs.writing.extents import Range, RemoteObject, whole
 from kontenumfs.writing.identity import Composer, marker_attributes
-from kontenumfs.writing.moving import Move, Moved
 from kontenumfs.writing.patience import PATIENCE, wait_before
 from kontenumfs.writing.plan import compile_rope
 from kontenumfs.writing.plan_run import Publication
@@ -87,7 +86,7 @@ class Copier:
         self._composer = composer
         self._capabilities = capabilities
         self._wall_ns = wall_ns
-        self._patience = patience
+        self.patience = patience
         self._limits = limits
         self._copy_over = copy_over
 
@@ -172,7 +171,7 @@ class Copier:
 
         Raises WriterConflict where others have changed it, and whatever the store reports.
         """
-        until = trio.current_time() + self._patience
+        until = trio.current_time() + self.patience
         for losses in count():
             try:
                 return await self.copy(info, info.key, attributes)
@@ -224,31 +223,6 @@ class Copier:
             return Version(now.etag, now.size)
         log.info("copied onto itself to go on appending: key=%r size=%d", key, made.size)
         return Version(made.etag, made.size)
-
-    async def move(
-        self,
-        source: ObjectInfo,
-        target: str,
-        described: Callable[[ObjectInfo], Attributes | None],
-        *,
-        expected: Belief = UNKNOWN,
-    ) -> Moved:
-        """Give an object another key; what others do to it meanwhile comes along.
-
-        The source is deleted as what was copied and as nothing else: where others have appended
-        to it or replaced it, that is copied anew, until it is whole or the patience has ended.
-        What they have appended under the new key by then stays behind that.
-
-        Args:
-            described: what a source, as HEAD has described it, shall be stored with there.
-            expected: what the new key must be before.
-
-        Raises FileMissing where others have deleted or moved the source, FileAlreadyExists where
-        the new key must be free and is not, and OutcomeUnknown where the source was perhaps
-        deleted, and has become another: it stays then.
-        """
-        move = Move(self, target, described, expected=expected)
-        return await move.run(source, until=trio.current_time() + self._patience)
 
     async def find(self, key: str) -> ObjectInfo | None:
         """Describe an object; None where there is none."""

@@ -37,7 +37,7 @@ from kontenumfs.writing.environment import Environment
 from kontenumfs.writing.files import OpenFiles
 from kontenumfs.writing.identity import marker_attributes
 from kontenumfs.writing.metadata import Token
-from kontenumfs.writing.moving import Moved
+from kontenumfs.writing.moving import Moved, move
 from kontenumfs.writing.upload import CLEAN_UP_SECONDS
 
 log = logging.getLogger(__name__)
@@ -293,8 +293,12 @@ class DirectoryRename:
             return  # begun anew by others: what it was has moved
         expected = believed(before.made.etag, before.made.size)
         try:
-            progress.moved[key] = await self._copier.move(
-                found, before.made.key, lambda info: info.attributes, expected=expected
+            progress.moved[key] = await move(
+                self._copier,
+                found,
+                before.made.key,
+                lambda info: info.attributes,
+                expected=expected,
             )
         except FileMissing:
             log.info("deleted by others while it was renamed: key=%r", key)

@@ -6,7 +6,8 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import Protocol
+
+import trio
 
 from kontenumfs.protocol.errors import (
     Conflict,
@@ -20,6 +21,7 @@ from kontenumfs.protocol.errors import (
 )
 from kontenumfs.store.api import Attributes, ObjectInfo
 from kontenumfs.store.beliefs import ABSENT, REFUSED, UNKNOWN, Belief, Version, believed
+from kontenumfs.writing.copying import Copier
 from kontenumfs.writing.extents import Range, RemoteObject
 from kontenumfs.writing.patience import wait_before
 
@@ -46,53 +48,51 @@ class Moved:
     stays: bool = False
 
 
-class Requests(Protocol):
-    """The requests of a move; see Copier."""
+async def move(
+    copier: Copier,
+    source: ObjectInfo,
+    target: str,
+    described: Callable[[ObjectInfo], Attributes | None],
+    *,
+    expected: Belief = UNKNOWN,
+) -> Moved:
+    """Give an object another key; what others do to it meanwhile comes along.
 
-    async def copy(
-        self,
-        source: ObjectInfo,
-        target: str,
-        attributes: Attributes | None = None,
-        *,
-        expected: Belief = UNKNOWN,
-        tail: Range | None = None,
-    ) -> ObjectInfo:
-        """Make `target` a copy of `source`, and then of `tail`."""
+    The source is deleted as what was copied and as nothing else: where others have appended
+    to it or replaced it, that is copied anew, until it is whole or the patience has ended.
+    What they have appended under the new key by then stays behind that.
 
-    async def delete(self, source: ObjectInfo) -> None:
-        """Delete what was copied, and nothing else."""
+    Args:
+        described: what a source, as HEAD has described it, shall be stored with there.
+        expected: what the new key must be before.
 
-    async def find(self, key: str) -> ObjectInfo | None:
-        """Describe an object; None where there is none."""
-
-    async def is_begun_by(self, source: ObjectInfo, target: ObjectInfo, length: int) -> bool:
-        """Tell whether `target` begins with the first `length` bytes of `source`."""
-
-
-class Move:
-    """One move: copy, delete what was copied, and begin anew where others were faster.
-
-    Args: see Copier.move.
+    Raises FileMissing where others have deleted or moved the source, FileAlreadyExists where
+    the new key must be free and is not, and OutcomeUnknown where the source was perhaps
+    deleted, and has become another: it stays then.
     """
+    return await _Move(copier, target, described, expected).run(source)
+
+
+class _Move:
+    """One move: copy, delete what was copied, and begin anew where others were faster."""
 
     def __init__(
         self,
-        requests: Requests,
+        copier: Copier,
         target: str,
         described: Callable[[ObjectInfo], Attributes | None],
-        *,
         expected: Belief,
     ) -> None:
-        self._requests = requests
+        self._copier = copier
         self._target = target
         self._described = described
         self._expected = expected
         self._moved: Moved | None = None
         self._tail: Range | None = None
 
-    async def run(self, source: ObjectInfo, *, until: float) -> Moved:
-        """Move `source`; gives up at `until`. See Copier.move."""
+    async def run(self, source: ObjectInfo) -> Moved:
+        """Move `source`; see `move`."""
+        until = trio.current_time() + self._copier.patience
         for losses in count():
             try:
                 return await self._once(source)
@@ -101,7 +101,7 @@ class Move:
             if losses >= FREE_LOSSES:
                 await wait_before(losses - FREE_LOSSES, lost, until, longest=BETWEEN_APPENDS)
             # After the wait: what was seen before it has passed where others append all the time.
-            found = await self._requests.find(source.key)
+            found = await self._copier.find(source.key)
             is_same = found is not None and (found.size, found.etag) == (source.size, source.etag)
             if not is_same and isinstance(lost, PreconditionFailed) and lost.lost:
                 # Deleted by this perhaps, and begun anew by others: nothing may go over the copy.
@@ -120,13 +120,13 @@ class Move:
 
     async def _once(self, source: ObjectInfo) -> Moved:
         attributes = self._described(source)
-        made = await self._requests.copy(
+        made = await self._copier.copy(
             source, self._target, attributes, expected=self._expected, tail=self._tail
         )
         self._expected = believed(made.etag, made.size)
         self._moved = Moved(source, made)
         self._tail = _behind(source, made)
-        await self._requests.delete(source)
+        await self._copier.delete(source)
         return self._moved
 
     async def _on_target(self, source: ObjectInfo, lost: KontenumError) -> None:
@@ -146,11 +146,11 @@ class Move:
 
     async def _grown(self, source: ObjectInfo, moved: Moved) -> ObjectInfo | None:
         """Describe the copy, if others have appended to it since; None if not, or unclear."""
-        found = await self._requests.find(self._target)
+        found = await self._copier.find(self._target)
         if found is None or found.size <= moved.made.size:
             return None
         length = moved.source.size
-        return found if await self._requests.is_begun_by(source, found, length) else None
+        return found if await self._copier.is_begun_by(source, found, length) else None
 
 
 def _behind(source: ObjectInfo, made: ObjectInfo) -> Range | None:

@@ -31,6 +31,7 @@ from kontenumfs.writing.files import OpenFiles
 from kontenumfs.writing.identity import marker_attributes
 from kontenumfs.writing.markers import Markers
 from kontenumfs.writing.metadata import Token
+from kontenumfs.writing.moving import move
 from kontenumfs.writing.namespace_locks import NamespaceLocks
 from kontenumfs.writing.state import State
 
@@ -300,7 +301,7 @@ class Namespace:
                 self._tree.observed(node, found, self._tree.clock())
             return self._composer.copied(node, found, new_key)
 
-        moved = await self._copier.move(info, new_key, described, expected=belief)
+        moved = await move(self._copier, info, new_key, described, expected=belief)
         log.info("renamed key=%r to=%r", info.key, new_key)
         self._deferred.carried(node, pending)
         self._files.table.renamed(node, moved.source, moved.made)
