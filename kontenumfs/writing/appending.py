@@ -14,10 +14,8 @@ from kontenumfs.protocol.errors import (
     DeadlineExceeded,
     KontenumError,
     NoSuchKey,
-    NotFound,
     OutcomeUnknown,
     PreconditionFailed,
-    StoreError,
     TooManyAppends,
     Unsupported,
     WriterConflict,
@@ -28,7 +26,7 @@ from kontenumfs.store.operation import joined
 from kontenumfs.store.proof import Ask, Capabilities, Item, Proof, Verb
 from kontenumfs.store.settling import LOST
 from kontenumfs.writing.contention import Contention
-from kontenumfs.writing.digest import Search, is_out_of_range, places
+from kontenumfs.writing.digest import Search, places
 from kontenumfs.writing.journal import Journal
 from kontenumfs.writing.patience import LONGEST_WAIT, PATIENCE, Uniform, wait_before
 
@@ -375,14 +373,5 @@ class _Attempt:
         offsets, all_of_them = ([start], True)
         if not lost.bound:
             offsets, all_of_them = places(start, state.size, self._length)
-        try:
-            found = await self._appender.search.find(self._key, self._body, offsets)
-        except NotFound:
-            return None
-        except StoreError as error:
-            if is_out_of_range(error):
-                return None
-            raise
-        if found is None:
-            return False if all_of_them else None
-        return True
+        found = await self._appender.search.has(self._key, self._body, offsets)
+        return None if found is False and not all_of_them else found

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from kontenumfs.protocol.errors import KontenumError, StoreError
+from kontenumfs.protocol.errors import KontenumError, NotFound, StoreError
 from kontenumfs.store.api import Attributes, Body, ObjectInfo, Store
 from kontenumfs.store.beliefs import believed
 from kontenumfs.store.operation import cleaning_up
@@ -80,6 +80,20 @@ class Search:
                 nursery.start_soon(look, number, offset, helper, upload_id)
         return hits[0] if hits else None
 
+    async def has(self, key: str, body: Body, offsets: Iterable[int]) -> bool | None:
+        """Tell whether the object has the bytes of `body` at one of `offsets`.
+
+        Returns None where it has gone or become shorter. Raises what else the store reports.
+        """
+        try:
+            return await self.find(key, body, offsets) is not None
+        except NotFound:
+            return None
+        except StoreError as error:
+            if _is_out_of_range(error):
+                return None
+            raise
+
     async def begin_alike(self, one: ObjectInfo, other: ObjectInfo, length: int) -> bool:
         """Tell whether the first `length` bytes of two objects are the same.
 
@@ -118,6 +132,6 @@ class Search:
             log.warning("multipart upload left behind: key=%r (%s)", helper, error)
 
 
-def is_out_of_range(error: StoreError) -> bool:
+def _is_out_of_range(error: StoreError) -> bool:
     """Tell whether the object has become shorter than what was asked of it."""
     return error.status == 416 or error.code == "InvalidRange"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import trio
 
-from kontenumfs.protocol.errors import KontenumError, NotFound, StoreError
+from kontenumfs.protocol.errors import KontenumError
 from kontenumfs.protocol.names import STAGING_PREFIX
 from kontenumfs.store.api import Body, Store
 from kontenumfs.store.capabilities import ProvenCapabilities
@@ -17,7 +17,7 @@ from kontenumfs.store.outage import Outage
 from kontenumfs.store.proof import Capabilities, Item, Proof, Verb
 from kontenumfs.store.spool.order import PUBLISH_LAST
 from kontenumfs.store.spool.spool import Spool, SpoolOptions
-from kontenumfs.writing.digest import Search, is_out_of_range
+from kontenumfs.writing.digest import Search
 
 log = logging.getLogger(__name__)
 
@@ -70,14 +70,7 @@ def make_spool(
     async def placed(key: str, body: Body, start: int) -> bool | None:
         if not (await capabilities.get("digest")).digest:
             return None
-        try:
-            return await search.find(key, body, [start]) is not None
-        except NotFound:
-            return None
-        except StoreError as error:
-            if is_out_of_range(error):
-                return None
-            raise
+        return await search.has(key, body, [start])
 
     staging = f"{prefix}{STAGING_PREFIX}"
 
