@@ -172,8 +172,9 @@ class _Request:
 
     def told(self, error: StoreError) -> KontenumError:
         """What is raised for a refusal: after a lost answer it does not tell what has happened."""
-        is_known = self._lost is None or isinstance(error, (*LOST, PreconditionFailed))
-        return error if is_known or self._lost is None else self._lost
+        if self._lost is None or isinstance(error, (*LOST, PreconditionFailed)):
+            return error
+        return self._lost
 
     def told_late(self, deadline: float) -> KontenumError:
         """What is raised when time is up."""
