@@ -15,7 +15,7 @@ from heapq import heappop, heappush
 
 from kontenumfs.store.spool.collapse import Change, collapse
 from kontenumfs.store.spool.entries import Entry, Kind
-from kontenumfs.store.spool.pace import LINGER, LONGEST_LINGER, Pace
+from kontenumfs.store.spool.pace import LONGEST_LINGER, Linger, Pace
 from kontenumfs.store.spool.queued import Queued
 from kontenumfs.store.spool.slots import Phase, Slot, forget, touch
 
@@ -41,9 +41,7 @@ class Queue(Queued):
         """Those that wait for everything, in order."""
         self._writes: list[int] = []
         """A heap of all that is no deletion: the first of them that is active ends what may run."""
-        self._last_deletion = 0.0
-        self._deletions_since: float | None = None
-        """When the first of the deletions that linger came."""
+        self._deletions = Linger(LONGEST_LINGER)
         self._pace = Pace()
         self.hurry = 0
         """How many wait for something to be sent: nothing lingers then."""
@@ -96,9 +94,7 @@ class Queue(Queued):
         if self._waits_for_all(entry):
             bisect.insort(self._barriers, number)
         if entry.kind is Kind.DELETE:
-            self._last_deletion = self._clock()
-            if self._deletions_since is None:
-                self._deletions_since = self._last_deletion
+            self._deletions.came(self._clock())
         else:
             heappush(self._writes, number)
         if entry.parked:
@@ -193,7 +189,7 @@ class Queue(Queued):
                 deletions.append(self._start(slot.entry))
         if deletions:
             taken.append(deletions)
-            self._deletions_since = None
+            self._deletions.over()
         return taken
 
     def _stick_anew(self) -> None:
@@ -204,12 +200,8 @@ class Queue(Queued):
         """Seconds for which a burst, or deletions, wait for more of it; 0 where nothing does."""
         if self.hurry:
             return 0.0
-        if held := self._pace.holds(self._clock()):
-            return held
-        if self._deletions_since is None:
-            return 0.0
-        until = min(self._last_deletion + LINGER, self._deletions_since + LONGEST_LINGER)
-        return max(0.0, until - self._clock())
+        now = self._clock()
+        return self._pace.holds(now) or self._deletions.left(now)
 
     # What becomes of it
 
