@@ -34,7 +34,7 @@ from kontenumfs.store.calls import multipart_etag
 from kontenumfs.store.capabilities import ProvenCapabilities
 from kontenumfs.store.proof import Verb, target_condition
 from kontenumfs.store.settling import LOST, Intent, Settler
-from kontenumfs.store.tasks import open_flat_nursery
+from kontenumfs.store.tasks import each
 from kontenumfs.store.uploads import Uploads
 from kontenumfs.store.wire import hashed
 
@@ -237,9 +237,7 @@ class ConditionalStore:
                 except StoreError as error:
                     failed[key] = error.code or str(error.status)
 
-        async with open_flat_nursery() as nursery:
-            for key, expected in keys.items():
-                nursery.start_soon(delete, key, expected)
+        await each(delete, keys.items())
         return failed
 
     async def create_multipart(self, key: str, attributes: Attributes) -> str:

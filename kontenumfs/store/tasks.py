@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tasks beside their callers, and requests side by side that fail together."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVarTuple
 
 import trio
+
+Ts = TypeVarTuple("Ts")
 
 
 class Spawner(Protocol):
@@ -29,3 +31,10 @@ async def open_flat_nursery() -> AsyncIterator[trio.Nursery]:
         while isinstance(cause, BaseExceptionGroup):
             cause = cause.exceptions[0]
         raise cause from None
+
+
+async def each(call: Callable[[*Ts], Awaitable[None]], these: Iterable[tuple[*Ts]]) -> None:
+    """Call with each of the arguments, side by side; the first error is raised, and ends all."""
+    async with open_flat_nursery() as nursery:
+        for arguments in these:
+            nursery.start_soon(call, *arguments)

@@ -12,8 +12,8 @@ from kontenumfs.store.api import Attributes, ListPage, ObjectInfo
 from kontenumfs.store.outage import WatchedReads
 from kontenumfs.store.spool.entries import Entry, Kind, State
 from kontenumfs.store.spool.queue import Queue
-from kontenumfs.store.spool.tasks import each
 from kontenumfs.store.spool.tokens import Tokens
+from kontenumfs.store.tasks import each
 
 MOST_KEYS = 1000
 """Keys of one page (AWS)."""

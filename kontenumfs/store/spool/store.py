@@ -26,8 +26,8 @@ from kontenumfs.store.api import (
 from kontenumfs.store.beliefs import ABSENT, UNKNOWN, Belief, Version
 from kontenumfs.store.spool.entries import Entry, Kind
 from kontenumfs.store.spool.spool import Make, Spool
-from kontenumfs.store.spool.tasks import each
 from kontenumfs.store.spool.uploads import Uploads
+from kontenumfs.store.tasks import each
 
 SEEN = 16_384
 """Objects whose attributes are remembered, so that an append to one need not ask for them."""
