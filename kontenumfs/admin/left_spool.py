@@ -2,16 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The spool of a mount that does not run: looked at, and changed in nothing."""
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from kontenumfs.admin.spool_place import spool_base, told_mountpoint
+from kontenumfs.admin.spool_place import spool_base, spools_in, told_mountpoint
 from kontenumfs.protocol.errors import UserError
 from kontenumfs.protocol.exits import Exit
 from kontenumfs.store.spool.entries import Entry
-from kontenumfs.store.spool.identity import IDENTITY
 from kontenumfs.store.spool.recovery import read_piece, recover
 
 
@@ -36,13 +34,10 @@ class LeftSpool:
         Args:
             option: spool_dir, or None for the usual place.
         """
-        for path in sorted(spool_base(option, environment).glob(f"*/{IDENTITY}")):
-            try:
-                told = json.loads(path.read_bytes())
-                if told["mountpoint"] == told_mountpoint(mountpoint):
-                    return cls(path.parent, str(told["spool"]))
-            except (OSError, ValueError, KeyError, TypeError):
-                continue
+        base = spool_base(option, environment)
+        for directory, told in spools_in(base, "spool", "mountpoint"):
+            if told["mountpoint"] == told_mountpoint(mountpoint):
+                return cls(directory, told["spool"])
         return None
 
     def _entries(self) -> list[Entry]:
@@ -51,10 +46,11 @@ class LeftSpool:
         except OSError as error:
             raise UserError(f"spool {self._directory}: {error.strerror}", Exit.SPOOL) from None
 
-    def list(self) -> Iterator[dict[str, Any]]:
-        """Yield a line for each request, in order; raises UserError."""
+    def list(self, key: str | None = None) -> Iterator[dict[str, Any]]:
+        """Yield a line for each request, of one key or of all, in order; raises UserError."""
         for entry in self._entries():
-            yield {"entry": entry.told()}
+            if key in (None, entry.key):
+                yield {"entry": entry.told()}
 
     def read(self, key: str) -> Iterator[bytes]:
         """Yield the bytes that wait for a key; raises UserError where there are none."""

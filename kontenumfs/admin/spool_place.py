@@ -5,7 +5,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,8 +92,8 @@ class SpoolPlace:
         real = Path(os.path.realpath(self.base))
         if real.is_relative_to(mountpoint) or file_system_of(real) == FSTYPE:
             raise SpoolRefused(f"spool_dir {self.base}: it is in a mount of kontenumfs itself")
-        if is_given and not self.base.is_dir():
-            raise SpoolRefused(f"spool_dir {self.base}: no such directory: create it first")
+        if is_given:
+            require_base(self.base)
         try:
             SafeDirectory(self.directory, create=True).close()
         except OSError as error:
@@ -104,17 +104,28 @@ class SpoolPlace:
 
     def others(self) -> list[Mapping[str, str]]:
         """What other mounts of the same bucket have left, each as it was told (`whose`)."""
-        found: list[Mapping[str, str]] = []
-        for path in sorted(self.base.glob(f"*/{IDENTITY}")):
-            if path.parent == self.directory:
-                continue
-            try:
-                told = json.loads(path.read_bytes())
-                if all(told[name] == self.whose[name] for name in ("endpoint", "bucket")):
-                    found.append({**told, "directory": str(path.parent)})
-            except (OSError, ValueError, KeyError, TypeError):
-                continue
-        return found
+        return [
+            {**told, "directory": str(directory)}
+            for directory, told in spools_in(self.base, *self.whose)
+            if directory != self.directory
+            and all(told[name] == self.whose[name] for name in ("endpoint", "bucket"))
+        ]
+
+
+def spools_in(base: Path, *names: str) -> Iterator[tuple[Path, Mapping[str, str]]]:
+    """Yield the directory of each spool that tells `names` of itself, and what it tells."""
+    for path in sorted(base.glob(f"*/{IDENTITY}")):
+        try:
+            told = json.loads(path.read_bytes())
+            yield path.parent, {name: str(told[name]) for name in names}
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+
+
+def require_base(base: Path) -> None:
+    """Raise SpoolRefused where the place that was given for spools is not there."""
+    if not base.is_dir():
+        raise SpoolRefused(f"spool_dir {base}: no such directory: create it first")
 
 
 def told_mountpoint(mountpoint: Path) -> str:

@@ -15,7 +15,7 @@ import trio
 from kontenumfs.admin.diagnosis import Diagnosis, Finding
 from kontenumfs.admin.mounts import FSTYPE, is_mountpoint
 from kontenumfs.admin.preflight import check_fuse, check_mountpoint
-from kontenumfs.admin.spool_place import doubt_of, file_system_of, spool_base
+from kontenumfs.admin.spool_place import doubt_of, file_system_of, require_base, spool_base
 from kontenumfs.cli import arguments as given
 from kontenumfs.config.live import LiveSettings
 from kontenumfs.config.settings import DIRECTORY, read_settings
@@ -106,9 +106,11 @@ def _spool(live: LiveSettings) -> Finding:
     """Tell what the file system of the spool is worth."""
     given_as = live.settings.options.spool_dir
     base = spool_base(given_as, os.environ)
-    if given_as is not None and not base.is_dir():
-        said = f"spool_dir {base}: no such directory: create it first"
-        return Finding("spool", "failed", said, Exit.SPOOL)
+    if given_as is not None:
+        try:
+            require_base(base)
+        except UserError as error:
+            return Finding("spool", "failed", str(error), error.exit_code)
     if doubt := doubt_of(base):
         return Finding("spool", "warning", doubt)
     return Finding("spool", "ok", f"{base} is on {file_system_of(base)}")

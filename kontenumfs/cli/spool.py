@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
     if left is not None and arguments.action in ("retry", "drop"):
         raise UserError(f"{mountpoint}: mount it first: only a mount can {arguments.action}")
     if arguments.action == "list":
-        lines = left.list() if left is not None else _asked(mountpoint, arguments)
+        lines = left.list(arguments.key) if left is not None else _asked(mountpoint, arguments)
         return _list(lines, arguments)
     if arguments.action == "export":
         pieces = left.read(arguments.key) if left is not None else _bytes(mountpoint, arguments)
@@ -70,8 +70,6 @@ def _bytes(mountpoint: Path, arguments: argparse.Namespace) -> Iterator[bytes]:
 
 def _list(lines: Iterator[dict[str, Any]], arguments: argparse.Namespace) -> int:
     entries = [line["entry"] for line in lines if "entry" in line]
-    if arguments.key is not None:
-        entries = [entry for entry in entries if entry["key"] == arguments.key]
     if arguments.json:
         print(json.dumps(entries, indent=2))
         return Exit.OK
