@@ -5,6 +5,7 @@
 import errno
 import json
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -119,16 +120,23 @@ def test_a_killed_daemon_loses_nothing(spooled: Spooled, own_emulator: Emulator)
     assert mounted.fetch("d/b") == b"two\n"
 
 
-def test_an_unmount_leaves_what_the_store_does_not_take(
+def left_behind(
     spooled: Spooled, own_emulator: Emulator
-) -> None:
-    """S13.8: within the deadline, with an exit code of its own; the next mount stores it."""
+) -> tuple[MountedBucket, subprocess.CompletedProcess[str]]:
+    """A mount that has left a line in its spool, for the store is away; how unmount ended."""
     mounted = spooled("deadline=2")
     proven(mounted)
     assert os.listdir(mounted.path) == []  # so that its names are known
     own_emulator.stop()
     shell("echo one > a", mounted.path)
-    done = kontenumfs("unmount", mounted.path, check=False)
+    return mounted, kontenumfs("unmount", mounted.path, check=False)
+
+
+def test_an_unmount_leaves_what_the_store_does_not_take(
+    spooled: Spooled, own_emulator: Emulator
+) -> None:
+    """S13.8: within the deadline, with an exit code of its own; the next mount stores it."""
+    mounted, done = left_behind(spooled, own_emulator)
     assert done.returncode == Exit.SPOOLED, done.stderr
     assert "1 requests with 4 bytes wait in" in done.stderr
     own_emulator.start()
@@ -142,12 +150,7 @@ def test_what_was_left_is_stored_where_nothing_is_spooled_any_more(
     spooled: Spooled, own_emulator: Emulator
 ) -> None:
     """durability=store sends what durability=spool has left, before anything of its own."""
-    mounted = spooled("deadline=2")
-    proven(mounted)
-    assert os.listdir(mounted.path) == []  # so that its names are known
-    own_emulator.stop()
-    shell("echo one > a", mounted.path)
-    kontenumfs("unmount", mounted.path, check=False)
+    mounted, _ = left_behind(spooled, own_emulator)
     own_emulator.start()
     mounted.words[1] = mounted.words[1].replace("durability=spool", "durability=store")
     mounted.mount()
